@@ -1,0 +1,57 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <new>
+
+#include "deltaprop/core/errors.hpp"
+#include "deltaprop/core/types.hpp"
+
+namespace deltaprop {
+
+inline constexpr std::size_t kAlignment = 64;  // a cache line, and the widest vector
+
+/// Zeroed memory aligned to a cache line. Shared, so that a NumPy view can keep alive what it shows
+/// after the owner has moved on to a larger buffer.
+template <class T>
+class Buffer {
+ public:
+  Buffer() = default;
+  explicit Buffer(Index size) : memory_(allocate(size), Free{}), size_(size) {}
+
+  T* data() const { return memory_.get(); }
+  Index size() const { return size_; }
+  std::shared_ptr<void> owner() const { return memory_; }
+
+  /// Grows to at least `size` elements; the content is lost when it does. Never shrinks, so a
+  /// ragged last batch followed by a full one allocates nothing.
+  void reserve(Index size) {
+    if (size > size_) *this = Buffer(size);
+  }
+
+ private:
+  struct Free {
+    void operator()(T* p) const { ::operator delete(p, std::align_val_t{kAlignment}); }
+  };
+
+  static T* allocate(Index size) {
+    const std::size_t count = static_cast<std::size_t>(std::max<Index>(size, 1));
+    if (count > static_cast<std::size_t>(PTRDIFF_MAX) / sizeof(T)) throw std::bad_alloc();
+    T* p = static_cast<T*>(::operator new(count * sizeof(T), std::align_val_t{kAlignment}));
+    std::fill_n(p, count, T{});
+    return p;
+  }
+
+  std::shared_ptr<T> memory_;
+  Index size_ = 0;
+};
+
+/// a * b, refusing what no memory could hold.
+inline Index checked_size(Index a, Index b) {
+  Index product = 0;
+  if (__builtin_mul_overflow(a, b, &product)) throw std::bad_alloc();
+  return product;
+}
+
+}  // namespace deltaprop

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "deltaprop/core/buffer.hpp"
+#include "deltaprop/core/busy.hpp"
+#include "deltaprop/core/types.hpp"
+
+namespace deltaprop {
+
+/// What a layer asks for: a named array, row-major in the given shape. A `transposed` one is shown to users with its
+/// two axes exchanged: weights are stored (in, out), so that z = a w + b reads them in order, and shown
+/// (out, in), as PyTorch does.
+struct ParameterShape {
+  std::string name;
+  std::vector<Index> shape;
+  bool transposed = false;
+
+  Index size() const {
+    Index product = 1;
+    for (const Index n : shape) product = checked_size(product, n);
+    return product;
+  }
+};
+
+/// A parameter and its place in the flat buffers.
+struct Parameter {
+  ParameterShape shape;  // its name is qualified by the layer's: "0.weight"
+  Index layer = 0;
+  Range range;
+};
+
+/// All parameters of a network in one buffer without padding, their gradients in a second one of the same layout.
+template <class T>
+struct Parameters {
+  std::vector<Parameter> list;
+  Buffer<T> values;
+  Buffer<T> gradients;
+  /// Held while `fit` runs: from then on only its own thread may use them, so that callbacks can predict.
+  Busy busy{"the network is in use: expected no other call while fit runs"};
+
+  Index size() const { return list.empty() ? 0 : list.back().range.end; }
+};
+
+}  // namespace deltaprop

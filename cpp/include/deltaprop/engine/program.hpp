@@ -1,0 +1,43 @@
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "deltaprop/core/types.hpp"
+
+namespace deltaprop::engine {
+
+/// A step as a list of stages, and the one executor that runs it.
+///
+/// A stage of rows runs its operations one after the other over a tile of rows, then over the next tile: between
+/// the first and the last of them the rows stay in cache. A stage of tiles runs one operation over numbered tiles.
+/// Tiles of a stage touch nothing in common, so they may run in any order; stages run in their order.
+class Program {
+ public:
+  using RowOperation = std::function<void(Range rows)>;
+  using TileOperation = std::function<void(Index tile)>;
+
+  /// Joins the stage of rows that is being built, or, when all rows must be known at once (`rowwise` false), makes a
+  /// stage of its own with all rows in one tile.
+  void add_rows(RowOperation operation, bool rowwise = true);
+  /// `interruptible`: an exception between two tiles does no harm.
+  void add_tiles(Index tiles, TileOperation operation, bool interruptible = false);
+  /// Runs once, after all that was added before it.
+  void add_once(std::function<void()> operation);
+
+  /// `between` is called between tiles of stages that may be left by an exception; stages of rows always may.
+  void run(Index rows, Index rows_per_tile, const std::function<void()>* between = nullptr) const;
+
+ private:
+  struct Stage {
+    std::vector<RowOperation> row_operations;  // one or more: a stage of rows
+    bool rowwise = false;
+    TileOperation tile_operation;
+    Index tiles = 0;
+    bool interruptible = true;
+  };
+
+  std::vector<Stage> stages_;
+};
+
+}  // namespace deltaprop::engine

@@ -1,0 +1,96 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "deltaprop/core/parameters.hpp"
+#include "deltaprop/core/random.hpp"
+#include "deltaprop/core/types.hpp"
+
+namespace deltaprop::nn {
+
+/// The width of a layer that takes whatever comes.
+inline constexpr Index kAnyWidth = -1;
+
+/// z = f(x) for a range of rows.
+template <class T>
+struct Forward {
+  const T* parameters;  // this layer's own
+  Matrix<const T> x;    // (rows, in)
+  Matrix<T> y;          // (rows, out)
+  bool training;
+};
+
+/// dJ/dx from dJ/dy for a range of rows.
+template <class T>
+struct Backward {
+  const T* parameters;
+  Matrix<const T> x;        // (rows, in), as forward took it
+  Matrix<const T> y;        // (rows, out), as forward gave it
+  Matrix<const T> delta_y;  // (rows, out), dJ/dy
+  Matrix<T> delta_x;        // (rows, in), dJ/dx; null where nobody wants it
+  T* gradients;             // for layers that find their gradients on the way, as those written in Python do
+  bool accumulate;          // add to these gradients instead of writing them
+};
+
+/// dJ/dparameters from all rows of a batch.
+template <class T>
+struct Gradient {
+  Matrix<const T> x;        // (rows, in)
+  Matrix<const T> delta_y;  // (rows, out)
+  T* gradients;
+  bool accumulate;
+};
+
+/// A layer: shapes, formula and derivative. It holds no numbers: parameters lie in the network's flat buffer,
+/// activations and deltas in the workspace of whoever runs it, so one layer serves both precisions, and inference
+/// is const.
+class Layer {
+ public:
+  virtual ~Layer() = default;
+
+  /// "Linear(4, 5)", as it stands in messages and tables.
+  virtual std::string describe() const = 0;
+  virtual Index in_features() const { return kAnyWidth; }
+  /// The width of the output for an input of `in` features.
+  virtual Index out_features(Index in) const { return in; }
+  virtual std::vector<ParameterShape> parameters() const { return {}; }
+  /// Whether a row of the output depends on that row of the input alone, so that tiles of rows may be run on
+  /// their own.
+  virtual bool rowwise() const { return true; }
+  /// Whether backward() must run even if neither its delta nor a gradient is wanted.
+  virtual bool always_backward() const { return false; }
+  /// Writes the initial parameters, in float64; `random` is keyed by the network's seed and the layer's place.
+  virtual void initialise(const Random&, double*) const {}
+
+  virtual void forward(const Forward<float>&) const = 0;
+  virtual void forward(const Forward<double>&) const = 0;
+  virtual void backward(const Backward<float>&) const = 0;
+  virtual void backward(const Backward<double>&) const = 0;
+
+  /// The gradients come in tiles: runs of the layer's parameters, each inside one parameter, that can be computed,
+  /// and the parameters then updated, on their own.
+  virtual std::vector<Range> gradient_tiles() const { return {}; }
+  virtual void gradient(const Gradient<float>&, Range) const {}
+  virtual void gradient(const Gradient<double>&, Range) const {}
+};
+
+/// Gives Derived, which writes each formula once as a template, both precisions.
+template <class Derived>
+class BothPrecisions : public Layer {
+ public:
+  void forward(const Forward<float>& f) const final { self().run_forward(f); }
+  void forward(const Forward<double>& f) const final { self().run_forward(f); }
+  void backward(const Backward<float>& b) const final { self().run_backward(b); }
+  void backward(const Backward<double>& b) const final { self().run_backward(b); }
+  void gradient(const Gradient<float>& g, Range r) const final { self().run_gradient(g, r); }
+  void gradient(const Gradient<double>& g, Range r) const final { self().run_gradient(g, r); }
+
+  template <class T>
+  void run_gradient(const Gradient<T>&, Range) const {}
+
+ private:
+  const Derived& self() const { return static_cast<const Derived&>(*this); }
+};
+
+}  // namespace deltaprop::nn

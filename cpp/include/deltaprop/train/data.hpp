@@ -1,0 +1,33 @@
+#pragma once
+
+#include <algorithm>
+#include <optional>
+#include <string>
+
+#include "deltaprop/core/source.hpp"
+
+namespace deltaprop::train {
+
+/// What a network learns from, or is judged by. Sources are read in place, row by row.
+struct Data {
+  Source x;
+  Source y;
+  std::optional<Source> weights;  // (rows, 1)
+  /// Look for NaN and infinity as rows are gathered: for files mapped into memory, which are not read whole first.
+  bool check_rows = false;
+};
+
+/// Rows converted at once where a whole set is looked through.
+inline Index chunk_rows(Index cols) { return std::clamp<Index>((Index{1} << 20) / std::max<Index>(cols, 1), 1, 4096); }
+
+/// ValueError where the source, called `name`, holds NaN or infinity once converted to T.
+template <class T>
+void check_finite(const Source& source, const std::string& name);
+
+/// ValueError where a class is not below `classes`, naming its row.
+void check_classes(const Source& source, Index classes, const std::string& name);
+
+/// ValueError where a weight is negative or not finite, naming its row.
+void check_weights(const Source& source);
+
+}  // namespace deltaprop::train

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <algorithm>
+
+#include "deltaprop/kernels/table.hpp"
+#include "vector.hpp"
+
+namespace deltaprop::kernels {
+
+/// Adds each column over the rows: chains of kBlock rows, the blocks added in order.
+template <class T>
+void column_sums(const ColumnSums<T>& s) {
+  for_each_vector<T>(s.cols, [&](Index j, auto load, auto store) {
+    auto total = s.accumulate ? load(s.sums + j) : Vector<T>::zero();
+    for (Index first = 0; first < s.rows; first += kBlock) {
+      const Index last = std::min(first + kBlock, s.rows);
+      auto block = Vector<T>::zero();
+      for (Index i = first; i < last; ++i) block = block + load(s.a + i * s.cols + j);
+      total = total + block;
+    }
+    store(s.sums + j, total);
+  });
+}
+
+/// Whether no element is infinite or NaN: 0 x is 0 exactly for the finite ones.
+template <class T>
+bool all_finite(const T* a, Index n) {
+  auto sum = Vector<T>::zero();
+  for_each_vector<T>(n, [&](Index i, auto load, auto) { sum = fma(load(a + i), Vector<T>::zero(), sum); });
+  T lanes[Vector<T>::size];
+  sum.store(lanes);
+  return std::all_of(lanes, lanes + Vector<T>::size, [](T lane) { return lane == T(0); });
+}
+
+/// The sum within a row, of f over its elements, by a tree that its length alone fixes: 16 chains, element j in
+/// chain j mod 16, then halves added.
+template <class T, class F>
+[[gnu::always_inline]] inline T row_sum(Index n, F&& f) {
+  constexpr Index chains = 16;
+  constexpr Index width = Vector<T>::size;
+  alignas(64) T sums[chains] = {};
+  for (Index first = 0; first < n; first += chains) {
+    for (Index lane = 0; lane < chains && first + lane < n; lane += width) {
+      const Index rest = std::min(width, n - first - lane);
+      (Vector<T>::load(sums + lane) + f(first + lane, rest)).store(sums + lane, rest);
+    }
+  }
+  for (Index half = chains / 2; half > 0; half /= 2) {
+    for (Index lane = 0; lane < half; ++lane) sums[lane] += sums[lane + half];
+  }
+  return sums[0];
+}
+
+template <class T>
+[[gnu::always_inline]] inline T row_max(const T* a, Index n) {
+  T largest = a[0];
+  for (Index j = 1; j < n; ++j) {
+    // A NaN is kept: the loss of such a row must not look finite.
+    if (a[j] > largest || a[j] != a[j]) largest = a[j];
+  }
+  return largest;
+}
+
+}  // namespace deltaprop::kernels

@@ -1,0 +1,111 @@
+#include "deltaprop/nn/linear.hpp"
+
+#include <algorithm>
+
+#include "deltaprop/core/errors.hpp"
+#include "deltaprop/kernels/table.hpp"
+
+namespace deltaprop::nn {
+
+Linear::Linear(Index in_features, Index out_features, Initialiser init)
+    : in_(in_features), out_(out_features), init_(init) {
+  if (in_ < 1 || out_ < 1) {
+    throw ValueError("Linear: expected in_features and out_features of 1 or more, got " + std::to_string(in_) +
+                     " and " + std::to_string(out_));
+  }
+  checked_size(checked_size(in_, out_) + out_, sizeof(double));
+}
+
+std::string Linear::describe() const { return "Linear(" + std::to_string(in_) + ", " + std::to_string(out_) + ")"; }
+
+std::vector<ParameterShape> Linear::parameters() const {
+  return {{"weight", {in_, out_}, true}, {"bias", {out_}, false}};
+}
+
+void Linear::initialise(const Random& random, double* parameters) const {
+  nn::initialise(init_, random, in_, out_, parameters, parameters + weights());
+}
+
+template <class T>
+void Linear::run_forward(const Forward<T>& f) const {
+  // z = a w + b: (rows, in) (in, out) + (out,)
+  kernels::get<T>().product({.m = f.x.rows,
+                             .n = out_,
+                             .k = in_,
+                             .a = f.x.data,
+                             .a_row = in_,
+                             .a_col = 1,
+                             .b = f.parameters,
+                             .b_row = out_,
+                             .b_col = 1,
+                             .c = f.y.data,
+                             .c_row = out_,
+                             .bias = f.parameters + weights(),
+                             .accumulate = false});
+}
+
+template <class T>
+void Linear::run_backward(const Backward<T>& b) const {
+  if (b.delta_x.data == nullptr) return;
+  // dJ/da = delta w^T: (rows, out) (out, in)
+  kernels::get<T>().product({.m = b.x.rows,
+                             .n = in_,
+                             .k = out_,
+                             .a = b.delta_y.data,
+                             .a_row = out_,
+                             .a_col = 1,
+                             .b = b.parameters,
+                             .b_row = 1,
+                             .b_col = out_,
+                             .c = b.delta_x.data,
+                             .c_row = in_,
+                             .bias = nullptr,
+                             .accumulate = false});
+}
+
+std::vector<Range> Linear::gradient_tiles() const {
+  // Rows of w: a tile large enough to pay for packing its operands, small enough to be in cache still when
+  // it is updated; the bias goes with the last one of its own.
+  constexpr Index kTile = 1 << 16;
+  const Index rows = std::max<Index>(96, kTile / out_ / 12 * 12);
+  std::vector<Range> tiles;
+  for (Index row = 0; row < in_; row += rows) tiles.push_back({row * out_, std::min(row + rows, in_) * out_});
+  tiles.push_back({weights(), weights() + out_});
+  return tiles;
+}
+
+template <class T>
+void Linear::run_gradient(const Gradient<T>& g, Range tile) const {
+  if (tile.begin == weights()) {
+    // dJ/db = sum over rows of delta
+    kernels::get<T>().column_sums({.rows = g.delta_y.rows,
+                                   .cols = out_,
+                                   .a = g.delta_y.data,
+                                   .sums = g.gradients + tile.begin,
+                                   .accumulate = g.accumulate});
+    return;
+  }
+  // dJ/dw = a^T delta: (in, rows) (rows, out), of which these rows
+  kernels::get<T>().blocked_product({.m = tile.size() / out_,
+                                     .n = out_,
+                                     .k = g.x.rows,
+                                     .a = g.x.data + tile.begin / out_,
+                                     .a_row = 1,
+                                     .a_col = in_,
+                                     .b = g.delta_y.data,
+                                     .b_row = out_,
+                                     .b_col = 1,
+                                     .c = g.gradients + tile.begin,
+                                     .c_row = out_,
+                                     .bias = nullptr,
+                                     .accumulate = g.accumulate});
+}
+
+template void Linear::run_forward(const Forward<float>&) const;
+template void Linear::run_forward(const Forward<double>&) const;
+template void Linear::run_backward(const Backward<float>&) const;
+template void Linear::run_backward(const Backward<double>&) const;
+template void Linear::run_gradient(const Gradient<float>&, Range) const;
+template void Linear::run_gradient(const Gradient<double>&, Range) const;
+
+}  // namespace deltaprop::nn

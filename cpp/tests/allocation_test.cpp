@@ -1,0 +1,76 @@
+// After the first step of a given batch size nothing is allocated.
+#include <doctest/doctest.h>
+
+#include "counted_new.hpp"
+#include "networks.hpp"
+
+using namespace deltaprop;
+using namespace deltaprop::testing;
+
+namespace {
+
+const nn::MSELoss kSquared(nn::Reduction::mean, 1.0);
+const nn::CrossEntropyLoss kEntropy(nn::Reduction::mean);
+
+Layers layers() { return {linear(4, 16), activation("ReLU"), linear(16, 9), activation("Tanh"), linear(9, 3)}; }
+
+template <class F>
+long allocated_by(F f) {
+  const long before = allocations;
+  f();
+  return allocations - before;
+}
+
+/// What two epochs of so many batches of 8 allocate, a ragged one after them.
+template <class T>
+long allocated_by_fit(Index batches, const nn::Loss& loss, const std::string& rule, const optim::Options& options) {
+  Set<T> set(8 * batches + 3, 4, 3);
+  set.weights.assign(at(set.rows), T(0.5));
+  train::Model<T> model(layers(), 1);
+  auto optimizer = testing::optimizer(model, rule, options);
+  const train::Data data = set.for_loss(loss);
+  const train::FitOptions fit{.epochs = 2, .batch_size = 8, .poll = [] {}};
+  return allocated_by([&] { train::fit(model, optimizer, loss, data, fit); });
+}
+
+}  // namespace
+
+TEST_CASE("the counter counts") {
+  CHECK(allocated_by([] { std::vector<double> v(10); }) == 1);
+  CHECK(allocated_by([] { Buffer<float> b(10); }) >= 1);
+  CHECK(allocated_by([] {}) == 0);
+}
+
+TEST_CASE_TEMPLATE("a thousand batches allocate no more than ten", T, float, double) {
+  for (const nn::Loss* loss : {static_cast<const nn::Loss*>(&kSquared), static_cast<const nn::Loss*>(&kEntropy)}) {
+    CHECK(allocated_by_fit<T>(1000, *loss, "Adam", adam_options(0.001)) ==
+          allocated_by_fit<T>(10, *loss, "Adam", adam_options(0.001)));
+    CHECK(allocated_by_fit<T>(1000, *loss, "SGD", sgd_options(0.001, 0.9)) ==
+          allocated_by_fit<T>(10, *loss, "SGD", sgd_options(0.001, 0.9)));
+  }
+}
+
+TEST_CASE_TEMPLATE("epochs allocate for their history alone", T, float, double) {
+  const Set<T> set(83, 4, 3);
+  const train::Data data = set.values();
+  train::Model<T> model(layers(), 1);
+  auto rule = optimizer(model, "Adam", adam_options(0.001));
+  const auto fit = [&](Index epochs) {
+    return allocated_by([&] { train::fit(model, rule, kSquared, data, {.epochs = epochs, .batch_size = 8}); });
+  };
+  fit(1);
+  // Two vectors of 1024 numbers, each grown by doubling.
+  CHECK(fit(1024) - fit(1) <= 2 * 10);
+}
+
+TEST_CASE_TEMPLATE("a step by hand allocates nothing after the first", T, float, double) {
+  const Set<T> large(83, 4, 3), small = large.taken(run_of(0, 11));
+  const train::Data one = large.values(), other = small.values();
+  train::Model<T> model(layers(), 1);
+  auto rule = optimizer(model, "Adam", adam_options(0.001));
+  ByHand<T> hand(model, kSquared);
+  hand.step(one, rule);
+  CHECK(allocated_by([&] { hand.step(one, rule); }) == 0);
+  // A ragged last batch, and a full one after it.
+  CHECK(allocated_by([&] { hand.step(other, rule), hand.step(one, rule); }) == 0);
+}

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cmath>
+#include <vector>
+
+#include "check.hpp"
+#include "deltaprop/kernels/table.hpp"
+
+/// The order of summation that the design promises, written as plainly as it can be.
+namespace deltaprop::testing {
+
+/// A matrix as it lies in memory: element (i, j) at data[i * row + j * col].
+template <class T>
+struct Strided {
+  const T* data;
+  Index row, col;
+  T operator()(Index i, Index j) const { return data[i * row + j * col]; }
+};
+
+/// c = a b + bias: one chain of fused multiply-adds from 0, the bias last.
+template <class T>
+std::vector<T> chain_product(Index m, Index n, Index k, Strided<T> a, Strided<T> b, const T* bias) {
+  std::vector<T> c(at(m * n));
+  for (Index i = 0; i < m; ++i) {
+    for (Index j = 0; j < n; ++j) {
+      T sum = 0;
+      for (Index p = 0; p < k; ++p) sum = std::fma(a(i, p), b(p, j), sum);
+      c[at(i * n + j)] = bias == nullptr ? sum : sum + bias[j];
+    }
+  }
+  return c;
+}
+
+/// The same in chains of kBlock, each added to what c holds; `before` empty: written, not added.
+template <class T>
+std::vector<T> chain_blocked(Index m, Index n, Index k, Strided<T> a, Strided<T> b, const std::vector<T>& before) {
+  std::vector<T> c = before.empty() ? std::vector<T>(at(m * n)) : before;
+  for (Index i = 0; i < m; ++i) {
+    for (Index j = 0; j < n; ++j) {
+      for (Index first = 0; first < k; first += kernels::kBlock) {
+        T sum = 0;
+        for (Index p = first; p < std::min(first + kernels::kBlock, k); ++p) sum = std::fma(a(i, p), b(p, j), sum);
+        T& total = c[at(i * n + j)];
+        total = first == 0 && before.empty() ? sum : total + sum;
+      }
+    }
+  }
+  return c;
+}
+
+/// Column sums: additions in blocks of kBlock rows, added to `before` (zeros where it is empty) in order.
+template <class T>
+std::vector<T> chain_sums(Index rows, Index cols, const T* a, const std::vector<T>& before) {
+  std::vector<T> sums = before.empty() ? std::vector<T>(at(cols)) : before;
+  for (Index first = 0; first < rows; first += kernels::kBlock) {
+    for (Index j = 0; j < cols; ++j) {
+      T block = 0;
+      for (Index i = first; i < std::min(first + kernels::kBlock, rows); ++i) block += a[i * cols + j];
+      sums[at(j)] += block;
+    }
+  }
+  return sums;
+}
+
+}  // namespace deltaprop::testing

@@ -1,0 +1,161 @@
+// Which rows an epoch visits, and what ends a fit.
+#include <doctest/doctest.h>
+
+#include <set>
+
+#include "networks.hpp"
+
+using namespace deltaprop;
+using namespace deltaprop::testing;
+using train::FitOptions;
+using train::History;
+using train::Model;
+
+namespace {
+
+const nn::MSELoss kLoss(nn::Reduction::mean, 1.0);
+
+/// A network that notes the rows it is trained with: row i's input is i.
+struct Watched {
+  std::shared_ptr<Spy> spy = std::make_shared<Spy>();
+  Set<double> set;
+  Model<double> model{{spy, linear(1, 1)}, 3};
+  optim::Optimizer<double> rule = optimizer(model, "SGD", sgd_options(1e-9));
+
+  explicit Watched(Index rows) : set(rows, 1, 1) {
+    for (Index i = 0; i < rows; ++i) set.x[at(i)] = static_cast<double>(i);
+  }
+  std::vector<std::vector<double>> fit(const FitOptions& options) {
+    spy->trained.clear();
+    train::fit(model, rule, kLoss, set.values(), options);
+    return spy->trained;
+  }
+};
+
+std::vector<double> joined(const std::vector<std::vector<double>>& batches, std::size_t first, std::size_t last) {
+  std::vector<double> rows;
+  for (std::size_t i = first; i < last; ++i) rows.insert(rows.end(), batches[i].begin(), batches[i].end());
+  return rows;
+}
+
+std::vector<double> sorted(std::vector<double> v) {
+  std::sort(v.begin(), v.end());
+  return v;
+}
+
+Layers small() { return {linear(2, 8), activation("Tanh"), linear(8, 1)}; }
+
+History fit_small(const FitOptions& options, Index rows = 40) {
+  Model<double> model(small(), 1);
+  auto rule = optimizer(model, "SGD", sgd_options(0.05));
+  const Set<double> set(rows, 2, 1);
+  return train::fit(model, rule, kLoss, set.values(), options);
+}
+
+}  // namespace
+
+TEST_CASE("an epoch visits each row once, the last batch ragged") {
+  Watched watched(10);
+  const auto batches = watched.fit({.epochs = 3, .batch_size = 4, .seed = 5});
+  REQUIRE(batches.size() == 9);
+  const auto all = joined(Watched(10).fit({.epochs = 1, .batch_size = 10}), 0, 1);
+  std::set<std::vector<double>> orders;
+  for (std::size_t epoch = 0; epoch < 3; ++epoch) {
+    CHECK(batches[3 * epoch].size() == 4);
+    CHECK(batches[3 * epoch + 1].size() == 4);
+    CHECK(batches[3 * epoch + 2].size() == 2);
+    const auto order = joined(batches, 3 * epoch, 3 * epoch + 3);
+    CHECK(sorted(order) == all);
+    orders.insert(order);
+  }
+  CHECK(orders.size() == 3);
+  CHECK(Watched(10).fit({.epochs = 3, .batch_size = 4, .seed = 5}) == batches);
+  CHECK(Watched(10).fit({.epochs = 3, .batch_size = 4, .seed = 6}) != batches);
+}
+
+TEST_CASE("without shuffling, and in one batch, rows come as they are") {
+  const std::vector<double> order{0, 1, 2, 3, 4, 5, 6};
+  CHECK(joined(Watched(7).fit({.epochs = 1, .batch_size = 3, .shuffle = false}), 0, 3) == order);
+  CHECK(Watched(7).fit({.epochs = 1, .batch_size = 7}) == std::vector<std::vector<double>>{order});
+  CHECK(Watched(7).fit({.epochs = 1, .batch_size = 100}) == std::vector<std::vector<double>>{order});
+}
+
+TEST_CASE("without a seed, two fits go on where one would") {
+  Watched one(10), two(10);
+  const auto whole = one.fit({.epochs = 4, .batch_size = 3});
+  auto halves = two.fit({.epochs = 2, .batch_size = 3});
+  const auto second = two.fit({.epochs = 2, .batch_size = 3});
+  halves.insert(halves.end(), second.begin(), second.end());
+  CHECK(halves == whole);
+  CHECK(first_difference(values_of(one.model), values_of(two.model)) == -1);
+}
+
+TEST_CASE("no epochs change nothing") {
+  const auto history = fit_small({.epochs = 0, .batch_size = 8});
+  CHECK(history.epochs == 0);
+  CHECK(history.updates == 0);
+  CHECK(history.loss.empty());
+  CHECK(history.stop_reason == "epochs");
+}
+
+TEST_CASE("StopOnPlateau looks at the whole set after an epoch") {
+  const auto history = fit_small({.epochs = 1000, .batch_size = 16, .stop = train::StopOnPlateau{1e-4, false, nullptr}});
+  CHECK(history.stop_reason == "plateau");
+  CHECK(history.epochs > 1);
+  CHECK(history.epochs < 1000);
+  REQUIRE(static_cast<Index>(history.stop_losses.size()) == history.epochs);
+  const auto& l = history.stop_losses;
+  for (std::size_t i = 1; i < l.size(); ++i) CHECK((std::abs(l[i] - l[i - 1]) < 1e-4) == (i + 1 == l.size()));
+}
+
+TEST_CASE("StopOnPlateau looks after an update, even within an epoch") {
+  const auto history = fit_small({.epochs = 1000, .batch_size = 16, .stop = train::StopOnPlateau{1e9, true, nullptr}});
+  CHECK(history.stop_reason == "plateau");
+  CHECK(history.updates == 2);
+  CHECK(history.epochs == 1);
+  CHECK(history.loss.size() == 1);
+  CHECK(history.stop_losses.size() == 2);
+}
+
+TEST_CASE("StopOnPlateau's loss is that of the network as updated, or another one") {
+  const Set<double> set(40, 2, 1);
+  const nn::MSELoss other(nn::Reduction::sum, 3.0);
+  for (const nn::Loss* asked : {static_cast<const nn::Loss*>(nullptr), static_cast<const nn::Loss*>(&other)}) {
+    Model<double> model(small(), 1);
+    auto rule = optimizer(model, "SGD", sgd_options(0.05));
+    const auto history = train::fit(model, rule, kLoss, set.values(),
+                                    {.epochs = 2, .batch_size = 40, .stop = train::StopOnPlateau{0, true, asked}});
+    REQUIRE(history.stop_losses.size() == 2);
+    CHECK(history.stop_losses[1] == train::evaluate(model, asked == nullptr ? kLoss : *asked, set.values()));
+    CHECK(history.stop_reason == "epochs");
+    // The next epoch's loss before its update is this epoch's after it.
+    if (asked == nullptr) CHECK(history.loss[1] == history.stop_losses[0]);
+  }
+}
+
+TEST_CASE("epoch_end sees the history and may stop") {
+  std::vector<Index> seen;
+  const auto history = fit_small({.epochs = 10, .batch_size = 16, .epoch_end = [&](const History& h) {
+                                    seen.push_back(h.epochs);
+                                    CHECK(static_cast<Index>(h.loss.size()) == h.epochs);
+                                    return h.epochs == 3;
+                                  }});
+  CHECK(seen == std::vector<Index>{1, 2, 3});
+  CHECK(history.stop_reason == "callback");
+  CHECK(history.updates == 9);
+}
+
+TEST_CASE("validation after each epoch, on the network as updated") {
+  Model<double> model(small(), 1);
+  auto rule = optimizer(model, "SGD", sgd_options(0.05));
+  const Set<double> set(40, 2, 1), other(5, 2, 1, 77);
+  const train::Data held_out = other.values();
+  std::vector<double> expected;
+  const auto history = train::fit(model, rule, kLoss, set.values(),
+                                  {.epochs = 3, .batch_size = 16, .validation = &held_out, .epoch_end = [&](const auto&) {
+                                     expected.push_back(train::evaluate(model, kLoss, held_out));
+                                     return false;
+                                   }});
+  CHECK(expected.size() == 3);
+  CHECK(history.val_loss == expected);
+}

@@ -1,0 +1,264 @@
+// What a fit leaves behind when it fails, and who may call what meanwhile.
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <thread>
+
+#include "deltaprop/core/errors.hpp"
+#include "networks.hpp"
+
+using namespace deltaprop;
+using namespace deltaprop::testing;
+using train::FitOptions;
+using train::Model;
+
+namespace {
+
+const nn::MSELoss kLoss(nn::Reduction::mean, 1.0);
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+Layers small() { return {linear(2, 8), activation("Tanh"), linear(8, 1)}; }
+
+template <class T>
+struct Trainee {
+  Model<T> model{small(), 1};
+  optim::Optimizer<T> rule = optimizer(model, "Adam", adam_options(0.01));
+
+  train::History fit(const Set<T>& set, const FitOptions& options, bool check_rows = false) {
+    train::Data data = set.values();
+    data.check_rows = check_rows;
+    return train::fit(model, rule, kLoss, data, options);
+  }
+};
+
+/// Parameters whose gradients are all 1 and take long, in three tiles.
+class SlowGradient final : public nn::BothPrecisions<SlowGradient> {
+ public:
+  static constexpr Index kTile = 1 << 19;
+  std::string describe() const override { return "SlowGradient()"; }
+  std::vector<ParameterShape> parameters() const override { return {{"w", {3 * kTile}}}; }
+  std::vector<Range> gradient_tiles() const override {
+    return {{0, kTile}, {kTile, 2 * kTile}, {2 * kTile, 3 * kTile}};
+  }
+  template <class T>
+  void run_forward(const nn::Forward<T>& f) const {
+    std::copy_n(f.x.data, f.x.size(), f.y.data);
+  }
+  template <class T>
+  void run_backward(const nn::Backward<T>&) const {}
+  template <class T>
+  void run_gradient(const nn::Gradient<T>& g, Range tile) const {
+    std::fill_n(g.gradients + tile.begin, tile.size(), T(1));
+    std::this_thread::sleep_for(std::chrono::milliseconds(60));
+    ++found;
+  }
+  bool between_tiles() const { return found % 3 != 0; }
+  mutable int found = 0;
+};
+
+/// Nothing is held any more, and no gradient left.
+template <class T>
+void check_usable(Trainee<T>& t, const Set<T>& set) {
+  const auto g = gradients_of(t.model);
+  CHECK(std::all_of(g.begin(), g.end(), [](T v) { return v == 0; }));
+  CHECK_NOTHROW(t.fit(set, {.epochs = 1, .batch_size = 8}));
+  CHECK_NOTHROW(ByHand<T>(t.model, kLoss).step(set.values(), t.rule));
+  CHECK(inferred(t.model, set.values().x).size() == set.y.size());
+}
+
+std::string message(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const std::exception& e) {
+    return e.what();
+  }
+  return "";
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("a loss that is not finite stops before its update", T, float, double) {
+  const Set<T> good(24, 2, 1);
+  for (const T bad : {std::numeric_limits<T>::quiet_NaN(), std::numeric_limits<T>::infinity()}) {
+    Set<T> spoilt = good;
+    spoilt.y[19] = bad;  // in the third batch of 8
+    Trainee<T> trainee, expected;
+    const auto fail = [&] { trainee.fit(spoilt, {.epochs = 3, .batch_size = 8, .shuffle = false}); };
+    CHECK_THROWS_AS(fail(), NotFinite);
+    expected.fit(good.taken(run_of(0, 16)), {.epochs = 1, .batch_size = 8, .shuffle = false});
+    CHECK(trainee.rule.steps() == 2);
+    CHECK(first_difference(values_of(trainee.model), values_of(expected.model)) == -1);
+    check_usable(trainee, good);
+  }
+}
+
+TEST_CASE("the message names epoch and batch") {
+  Set<double> set(24, 2, 1);
+  set.y[19] = kNan;
+  Trainee<double> trainee;
+  const auto text = message([&] { trainee.fit(set, {.epochs = 3, .batch_size = 8, .shuffle = false}); });
+  CHECK(text.find("the loss is nan") != std::string::npos);
+  CHECK(text.find("epoch 0, batch 2") != std::string::npos);
+}
+
+// The loss is summed in float64, so in float32 the delta overflows first.
+TEST_CASE("a delta that is not finite stops before its update") {
+  Set<float> set(8, 2, 1);
+  set.y[3] = 3e38f;
+  Trainee<float> trainee;
+  trainee.model.network().parameters()->values.data()[32] = -3e38f;
+  const auto before = values_of(trainee.model);
+  const auto text = message([&] { trainee.fit(set, {.epochs = 1, .batch_size = 8}); });
+  CHECK(text.find("a delta is not finite in epoch 0, batch 0") != std::string::npos);
+  CHECK(first_difference(values_of(trainee.model), before) == -1);
+  CHECK(trainee.rule.steps() == 0);
+}
+
+TEST_CASE("divergence is found") {
+  Set<float> set(8, 2, 1);
+  Model<float> model(small(), 1);
+  auto rule = optimizer(model, "SGD", sgd_options(1e12));
+  CHECK_THROWS_AS(train::fit(model, rule, kLoss, set.values(), {.epochs = 1000, .batch_size = 8}), NotFinite);
+}
+
+TEST_CASE("rows are checked as they come where that is asked for") {
+  const Set<double> good(24, 2, 1);
+  for (const bool in_x : {true, false}) {
+    Set<double> spoilt = good;
+    (in_x ? spoilt.x[33] : spoilt.y[16]) = kNan;  // in the third batch of 8
+    Trainee<double> trainee, expected;
+    const auto fail = [&] { trainee.fit(spoilt, {.epochs = 1, .batch_size = 8, .shuffle = false}, true); };
+    CHECK_THROWS_AS(fail(), ValueError);
+    expected.fit(good.taken(run_of(0, 16)), {.epochs = 1, .batch_size = 8, .shuffle = false});
+    CHECK(first_difference(values_of(trainee.model), values_of(expected.model)) == -1);
+    check_usable(trainee, good);
+  }
+}
+
+TEST_CASE("an exception from epoch_end leaves everything usable") {
+  const Set<double> set(24, 2, 1);
+  Trainee<double> trainee, expected;
+  const auto fail = [&] {
+    trainee.fit(set, {.epochs = 5, .batch_size = 8, .epoch_end = [](const train::History& h) -> bool {
+                        if (h.epochs == 2) throw std::out_of_range("mine");
+                        return false;
+                      }});
+  };
+  CHECK_THROWS_WITH_AS(fail(), "mine", std::out_of_range);
+  expected.fit(set, {.epochs = 2, .batch_size = 8});
+  CHECK(first_difference(values_of(trainee.model), values_of(expected.model)) == -1);
+  check_usable(trainee, set);
+}
+
+TEST_CASE("an exception from poll ends an endless fit soon and leaves everything usable") {
+  const Set<double> set(24, 2, 1);
+  Trainee<double> trainee;
+  int polls = 0;
+  const auto start = std::chrono::steady_clock::now();
+  const auto fail = [&] {
+    trainee.fit(set, {.epochs = std::numeric_limits<Index>::max(), .batch_size = 8, .poll = [&] {
+                        if (++polls == 2) throw std::out_of_range("mine");
+                      }});
+  };
+  CHECK_THROWS_WITH_AS(fail(), "mine", std::out_of_range);
+  CHECK(polls == 2);
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(2));
+  CHECK(trainee.rule.steps() > 0);
+  check_usable(trainee, set);
+}
+
+TEST_CASE("poll never sees an update half done, and may stop a long step between its gradients") {
+  // With so many rows the step counts as a long one.
+  for (const Index rows : {10, 3000}) {
+    CAPTURE(rows);
+    const auto slow = std::make_shared<SlowGradient>();
+    Model<float> model({slow}, 1);
+    auto rule = optimizer(model, "SGD", sgd_options(1));
+    const Set<float> set(rows, 1, 1);
+    const auto all_updated_alike = [&] {
+      const auto v = values_of(model);
+      return std::all_of(v.begin(), v.end(), [&](float x) { return x == static_cast<float>(-rule.steps()); });
+    };
+    int polls = 0, between_tiles = 0;
+    const auto poll = [&] {
+      ++polls;
+      between_tiles += slow->between_tiles();
+      CHECK(all_updated_alike());
+      if (rule.steps() == 1 && slow->between_tiles()) throw std::out_of_range("mine");
+    };
+    bool thrown = false;
+    try {
+      train::fit(model, rule, kLoss, set.values(), {.epochs = 3, .batch_size = rows, .poll = poll});
+    } catch (const std::out_of_range&) {
+      thrown = true;
+    }
+    CHECK(polls > 0);
+    CHECK(thrown == (rows == 3000));
+    CHECK((between_tiles > 0) == (rows == 3000));
+    CHECK(rule.steps() == (rows == 3000 ? 1 : 3));
+    CHECK(all_updated_alike());
+  }
+}
+
+TEST_CASE("while fit runs its callbacks may predict, but nobody may train or call from elsewhere") {
+  const Set<double> set(24, 2, 1);
+  const Source x = set.values().x;
+  Trainee<double> trainee;
+  bool asked = false;
+  trainee.fit(set, {.epochs = 1, .batch_size = 8, .epoch_end = [&](const train::History&) {
+                      asked = true;
+                      CHECK(inferred(trainee.model, x).size() == 24);
+                      CHECK(std::isfinite(train::evaluate(trainee.model, kLoss, set.values())));
+                      CHECK_THROWS_AS(trainee.fit(set, {.epochs = 1, .batch_size = 8}), std::runtime_error);
+                      CHECK_THROWS_AS(trainee.rule.step(), std::runtime_error);
+                      int refused = 0;
+                      const auto count = [&](const std::function<void()>& f) {
+                        try {
+                          f();
+                        } catch (const std::runtime_error&) {
+                          ++refused;
+                        }
+                      };
+                      std::thread([&] {
+                        count([&] { inferred(trainee.model, x); });
+                        count([&] { trainee.model.forward(x); });
+                        count([&] { trainee.rule.step(); });
+                        count([&] { trainee.rule.set_options(0, adam_options(1)); });
+                        count([&] { trainee.fit(set, {.epochs = 1, .batch_size = 8}); });
+                      }).join();
+                      CHECK(refused == 5);
+                      return false;
+                    }});
+  CHECK(asked);
+  check_usable(trainee, set);
+}
+
+TEST_CASE("checks at the door say what and where") {
+  std::vector<double> v(6000 * 3, 1.0);
+  const auto x = table(v.data(), 6000, 3);
+  CHECK_NOTHROW(train::check_finite<float>(x, "X"));
+  v[3 * 5000 + 2] = 1e300;
+  CHECK_NOTHROW(train::check_finite<double>(x, "X"));
+  const auto too_large = message([&] { train::check_finite<float>(x, "X"); });
+  CHECK(too_large.find("X: expected finite numbers that fit float32") == 0);
+  CHECK(too_large.find("row 5000, column 2") != std::string::npos);
+  v[3 * 4096] = kNan;
+  CHECK(message([&] { train::check_finite<float>(x, "X"); }) ==
+        "X: expected finite numbers, got nan in row 4096, column 0");
+  CHECK_THROWS_AS(train::check_finite<double>(x, "X"), ValueError);
+
+  std::vector<double> w{0, 1, -0.5, kNan};
+  CHECK_NOTHROW(train::check_weights(table(w.data(), 2, 1)));
+  CHECK_THROWS_WITH_AS(train::check_weights(table(w.data(), 4, 1)),
+                       "sample_weight: expected finite weights of 0 or more, got -0.500000 in row 2", ValueError);
+  CHECK_THROWS_AS(train::check_weights(table(w.data() + 3, 1, 1)), ValueError);
+
+  const std::int64_t classes[] = {0, 2, 3, -1};
+  const auto column = [&](Index first, Index rows) {
+    return Source{reinterpret_cast<const std::byte*>(classes + first), Dtype::int64, rows, 1, 8, 0};
+  };
+  CHECK_NOTHROW(train::check_classes(column(0, 2), 3, "y"));
+  CHECK_THROWS_WITH_AS(train::check_classes(column(0, 3), 3, "y"), "y: expected classes from 0 to 2, got 3 in row 2",
+                       ValueError);
+  CHECK_THROWS_AS(train::check_classes(column(3, 1), 3, "y"), ValueError);
+}

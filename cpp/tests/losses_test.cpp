@@ -1,0 +1,211 @@
+#include "deltaprop/nn/loss.hpp"
+
+#include <doctest/doctest.h>
+
+#include "check.hpp"
+#include "deltaprop/core/errors.hpp"
+
+using namespace deltaprop;
+using namespace deltaprop::testing;
+using nn::Reduction;
+
+namespace {
+
+/// Everything a loss says of some rows, between guards.
+template <class T>
+struct Answer {
+  Guarded<T> deltas, elements;
+  Guarded<double> values;
+
+  Answer(Index rows, Index cols, Index per_row) : deltas(rows * cols), elements(rows * per_row), values(rows) {}
+  bool intact() const { return deltas.intact() && elements.intact() && values.intact(); }
+};
+
+template <class T>
+struct Question {
+  Index rows, cols;
+  std::vector<T> outputs, targets, weights;  // no weights: ones
+  std::vector<std::int64_t> classes;
+  double scale;
+
+  nn::LossCall<T> call(Range r) const {
+    nn::LossCall<T> c{.outputs = Matrix<const T>{outputs.data(), rows, cols}.slice(r), .scale = scale};
+    if (classes.empty()) {
+      c.targets.values = Matrix<const T>{targets.data(), rows, cols}.slice(r);
+    } else {
+      c.targets.classes = classes.data() + r.begin;
+    }
+    if (!weights.empty()) c.weights = weights.data() + r.begin;
+    return c;
+  }
+};
+
+template <class T>
+Answer<T> ask(const nn::Loss& loss, const Question<T>& q, Range r) {
+  Answer<T> answer(r.size(), q.cols, loss.elements(q.cols));
+  auto call = q.call(r);
+  call.deltas = {answer.deltas.data(), r.size(), q.cols};
+  call.values = answer.values.data();
+  call.elements = answer.elements.data();
+  loss.run(call);
+  CHECK(answer.intact());
+  return answer;
+}
+template <class T>
+Answer<T> ask(const nn::Loss& loss, const Question<T>& q) {
+  return ask(loss, q, {0, q.rows});
+}
+
+template <class T>
+Question<T> regression(Index rows, Index cols, bool weighted) {
+  Question<T> q{rows, cols, numbers<T>(rows * cols, 1), numbers<T>(rows * cols, 2), {}, {}, 0.37};
+  if (weighted) q.weights = numbers<T>(rows, 3);
+  for (T& w : q.weights) w += 1;
+  return q;
+}
+
+template <class T>
+Question<T> classification(Index rows, Index cols, bool weighted, T size = 5) {
+  Question<T> q = regression<T>(rows, cols, weighted);
+  for (T& a : q.outputs) a *= size;
+  for (Index i = 0; i < rows; ++i) q.classes.push_back(i * 7 % cols);
+  return q;
+}
+
+constexpr Index kWidths[] = {1, 2, 3, 4, 5, 8, 10, 15, 16, 17, 33, 100};
+
+template <class T>
+void check_squared_error(const Question<T>& q) {
+  const auto answer = ask(nn::MSELoss(Reduction::mean, 1.0), q);
+  for (Index i = 0; i < q.rows; ++i) {
+    const double w = q.weights.empty() ? 1 : static_cast<double>(q.weights[at(i)]);
+    double sum = 0;
+    for (Index k = i * q.cols; k < (i + 1) * q.cols; ++k) {
+      const double e = static_cast<double>(q.outputs[at(k)]) - static_cast<double>(q.targets[at(k)]);
+      sum += e * e;
+      REQUIRE(ulps(answer.deltas[k], 2.0L * e * w * q.scale) <= 3);
+      REQUIRE(ulps(answer.elements[k], static_cast<long double>(e) * e * w) <= 4);
+    }
+    REQUIRE(answer.values[i] == doctest::Approx(sum * w).epsilon(1e-14));
+  }
+}
+
+template <class T>
+void check_cross_entropy(const Question<T>& q) {
+  const auto answer = ask(nn::CrossEntropyLoss(Reduction::mean), q);
+  constexpr double eps = std::numeric_limits<T>::epsilon();
+  for (Index i = 0; i < q.rows; ++i) {
+    const T* a = q.outputs.data() + i * q.cols;
+    const double w = q.weights.empty() ? 1 : static_cast<double>(q.weights[at(i)]);
+    const long double largest = *std::max_element(a, a + q.cols);
+    long double sum = 0;
+    for (Index j = 0; j < q.cols; ++j) sum += std::exp(a[j] - largest);
+    const auto target = static_cast<Index>(q.classes[at(i)]);
+    const auto value = static_cast<double>(std::log(sum) + (largest - a[target]));
+    REQUIRE(std::abs(answer.values[i] - w * value) <= 4 * eps * w * (1 + value));
+    REQUIRE(std::abs(static_cast<double>(answer.elements[i]) - w * value) <= 4 * eps * w * (1 + value));
+    double total = 0;
+    for (Index j = 0; j < q.cols; ++j) {
+      const double p = static_cast<double>(std::exp(a[j] - largest) / sum);
+      const double delta = static_cast<double>(answer.deltas[i * q.cols + j]);
+      // The rounding of a_j - m is multiplied by its size, and p - 1 is as good as 1, not better.
+      const double size = p == 0 ? 0 : p * (10 + static_cast<double>(largest - a[j])) + (j == target);
+      REQUIRE(std::abs(delta - w * q.scale * (p - (j == target))) <= eps * w * q.scale * size + 1e-37);
+      total += delta;
+    }
+    REQUIRE(std::abs(total) <= 10 * eps * w * q.scale);
+  }
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("squared errors and their deltas", T, float, double) {
+  for (const Index cols : kWidths) {
+    for (const bool weighted : {false, true}) check_squared_error(regression<T>(9, cols, weighted));
+  }
+}
+
+TEST_CASE_TEMPLATE("cross entropy and its deltas", T, float, double) {
+  for (const Index cols : kWidths) {
+    for (const bool weighted : {false, true}) {
+      check_cross_entropy(classification<T>(9, cols, weighted));
+      check_cross_entropy(classification<T>(9, cols, weighted, T(60)));
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("extreme logits overflow nowhere", T, float, double) {
+  for (const T size : {T(1e4), std::numeric_limits<T>::max() / 4}) {
+    // Large with equals, small, and all large and negative.
+    Question<T> q{4, 3, {size, -size, 0, -size, size, size, -size, -size, -size, 0, 0, size}, {}, {}, {0, 0, 2, 2}, 1};
+    check_cross_entropy(q);
+    const auto answer = ask(nn::CrossEntropyLoss(Reduction::mean), q);
+    CHECK(answer.values[0] == 0);
+    CHECK(answer.values[1] == doctest::Approx(2 * static_cast<double>(size) + std::log(2.0)));
+    CHECK(answer.values[2] == doctest::Approx(std::log(3.0)));
+    CHECK(answer.deltas[0] == 0);
+    CHECK(answer.deltas[3] == -1);
+  }
+}
+
+TEST_CASE_TEMPLATE("a loss of what is not finite is not finite", T, float, double) {
+  using Limits = std::numeric_limits<T>;
+  for (const T bad : {Limits::quiet_NaN(), Limits::infinity()}) {
+    for (Index j = 0; j < 5; ++j) {
+      auto mse = regression<T>(1, 5, false);
+      auto ce = classification<T>(1, 5, false);
+      mse.outputs[at(j)] = ce.outputs[at(j)] = bad;
+      CHECK_FALSE(std::isfinite(ask(nn::MSELoss(Reduction::mean, 1.0), mse).values[0]));
+      CHECK_FALSE(std::isfinite(ask(nn::CrossEntropyLoss(Reduction::mean), ce).values[0]));
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("a row's loss depends neither on the other rows nor on what else is asked", T, float, double) {
+  const nn::MSELoss mse(Reduction::mean, 1.0);
+  const nn::CrossEntropyLoss ce(Reduction::mean);
+  for (const Index cols : kWidths) {
+    for (const nn::Loss* loss : {static_cast<const nn::Loss*>(&mse), static_cast<const nn::Loss*>(&ce)}) {
+      const auto q = loss == &ce ? classification<T>(7, cols, true) : regression<T>(7, cols, true);
+      const auto all = ask(*loss, q);
+      for (Index i = 0; i < q.rows; ++i) {
+        const auto one = ask(*loss, q, {i, i + 1});
+        REQUIRE(first_difference(one.deltas.data(), all.deltas.data() + i * cols, cols) == -1);
+        REQUIRE(same_bits(one.values[0], all.values[i]));
+        REQUIRE(same_bits(one.elements[0], all.elements[i * loss->elements(cols)]));
+      }
+      Answer<T> part(q.rows, cols, loss->elements(cols));
+      auto call = q.call({0, q.rows});
+      call.deltas = {part.deltas.data(), q.rows, cols};
+      loss->run(call);
+      CHECK(first_difference(part.deltas.values(), all.deltas.values()) == -1);
+      call.deltas = {};
+      call.values = part.values.data();
+      loss->run(call);
+      CHECK(first_difference(part.values.values(), all.values.values()) == -1);
+      CHECK(part.intact());
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("weights of one change no bit", T, float, double) {
+  auto q = classification<T>(6, 10, false);
+  const auto without = ask(nn::CrossEntropyLoss(Reduction::mean), q);
+  q.weights.assign(6, T(1));
+  const auto with = ask(nn::CrossEntropyLoss(Reduction::mean), q);
+  CHECK(first_difference(with.deltas.values(), without.deltas.values()) == -1);
+  CHECK(first_difference(with.values.values(), without.values.values()) == -1);
+}
+
+TEST_CASE("what a reduction multiplies by") {
+  CHECK(nn::MSELoss(Reduction::mean, 1.0).scale(8, 4) == 1.0 / 32);
+  CHECK(nn::MSELoss(Reduction::mean, 0.5).scale(8, 4) == 0.5 / 32);
+  CHECK(nn::MSELoss(Reduction::sum, 0.5).scale(8, 4) == 0.5);
+  CHECK(nn::MSELoss(Reduction::none, 1.0).scale(8, 4) == 1);
+  CHECK(nn::MSELoss(Reduction::mean, 1.0).scale(0, 4) == 0);
+  CHECK(nn::CrossEntropyLoss(Reduction::mean).scale(8, 4) == 1.0 / 8);
+  const double rows[] = {1, 2, 4};
+  CHECK(nn::MSELoss(Reduction::mean, 1.0).value(rows, 3, 0.5) == 3.5);
+  CHECK(nn::reduction("sum") == Reduction::sum);
+  CHECK_THROWS_AS(nn::reduction("average"), ValueError);
+}

@@ -1,0 +1,53 @@
+#include "deltaprop/core/math.hpp"
+
+#include <doctest/doctest.h>
+
+#include "check.hpp"
+
+using namespace deltaprop;
+using namespace deltaprop::testing;
+
+namespace {
+
+double worst(const std::vector<double>& xs) {
+  double most = 0;
+  for (const double x : xs) most = std::max(most, ulps(portable_log(x), std::log(static_cast<long double>(x))));
+  return most;
+}
+
+}  // namespace
+
+TEST_CASE("portable_log is within 2 ulp") {
+  std::mt19937_64 bits(1);
+  std::vector<double> all, around_one, subnormal;
+  for (int i = 0; i < 200000; ++i) {
+    all.push_back(std::bit_cast<double>(bits() % 0x7ff0000000000000ull));
+    around_one.push_back(0.5 + static_cast<double>(bits() >> 11) * 0x1p-52);
+    subnormal.push_back(std::bit_cast<double>(bits() >> 12 >> (i % 51)));
+  }
+  for (int i = 1; i < 100; ++i) {
+    around_one.push_back(1 + i * 0x1p-52);
+    around_one.push_back(1 - i * 0x1p-53);
+    around_one.push_back(1 + std::ldexp(1.0, -i / 2));
+    around_one.push_back(1 - std::ldexp(1.0, -i / 2 - 1));
+  }
+  for (int e = -1074; e < 1024; ++e) all.push_back(std::ldexp(1.0, e));
+  std::erase(subnormal, 0.0);
+  CHECK(worst(all) <= 2);
+  CHECK(worst(around_one) <= 2);
+  CHECK(worst(subnormal) <= 2);
+  CHECK(worst({std::numeric_limits<double>::denorm_min(), std::numeric_limits<double>::min(),
+               std::numeric_limits<double>::max(), 0x1.6a09e667f3bcdp+0, 0x1.6a09e667f3bccp+0,
+               0x1.6a09e667f3bcdp-1}) <= 2);
+}
+
+TEST_CASE("portable_log at the edges") {
+  constexpr double inf = std::numeric_limits<double>::infinity();
+  CHECK(same_bits(portable_log(1.0), 0.0));
+  CHECK(portable_log(0.0) == -inf);
+  CHECK(portable_log(-0.0) == -inf);
+  CHECK(portable_log(inf) == inf);
+  CHECK(std::isnan(portable_log(-1.0)));
+  CHECK(std::isnan(portable_log(-inf)));
+  CHECK(std::isnan(portable_log(std::numeric_limits<double>::quiet_NaN())));
+}

@@ -1,0 +1,113 @@
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "deltaprop/core/errors.hpp"
+#include "deltaprop/core/source.hpp"
+
+/// The border between NumPy and the core: the only place where arrays become views, and buffers arrays.
+namespace deltaprop::python {
+
+namespace py = pybind11;
+
+inline std::vector<Index> shape_of(const py::array& array) { return {array.shape(), array.shape() + array.ndim()}; }
+
+/// TypeError unless the elements are real numbers in this machine's byte order.
+inline Dtype dtype_of(const py::array& array, const char* name) {
+  const py::dtype dtype = array.dtype();
+  const auto size = dtype.itemsize();
+  if (dtype.byteorder() != '>') {
+    switch (dtype.kind()) {
+      case 'b': return Dtype::boolean;
+      case 'i': return size == 1 ? Dtype::int8 : size == 2 ? Dtype::int16 : size == 4 ? Dtype::int32 : Dtype::int64;
+      case 'u': return size == 1 ? Dtype::uint8 : size == 2 ? Dtype::uint16 : size == 4 ? Dtype::uint32 : Dtype::uint64;
+      case 'f':
+        return size == 2 ? Dtype::float16 : size == 4 ? Dtype::float32 : size == 8 ? Dtype::float64 : Dtype::longdouble;
+      default: break;
+    }
+  }
+  throw TypeError(std::string(name) + ": expected real numbers, got dtype " + py::str(dtype).cast<std::string>());
+}
+
+/// What a method written in Python gave back, in this machine's byte order; null for what is not an array.
+inline py::array returned(const py::object& value) {
+  py::array array = value.is_none() ? py::array() : py::array::ensure(value);
+  if (value.is_none() || !array) {
+    PyErr_Clear();
+    return py::reinterpret_steal<py::array>(py::handle());
+  }
+  if (array.dtype().byteorder() == '>') array = array.attr("astype")(array.dtype().attr("newbyteorder")("="));
+  return array;
+}
+
+/// TypeError or ValueError unless an array of this shape came back from `name`.
+inline void check_returned(const py::array& array, const py::object& value, const std::vector<Index>& shape,
+                           const std::string& name) {
+  const std::string expected = name + ": expected an array " + shape_text(shape) + " back, got ";
+  if (!array) throw TypeError(expected + py::str(py::type::of(value).attr("__name__")).cast<std::string>());
+  if (shape_of(array) != shape) throw ValueError(expected + shape_text(shape_of(array)));
+}
+
+/// A table (rows, cols) as it lies in memory; the array must outlive it.
+inline Source table(const py::array& array, const char* name) {
+  return {static_cast<const std::byte*>(array.data()),
+          dtype_of(array, name),
+          array.shape(0),
+          array.shape(1),
+          array.strides(0),
+          array.strides(1)};
+}
+/// (cols,) as one row.
+inline Source row(const py::array& array, const char* name) {
+  return {static_cast<const std::byte*>(array.data()), dtype_of(array, name), 1, array.shape(0), 0, array.strides(0)};
+}
+/// (rows,) as one column.
+inline Source column(const py::array& array, const char* name) {
+  return {static_cast<const std::byte*>(array.data()), dtype_of(array, name), array.shape(0), 1, array.strides(0), 0};
+}
+/// () as one number.
+inline Source cell(const py::array& array, const char* name) {
+  return {static_cast<const std::byte*>(array.data()), dtype_of(array, name), 1, 1, 0, 0};
+}
+
+/// (cols,) or (rows, cols), as inputs and outputs come.
+inline Source one_or_more_rows(const py::array& array, const char* name) {
+  return array.ndim() == 1 ? row(array, name) : table(array, name);
+}
+
+/// A fresh array.
+template <class T>
+py::array_t<T> fresh(const std::vector<Index>& shape) {
+  return py::array_t<T>(std::vector<py::ssize_t>(shape.begin(), shape.end()));
+}
+
+/// An array that shows `data`, row-major in `shape` (its axes reversed if `transposed`), and keeps `owner` alive.
+template <class T>
+py::array view(T* data, std::vector<Index> shape, bool transposed, bool writable, const py::object& owner) {
+  std::vector<py::ssize_t> sizes(shape.begin(), shape.end());
+  std::vector<py::ssize_t> strides(sizes.size());
+  py::ssize_t stride = sizeof(T);
+  for (std::size_t i = sizes.size(); i-- > 0; stride *= sizes[i]) strides[i] = stride;
+  if (transposed) {
+    std::reverse(sizes.begin(), sizes.end());
+    std::reverse(strides.begin(), strides.end());
+  }
+  py::array array(py::dtype::of<T>(), sizes, strides, data, owner);
+  if (!writable) array.attr("flags").attr("writeable") = false;
+  return array;
+}
+
+/// Keeps a buffer alive for the arrays that show it.
+inline py::capsule keep(std::shared_ptr<void> memory) {
+  return py::capsule(new std::shared_ptr<void>(std::move(memory)),
+                     [](void* p) { delete static_cast<std::shared_ptr<void>*>(p); });
+}
+
+}  // namespace deltaprop::python

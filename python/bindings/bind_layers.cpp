@@ -1,0 +1,115 @@
+#include <pybind11/stl.h>
+
+#include "arrays.hpp"
+#include "bindings.hpp"
+#include "deltaprop/nn/activation.hpp"
+#include "deltaprop/nn/initialise.hpp"
+#include "deltaprop/nn/linear.hpp"
+#include "gil.hpp"
+
+namespace deltaprop::python {
+namespace {
+
+/// A layer written in Python. It is handed copies, so whatever it keeps stays valid; its whole batch comes at once,
+/// with the GIL held.
+class PythonLayer final : public nn::BothPrecisions<PythonLayer> {
+ public:
+  /// Holds the layer weakly: the Python network owns both it and this.
+  PythonLayer(const py::object& layer, std::string description, Index in_features, Index out_features,
+              std::vector<std::pair<std::string, std::vector<Index>>> parameters)
+      : layer_(layer), description_(std::move(description)), in_(in_features), out_(out_features) {
+    for (auto& [name, shape] : parameters) parameters_.push_back({std::move(name), std::move(shape), false});
+  }
+
+  std::string describe() const override { return description_; }
+  Index in_features() const override { return in_; }
+  Index out_features(Index in) const override { return out_ == nn::kAnyWidth ? in : out_; }
+  std::vector<ParameterShape> parameters() const override { return parameters_; }
+  bool rowwise() const override { return false; }
+  bool always_backward() const override { return true; }
+
+  std::vector<Range> gradient_tiles() const override {
+    std::vector<Range> tiles;
+    Index end = 0;
+    for (const ParameterShape& p : parameters_) {
+      tiles.push_back({end, end + p.size()});
+      end += p.size();
+    }
+    return tiles;
+  }
+
+  template <class T>
+  void run_forward(const nn::Forward<T>& f) const {
+    const WithGil gil;
+    take<T>(call(target().attr("forward"), py::dict(), copy<T>(f.x), f.training), f.y, "forward");
+  }
+
+  template <class T>
+  void run_backward(const nn::Backward<T>& b) const {
+    const WithGil gil;
+    if (!b.accumulate) std::fill_n(b.gradients, gradient_size(), T(0));
+    Matrix<T> delta = b.delta_x;
+    std::vector<T> unwanted;
+    if (delta.data == nullptr) {
+      unwanted.resize(static_cast<std::size_t>(b.x.size()));
+      delta = {unwanted.data(), b.x.rows, b.x.cols};
+    }
+    take<T>(call(target().attr("backward"), py::dict(), copy<T>(b.delta_y)), delta, "backward");
+  }
+
+ private:
+  Index gradient_size() const {
+    Index size = 0;
+    for (const ParameterShape& p : parameters_) size += p.size();
+    return size;
+  }
+
+  py::object target() const {
+    py::object layer = layer_();
+    if (layer.is_none()) throw std::runtime_error(description_ + ": expected its network to be alive still");
+    return layer;
+  }
+
+  template <class T>
+  static py::array_t<T> copy(Matrix<const T> m) {
+    py::array_t<T> array = fresh<T>({m.rows, m.cols});
+    std::copy_n(m.data, m.size(), array.mutable_data());
+    return array;
+  }
+
+  template <class T>
+  void take(const py::object& result, Matrix<T> into, const char* method) const {
+    const std::string name = description_ + "." + method;
+    const py::array array = returned(result);
+    check_returned(array, result, {into.rows, into.cols}, name);
+    gather<T>(table(array, name.c_str()), nullptr, 0, into);
+  }
+
+  py::weakref layer_;
+  std::string description_;
+  Index in_, out_;
+  std::vector<ParameterShape> parameters_;
+};
+
+}  // namespace
+
+void bind_layers(py::module_& m) {
+  using nn::Layer;
+  py::class_<Layer, std::shared_ptr<Layer>>(m, "Layer")
+      .def("describe", &Layer::describe)
+      .def_property_readonly("in_features", &Layer::in_features)
+      .def("out_features", &Layer::out_features, py::arg("in_features"));
+  py::class_<nn::Linear, Layer, std::shared_ptr<nn::Linear>>(m, "Linear")
+      .def(py::init([](Index in_features, Index out_features, const std::string& init) {
+             return std::make_shared<nn::Linear>(in_features, out_features, nn::initialiser(init));
+           }),
+           py::arg("in_features"), py::arg("out_features"), py::arg("init"));
+  py::class_<nn::Activation, Layer, std::shared_ptr<nn::Activation>>(m, "Activation")
+      .def(py::init<const std::string&>(), py::arg("name"));
+  py::class_<PythonLayer, Layer, std::shared_ptr<PythonLayer>>(m, "PythonLayer")
+      .def(py::init<py::object, std::string, Index, Index, std::vector<std::pair<std::string, std::vector<Index>>>>(),
+           py::arg("layer"), py::arg("description"), py::arg("in_features"), py::arg("out_features"),
+           py::arg("parameters"));
+}
+
+}  // namespace deltaprop::python

@@ -1,0 +1,213 @@
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "bindings.hpp"
+#include "deltaprop/core/buffer.hpp"
+#include "deltaprop/train/data.hpp"
+#include "gil.hpp"
+#include "losses.hpp"
+
+namespace deltaprop::python {
+namespace {
+
+/// A loss written in Python. It sees the whole batch, copied, with the GIL held, and its y as the caller shaped it.
+/// Its value stands in the first row's sum: only it knows how its rows add up.
+class PythonLoss final : public nn::Loss {
+ public:
+  PythonLoss(py::object loss, std::string description, bool classes, bool one_dimensional)
+      : nn::Loss(nn::Reduction::sum, 1.0),
+        loss_(std::move(loss)),
+        description_(std::move(description)),
+        classes_(classes),
+        one_dimensional_(one_dimensional) {}
+
+  std::string describe() const override { return description_; }
+  nn::TargetKind target_kind() const override { return classes_ ? nn::TargetKind::classes : nn::TargetKind::values; }
+  Index elements(Index) const override { return 1; }
+  bool rowwise() const override { return false; }
+  bool targets_fit_outputs() const override { return false; }
+  void run(const nn::LossCall<float>& c) const override { call(c); }
+  void run(const nn::LossCall<double>& c) const override { call(c); }
+
+ private:
+  template <class T>
+  void call(const nn::LossCall<T>& c) const {
+    const WithGil gil;
+    const Index rows = c.outputs.rows;
+    const py::array outputs = copy(c.outputs.data, {rows, c.outputs.cols});
+    const py::array y =
+        classes_ ? copy(c.targets.classes, {rows})
+                 : copy(c.targets.values.data,
+                        one_dimensional_ ? std::vector<Index>{rows} : std::vector<Index>{rows, c.targets.values.cols});
+    py::dict options;
+    if (c.weights != nullptr) options["sample_weight"] = copy(c.weights, {rows});
+    if (c.values != nullptr) {
+      const py::object value = python::call(loss_, options, outputs, y);
+      std::fill_n(c.values, rows, 0.0);
+      if (!is_number(value)) {
+        throw TypeError(description_ + ": expected a number back, got " +
+                        py::str(py::type::of(value).attr("__name__")).cast<std::string>());
+      }
+      c.values[0] = PyFloat_AsDouble(value.ptr());
+      if (PyErr_Occurred() != nullptr) throw py::error_already_set();
+    }
+    if (c.deltas.data == nullptr) return;
+    const py::object result = python::call(loss_.attr("delta"), options, outputs, y);
+    const py::array delta = returned(result);
+    check_returned(delta, result, {rows, c.outputs.cols}, description_ + ".delta");
+    gather<T>(table(delta, (description_ + ".delta").c_str()), nullptr, 0, c.deltas);
+  }
+
+  static bool is_number(const py::object& value) {
+    const PyNumberMethods* methods = Py_TYPE(value.ptr())->tp_as_number;
+    const bool converts = methods != nullptr && (methods->nb_float != nullptr || methods->nb_index != nullptr);
+    return converts && !(py::isinstance<py::array>(value) && value.cast<py::array>().ndim() > 0);
+  }
+
+  template <class T>
+  static py::array copy(const T* data, const std::vector<Index>& shape) {
+    py::array_t<T> array = fresh<T>(shape);
+    std::copy_n(data, array.size(), array.mutable_data());
+    return array;
+  }
+
+  py::object loss_;
+  std::string description_;
+  bool classes_, one_dimensional_;
+};
+
+/// One call by hand: the loss, or its delta.
+template <class T>
+py::object call(const nn::Loss& loss, const py::array& a, const py::array& y, const std::optional<py::array>& weights,
+                bool delta) {
+  const std::vector<Index> shape = shape_of(a);
+  if (shape.size() != 1 && shape.size() != 2) {
+    throw ValueError(loss.describe() + ": expected outputs (N, features), got " + shape_text(shape));
+  }
+  const Source outputs = one_or_more_rows(a, "outputs");
+  const Source targets = targets_source(loss, shape, y, "y");
+  const Index n = outputs.rows, cols = outputs.cols;
+  Buffer<T> row_weights;
+  double total_weight = static_cast<double>(n);
+  if (weights) {
+    const Source source = weights_source(*weights, n);
+    train::check_weights(source);
+    row_weights = Buffer<T>(n);
+    gather<T>(source, nullptr, 0, {row_weights.data(), n, 1});
+    total_weight = std::accumulate(row_weights.data(), row_weights.data() + n, 0.0);
+  }
+  Buffer<T> values(checked_size(n, cols)), target_values;
+  Buffer<std::int64_t> classes;
+  gather<T>(outputs, nullptr, 0, {values.data(), n, cols});
+  nn::Targets<T> t;
+  if (loss.target_kind() == nn::TargetKind::values) {
+    target_values = Buffer<T>(n * cols);
+    gather<T>(targets, nullptr, 0, {target_values.data(), n, cols});
+    t.values = {target_values.data(), n, cols};
+  } else {
+    train::check_classes(targets, cols, "y");
+    classes = Buffer<std::int64_t>(n);
+    gather<std::int64_t>(targets, nullptr, 0, {classes.data(), n, 1});
+    t.classes = classes.data();
+  }
+  nn::LossCall<T> c{.outputs = {values.data(), n, cols},
+                    .targets = t,
+                    .weights = weights ? row_weights.data() : nullptr,
+                    .scale = loss.scale(total_weight, cols)};
+  if (delta) {
+    py::array_t<T> result = fresh<T>(shape);
+    c.deltas = {result.mutable_data(), n, cols};
+    loss.run(c);
+    return result;
+  }
+  if (loss.reduction() == nn::Reduction::none) {
+    const bool per_row = loss.elements(cols) == 1 && loss.target_kind() == nn::TargetKind::classes;
+    py::array_t<T> result = fresh<T>(per_row ? std::vector<Index>(shape.begin(), shape.end() - 1) : shape);
+    c.elements = result.mutable_data();
+    loss.run(c);
+    for (Index i = 0; i < result.size(); ++i) result.mutable_data()[i] *= static_cast<T>(loss.factor());
+    return result;
+  }
+  Buffer<double> sums(n);
+  c.values = sums.data();
+  loss.run(c);
+  return py::float_(loss.value(sums.data(), n, c.scale));
+}
+
+/// float32 outputs are compared in float32, all others in float64.
+py::object call_either(const nn::Loss& loss, const py::array& a, const py::array& y,
+                       const std::optional<py::array>& weights, bool delta) {
+  return dtype_of(a, "outputs") == Dtype::float32 ? call<float>(loss, a, y, weights, delta)
+                                                  : call<double>(loss, a, y, weights, delta);
+}
+
+}  // namespace
+
+Source targets_source(const nn::Loss& loss, const std::vector<Index>& outputs, const py::array& y, const char* name) {
+  const std::vector<Index> shape = shape_of(y);
+  const Index cols = outputs.back();
+  const auto refuse = [&](const std::vector<Index>& expected) {
+    return ValueError(loss.describe() + ": expected " + name + " " + shape_text(expected) + " for outputs " +
+                      shape_text(outputs) + ", got " + shape_text(shape));
+  };
+  if (!loss.targets_fit_outputs()) {
+    if (shape.size() == 1) return column(y, name);
+    if (shape.size() == 2) return table(y, name);
+    throw ValueError(loss.describe() + ": expected " + name + " (N,) or (N, k), got " + shape_text(shape));
+  }
+  if (loss.target_kind() == nn::TargetKind::values) {
+    const bool column_of_one = outputs.size() == 2 && cols == 1 && shape.size() == 1 && shape[0] == outputs[0];
+    if (column_of_one) return column(y, name);
+    if (shape != outputs) throw refuse(outputs);
+    return one_or_more_rows(y, name);
+  }
+  const Dtype dtype = dtype_of(y, name);
+  const std::vector<Index> expected(outputs.begin(), outputs.end() - 1);
+  if (is_floating(dtype)) {
+    throw TypeError(loss.describe() + ": expected " + name + " of integer classes " + shape_text(expected) +
+                    ", got dtype " + py::str(y.dtype()).cast<std::string>());
+  }
+  if (shape != expected) throw refuse(expected);
+  return shape.empty() ? cell(y, name) : column(y, name);
+}
+
+Source weights_source(const py::array& weights, Index rows) {
+  if (shape_of(weights) != std::vector<Index>{rows}) {
+    throw ValueError("sample_weight: expected " + shape_text({rows}) + ", got " + shape_text(shape_of(weights)));
+  }
+  return column(weights, "sample_weight");
+}
+
+void bind_losses(py::module_& m) {
+  using nn::Loss;
+  py::class_<Loss, std::shared_ptr<Loss>>(m, "Loss")
+      .def(
+          "value",
+          [](const Loss& l, const py::array& a, const py::array& y, const std::optional<py::array>& w) {
+            return call_either(l, a, y, w, false);
+          },
+          py::arg("outputs"), py::arg("y"), py::arg("sample_weight"))
+      .def(
+          "delta",
+          [](const Loss& l, const py::array& a, const py::array& y, const std::optional<py::array>& w) {
+            return call_either(l, a, y, w, true);
+          },
+          py::arg("outputs"), py::arg("y"), py::arg("sample_weight"));
+  py::class_<nn::MSELoss, Loss, std::shared_ptr<nn::MSELoss>>(m, "MSELoss")
+      .def(py::init([](const std::string& reduction, double factor) {
+             return std::make_shared<nn::MSELoss>(nn::reduction(reduction), factor);
+           }),
+           py::arg("reduction"), py::arg("factor"));
+  py::class_<nn::CrossEntropyLoss, Loss, std::shared_ptr<nn::CrossEntropyLoss>>(m, "CrossEntropyLoss")
+      .def(py::init([](const std::string& reduction) {
+             return std::make_shared<nn::CrossEntropyLoss>(nn::reduction(reduction));
+           }),
+           py::arg("reduction"));
+  py::class_<PythonLoss, Loss, std::shared_ptr<PythonLoss>>(m, "PythonLoss")
+      .def(py::init<py::object, std::string, bool, bool>(), py::arg("loss"), py::arg("description"), py::arg("classes"),
+           py::arg("one_dimensional"));
+}
+
+}  // namespace deltaprop::python

@@ -1,0 +1,13 @@
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace deltaprop::python {
+
+void bind_layers(pybind11::module_& m);
+void bind_losses(pybind11::module_& m);
+void bind_networks(pybind11::module_& m);
+void bind_optimizers(pybind11::module_& m);
+void bind_fit(pybind11::module_& m);
+
+}  // namespace deltaprop::python

@@ -1,0 +1,36 @@
+#include "bindings.hpp"
+
+#include <pybind11/pybind11.h>
+
+#include <stdexcept>
+
+#include "deltaprop/core/errors.hpp"
+#include "deltaprop/kernels/table.hpp"
+
+namespace py = pybind11;
+
+PYBIND11_MODULE(_core, m) {
+  m.doc() = "The compiled core of deltaprop; its public face is the package around it.";
+  try {
+    deltaprop::kernels::load();
+  } catch (const std::runtime_error& e) {
+    throw py::import_error(e.what());
+  }
+  py::register_local_exception_translator([](std::exception_ptr error) {
+    try {
+      if (error) std::rethrow_exception(error);
+    } catch (const deltaprop::ValueError& e) {
+      PyErr_SetString(PyExc_ValueError, e.what());
+    } catch (const deltaprop::TypeError& e) {
+      PyErr_SetString(PyExc_TypeError, e.what());
+    } catch (const deltaprop::NotFinite& e) {
+      PyErr_SetString(PyExc_FloatingPointError, e.what());
+    }
+  });
+  m.attr("instruction_set") = deltaprop::kernels::table().instruction_set;
+  deltaprop::python::bind_layers(m);
+  deltaprop::python::bind_losses(m);
+  deltaprop::python::bind_networks(m);
+  deltaprop::python::bind_optimizers(m);
+  deltaprop::python::bind_fit(m);
+}

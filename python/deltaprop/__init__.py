@@ -1,0 +1,32 @@
+"""Dense neural networks from NumPy arrays, trained by the delta recursion in C++.
+
+Examples
+--------
+>>> import numpy as np
+>>> from deltaprop import nn, optim
+>>> X = np.linspace(-1, 1, 100).reshape(-1, 1)
+>>> net = nn.Sequential(nn.Linear(1, 20), nn.Tanh(), nn.Linear(20, 1), seed=0)
+>>> history = net.fit(X, X**2, loss=nn.MSELoss(), epochs=200,
+...                   optimizer=optim.Adam(net.parameters(), lr=0.01))
+>>> bool(history["loss"][-1] < 1e-3)
+True
+"""
+
+from importlib.metadata import version
+
+from deltaprop import nn, optim
+from deltaprop.gradcheck import GradientReport, check_gradients
+from deltaprop.training import History, Run, StopOnPlateau
+
+__version__ = version("deltaprop")
+
+__all__ = [
+    "GradientReport",
+    "History",
+    "Run",
+    "StopOnPlateau",
+    "__version__",
+    "check_gradients",
+    "nn",
+    "optim",
+]

@@ -1,0 +1,330 @@
+"""What all layers and networks share, and the base of layers written in Python."""
+
+import copy
+import secrets
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from deltaprop import _core
+from deltaprop._arrays import Array, as_array, as_count
+from deltaprop.nn.parameter import Parameter
+
+Network = _core.Network32 | _core.Network64
+
+# Two threads that are the first to use a layer must make one network between them.
+_making = threading.RLock()
+
+
+class Module:
+    """Something with parameters: a layer or a network."""
+
+    def parameters(self) -> list[Parameter]:
+        """Return the parameters, in the order of the flat buffers.
+
+        Returns
+        -------
+        list of Parameter
+        """
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return a copy of every parameter by name.
+
+        Returns
+        -------
+        dict of str to ndarray
+            C-contiguous; a weight is (out_features, in_features), as PyTorch's.
+        """
+        return {p.name: np.array(p.value, order="C") for p in self.parameters()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Write parameters by name; all of them or, on an error, none.
+
+        Parameters
+        ----------
+        state : mapping of str to array_like
+            As `state_dict` gives it, or PyTorch's with its tensors as arrays.
+
+        Raises
+        ------
+        ValueError
+            Where names are missing or unknown, or a shape differs.
+        TypeError
+            For what is not a mapping of names to real numbers.
+        RuntimeError
+            While `fit` runs in another thread.
+        """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"load_state_dict: expected a mapping, got {type(state).__name__}")
+        own = {p.name: p for p in self.parameters()}
+        missing = [name for name in own if name not in state]
+        unknown = [name for name in state if name not in own]
+        if missing or unknown:
+            raise ValueError(
+                f"load_state_dict: expected the names of this network's parameters, "
+                f"got missing {missing} and unknown {unknown}"
+            )
+        arrays = {name: as_array(state[name], f"state_dict[{name!r}]") for name in own}
+        for name, parameter in own.items():
+            if arrays[name].shape != parameter.value.shape:
+                raise ValueError(
+                    f"load_state_dict: expected {name!r} of shape {parameter.value.shape}, "
+                    f"got {arrays[name].shape}"
+                )
+        # Converted first: where that raises, nothing is written yet.
+        arrays = {name: arrays[name].astype(p.value.dtype) for name, p in own.items()}
+        for name, parameter in own.items():
+            parameter._network.check_idle()
+            parameter.value = arrays[name]
+
+    def zero_grad(self) -> None:
+        """Set every gradient to zero."""
+        for parameter in self.parameters():
+            parameter._network.check_idle()
+            parameter.grad[...] = 0
+
+    def __copy__(self) -> Self:
+        # Two objects cannot own one buffer: a copy is always a whole one.
+        return copy.deepcopy(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a layer's numbers live."""
+
+    network: Network
+    index: int
+    parameters: dict[str, int]  # by the layer's own name, the place in the network's list
+    owned: bool  # by a network, and not by the layer itself
+
+
+def places(network: Network, count: int, owned: bool) -> list[Place]:
+    """Return the place of each of the first `count` layers of a core network."""
+    by_layer: list[dict[str, int]] = [{} for _ in range(count)]
+    for i, (layer, name) in enumerate(network.parameters):
+        by_layer[layer][name.partition(".")[2]] = i
+    return [Place(network, i, names, owned) for i, names in enumerate(by_layer)]
+
+
+class Layer(Module):
+    """Base class of layers. Subclass it to write one in Python.
+
+    A subclass gives `forward(x, training)`, which takes an array (N, in) and returns (N, out), and
+    `backward(delta)`, which takes dJ/d(output), (N, out), adds to the gradients of its parameters
+    and returns dJ/d(input), (N, in). Both get copies in the network's dtype, the whole batch at
+    once. With ``training=False`` `forward` must change nothing in ``self``: inference may run in
+    several threads.
+
+    Attributes
+    ----------
+    in_features, out_features : int or None
+        Widths of input and output. None, the default: any input, and an output as wide as it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deltaprop import nn
+    >>> class Scale(nn.Layer):
+    ...     def __init__(self):
+    ...         self.parameter("factor", np.ones(1))
+    ...     def forward(self, x, training):
+    ...         self.x = x if training else None
+    ...         return x * self.factor
+    ...     def backward(self, delta):
+    ...         self.grad_factor += (delta * self.x).sum()
+    ...         return delta * self.factor
+    >>> net = nn.Sequential(nn.Linear(2, 3), Scale())
+    """
+
+    in_features: int | None = None
+    out_features: int | None = None
+
+    _place: Place | None = None
+    # Values to start from; None where the network's seed decides.
+    _initial: dict[str, Array] | None = None
+    _names: ClassVar[tuple[str, ...]] = ()
+
+    def forward(self, x: Any, training: bool = True) -> Array:
+        """Return the layer's output; see the class."""
+        raise NotImplementedError(f"{type(self).__name__}: expected a method forward(x, training)")
+
+    def backward(self, delta: Any) -> Array:
+        """Return dJ/d(input) for dJ/d(output) and add to the gradients; see the class."""
+        raise NotImplementedError(f"{type(self).__name__}: expected a method backward(delta)")
+
+    def parameter(self, name: str, value: Any) -> None:
+        """Declare a parameter of a layer written in Python.
+
+        It then is ``self.<name>`` and its gradient ``self.grad_<name>``: writable arrays in the
+        network's flat buffers, so that optimizers, `check_gradients` and `state_dict` know it.
+
+        Parameters
+        ----------
+        name : str
+        value : array_like
+            Its initial value, of any shape.
+
+        Raises
+        ------
+        ValueError
+            Where the name is taken or not an identifier, or the layer is in a network already.
+        """
+        initial = self._values()
+        if self._place is not None and self._place.owned:
+            raise ValueError(
+                f"{self!r}: expected parameters to be declared before it joins a network"
+            )
+        names = {n for known in initial for n in (known, f"grad_{known}")}
+        taken = names | self.__dict__.keys() | set(dir(type(self)))
+        if not name.isidentifier() or {name, f"grad_{name}"} & taken:
+            raise ValueError(f"{type(self).__name__}: expected a new name, got {name!r}")
+        array = np.array(as_array(value, name))
+        self.__dict__["_place"] = None
+        self.__dict__["_initial"] = {**initial, name: array}
+
+    def parameters(self) -> list[Parameter]:
+        """Return the layer's parameters; they are named within the layer ("weight").
+
+        Returns
+        -------
+        list of Parameter
+        """
+        place = self._home()
+        return [Parameter(place.network, i, name) for name, i in place.parameters.items()]
+
+    def __call__(self, x: Any) -> Array:
+        """Return the layer's output in inference: (N, in) gives (N, out), (in,) gives (out,)."""
+        place = self._home()
+        return place.network.infer_layer(place.index, as_array(x, "x"))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+    def _core_layer(self) -> _core.Layer:
+        def width(name: str) -> int:
+            value = getattr(self, name)
+            return -1 if value is None else as_count(value, f"{type(self).__name__}: {name}", 1)
+
+        return _core.PythonLayer(
+            self,
+            repr(self),
+            width("in_features"),
+            width("out_features"),
+            [(name, list(value.shape)) for name, value in (self._initial or {}).items()],
+        )
+
+    def _home(self) -> Place:
+        """Return where the numbers live: in a network of its own, if it has joined no other."""
+        with _making:
+            place = self._place
+            if place is None:
+                double = any(v.dtype == np.float64 for v in (self._initial or {}).values())
+                network = (_core.Network64 if double else _core.Network32)(
+                    [self._core_layer()], secrets.randbits(64)
+                )
+                place = places(network, 1, owned=False)[0]
+                self._settle(place, self._initial)
+        return place
+
+    def _settle(self, place: Place, values: dict[str, Array] | None) -> None:
+        for name, value in (values or {}).items():
+            place.network.value(place.parameters[name])[...] = value
+        self.__dict__["_place"] = place
+
+    def _values(self) -> dict[str, Array]:
+        """Return copies of the values it has, if any were given or looked at yet."""
+        if self._place is None:
+            return dict(self._initial or {})
+        return {
+            name: np.array(self._place.network.value(i), order="C")
+            for name, i in self._place.parameters.items()
+        }
+
+    def _find(self, name: str) -> Array | None:
+        names = self._names or tuple(self._initial or ())
+        if name in names:
+            place = self._home()
+            return place.network.value(place.parameters[name])
+        if name.startswith("grad_") and name[5:] in names:
+            place = self._home()
+            return place.network.grad(place.parameters[name[5:]])
+        return None
+
+    def __getattr__(self, name: str) -> Any:
+        view = None if name.startswith("__") else self._find(name)
+        if view is None:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        return view
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        view = self._find(name)
+        if view is None:
+            super().__setattr__(name, value)
+        elif view is not value:
+            view[...] = value
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copied or unpickled layer belongs to no network; it takes its values along.
+        state = {k: v for k, v in self.__dict__.items() if k not in ("_place", "_core")}
+        if self._place is not None or self._initial is not None:
+            state["_initial"] = self._values()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+
+class NativeLayer(Layer):
+    """A layer whose arithmetic is in the core."""
+
+    def forward(self, x: Any, training: bool = True) -> Array:
+        """Run a layer that stands alone and keep what `backward` needs.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, in_features) or (in_features,)
+        training : bool, default True
+            False is inference, which keeps nothing.
+
+        Returns
+        -------
+        ndarray, shape (N, out_features) or (out_features,)
+        """
+        place = self._alone("forward")
+        x = as_array(x, "x")
+        return place.network.forward(x) if training else place.network.infer(x)
+
+    def backward(self, delta: Any) -> Array:
+        """Take dJ/d(output) back through a layer that stands alone, adding to its gradients.
+
+        Parameters
+        ----------
+        delta : array_like, the shape of the output
+
+        Returns
+        -------
+        ndarray, the shape of the input
+            dJ/d(input).
+        """
+        return self._alone("backward").network.backward(as_array(delta, "delta"))
+
+    def _alone(self, method: str) -> Place:
+        place = self._home()
+        if place.owned:
+            raise RuntimeError(
+                f"{self!r}: expected {method} to be called on the network that the layer is part of"
+            )
+        return place
+
+    def _make_core_layer(self) -> _core.Layer:
+        raise NotImplementedError
+
+    def _core_layer(self) -> _core.Layer:
+        return self._make_core_layer()
+
+    def __repr__(self) -> str:
+        return self._core_layer().describe()

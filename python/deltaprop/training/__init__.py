@@ -1,0 +1,7 @@
+"""Training: the epoch loop and what goes with it."""
+
+from deltaprop.training.fit import Run, fit
+from deltaprop.training.history import History
+from deltaprop.training.stop import StopOnPlateau
+
+__all__ = ["History", "Run", "StopOnPlateau", "fit"]

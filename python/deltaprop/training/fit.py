@@ -1,0 +1,159 @@
+"""`fit`: from what users give to what the core takes."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deltaprop import _core
+from deltaprop._arrays import Array, as_array, as_count, as_seed
+from deltaprop.nn.losses import Loss, check_loss
+from deltaprop.optim import Optimizer
+from deltaprop.training.history import History
+from deltaprop.training.progress import Progress, progress_of
+from deltaprop.training.stop import StopOnPlateau
+
+if TYPE_CHECKING:
+    from deltaprop.nn.sequential import Sequential
+
+Data = tuple[Array, Array, Array | None]
+
+
+@dataclass
+class Run:
+    """A fit under way, as callbacks see it.
+
+    Attributes
+    ----------
+    network : Sequential
+    optimizer : Optimizer
+    epoch : int
+        The epoch just finished, counted from 0.
+    step : int
+        Updates so far.
+    history : History
+        The values so far.
+    """
+
+    network: "Sequential"
+    optimizer: Optimizer
+    history: History = field(default_factory=History)
+    epoch: int = -1
+    step: int = 0
+    _stopping: bool = False
+
+    def stop(self) -> None:
+        """End the fit after this epoch."""
+        self._stopping = True
+
+
+def fit(  # noqa: D103  (documented as Sequential.fit)
+    network: "Sequential",
+    X: Any,
+    y: Any,
+    *,
+    loss: Any,
+    optimizer: Optimizer,
+    epochs: int,
+    batch_size: int | None,
+    shuffle: bool,
+    seed: int | None,
+    validation_data: tuple[Any, ...] | None,
+    sample_weight: Any,
+    stop: StopOnPlateau | None,
+    callbacks: Iterable[Callable[[Run], object]],
+    progress: bool,
+) -> History:
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"fit: expected an optimizer, got {type(optimizer).__name__}")
+    if stop is not None and not isinstance(stop, StopOnPlateau):
+        raise TypeError(f"fit: expected stop to be a StopOnPlateau, got {type(stop).__name__}")
+    if isinstance(optimizer._core, _core.Optimizer64) != (network.dtype == np.float64):
+        raise ValueError(
+            "fit: expected an optimizer of this network's parameters, got one of another network's"
+        )
+    if not isinstance(callbacks, Iterable):
+        name = type(callbacks).__name__
+        raise TypeError(f"fit: expected an iterable of callables as callbacks, got {name}")
+    callbacks = list(callbacks)
+    for callback in callbacks:
+        if not callable(callback):
+            raise TypeError(f"fit: expected callables as callbacks, got {type(callback).__name__}")
+    epochs = as_count(epochs, "fit: epochs", 0)
+    data = _data(X, y, sample_weight, "")
+    run = Run(network, optimizer)
+    bar = progress_of(epochs) if progress else None
+    try:
+        result = _core.fit(
+            network._network,
+            optimizer._core,
+            _core_loss(loss, data[1]),
+            data,
+            isinstance(X, np.memmap),
+            epochs,
+            max(len(data[0]), 1)
+            if batch_size is None
+            else as_count(batch_size, "fit: batch_size", 1),
+            bool(shuffle),
+            None if seed is None else as_seed(seed, "fit"),
+            None if validation_data is None else _validation(validation_data, loss),
+            None
+            if stop is None
+            else (
+                stop.eps,
+                stop.every == "update",
+                None if stop.loss is None else _core_loss(stop.loss, data[1]),
+            ),
+            _epoch_end(run, callbacks, bar) if callbacks or bar else None,
+        )
+    finally:
+        if bar is not None:
+            bar.close()
+    run.history._finish(result)
+    return run.history
+
+
+def _epoch_end(
+    run: Run, callbacks: list[Callable[[Run], object]], bar: Progress | None
+) -> Callable[[int, int, float, float | None, float], bool]:
+    def epoch_end(
+        epochs: int, updates: int, loss: float, val_loss: float | None, lr: float
+    ) -> bool:
+        values = {"loss": loss} if val_loss is None else {"loss": loss, "val_loss": val_loss}
+        run.epoch, run.step = epochs - 1, updates
+        run.history.epochs, run.history.updates = epochs, updates
+        run.history._append({**values, "lr": lr})
+        if bar is not None:
+            bar.at(epochs, values)
+        for callback in callbacks:
+            callback(run)
+        return run._stopping
+
+    return epoch_end
+
+
+def _data(X: Any, y: Any, weight: Any, where: str) -> Data:
+    return (
+        as_array(X, f"{where}X"),
+        as_array(y, f"{where}y"),
+        None if weight is None else as_array(weight, f"{where}sample_weight"),
+    )
+
+
+def _validation(data: tuple[Any, ...], loss: Any) -> tuple[Array, Array, Array | None, _core.Loss]:
+    if not isinstance(data, tuple | list) or len(data) not in (2, 3):
+        raise TypeError("validation_data: expected (X, y) or (X, y, sample_weight)")
+    X, y, weight = _data(*data[:2], data[2] if len(data) == 3 else None, "validation_data ")
+    return X, y, weight, _core_loss(loss, y)
+
+
+def _core_loss(loss: Any, y: Array) -> _core.Loss:
+    """Return the core's loss, or one that calls back an object of the user's."""
+    check_loss(loss, "fit")
+    if isinstance(loss, Loss):
+        if getattr(loss, "reduction", "") == "none":
+            raise ValueError("fit: expected a loss with reduction 'mean' or 'sum', got 'none'")
+        return loss._core
+    classes = y.ndim == 1 and y.dtype.kind in "iu"
+    return _core.PythonLoss(loss, type(loss).__name__, classes, y.ndim == 1)

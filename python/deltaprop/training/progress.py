@@ -1,0 +1,68 @@
+"""The progress of a fit, on the terminal or in a notebook."""
+
+import sys
+import time
+from typing import Any, Protocol
+
+
+class Progress(Protocol):
+    """Shows how far a fit is."""
+
+    def at(self, epochs: int, values: dict[str, float]) -> None:
+        """Show this many finished epochs and the last one's values."""
+
+    def close(self) -> None:
+        """Leave what is shown."""
+
+
+class Bar:
+    """tqdm's bar."""
+
+    def __init__(self, tqdm: Any, epochs: int) -> None:
+        self._bar = tqdm(total=epochs, unit="epoch")
+        self._last = 0.0
+        self._due: tuple[int, dict[str, float]] = (0, {})
+
+    def at(self, epochs: int, values: dict[str, float]) -> None:
+        """Move the bar, at most ten times a second: a short epoch takes less than drawing."""
+        self._due = (epochs, values)
+        if time.monotonic() - self._last > 0.1:
+            self._draw()
+
+    def _draw(self) -> None:
+        epochs, values = self._due
+        self._last = time.monotonic()
+        self._bar.set_postfix({k: f"{v:.4g}" for k, v in values.items()}, refresh=False)
+        self._bar.update(epochs - self._bar.n)
+
+    def close(self) -> None:
+        """Leave the bar where the fit stopped."""
+        self._draw()
+        self._bar.close()
+
+
+class Lines:
+    """A line an epoch."""
+
+    def __init__(self, epochs: int) -> None:
+        self._total = epochs
+        self._shown = 0
+
+    def at(self, epochs: int, values: dict[str, float]) -> None:
+        """Print the line of an epoch that has not had one."""
+        if epochs > self._shown:
+            self._shown = epochs
+            text = ", ".join(f"{k} {v:.4g}" for k, v in values.items())
+            print(f"epoch {epochs}/{self._total}: {text}", file=sys.stderr)
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+def progress_of(epochs: int) -> Progress:
+    """Return a bar where tqdm is installed, else lines."""
+    try:
+        from tqdm.auto import tqdm  # noqa: PLC0415  (optional)
+    except ImportError:
+        return Lines(epochs)
+    return Bar(tqdm, epochs)
