@@ -13,7 +13,8 @@ namespace {
 template <class T>
 const kernels::Activation<T>& functions(const std::string& name) {
   const auto& k = kernels::get<T>();
-  return *std::find_if(k.activations, k.activations + k.activation_count, [&](const auto& a) { return name == a.name; });
+  return *std::find_if(k.activations, k.activations + k.activation_count,
+                       [&](const auto& a) { return name == a.name; });
 }
 
 template <class T>

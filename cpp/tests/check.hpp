@@ -64,17 +64,34 @@ std::vector<T> numbers(Index n, std::uint64_t seed) {
 template <class T>
 std::vector<T> wide_range() {
   using Limits = std::numeric_limits<T>;
-  std::vector<T> v{0, Limits::denorm_min(), 3 * Limits::denorm_min(), Limits::min(), Limits::min() / 2,
-                   Limits::epsilon(), 1, Limits::max(), Limits::infinity(), Limits::quiet_NaN(),
-                   T(87.3), T(88.72283), T(88.73), T(103.97), T(104.1), T(709.78), T(709.79), T(745.13), T(745.14)};
+  std::vector<T> v{0,
+                   Limits::denorm_min(),
+                   3 * Limits::denorm_min(),
+                   Limits::min(),
+                   Limits::min() / 2,
+                   Limits::epsilon(),
+                   1,
+                   Limits::max(),
+                   Limits::infinity(),
+                   Limits::quiet_NaN(),
+                   T(87.3),
+                   T(88.72283),
+                   T(88.73),
+                   T(103.97),
+                   T(104.1),
+                   T(709.78),
+                   T(709.79),
+                   T(745.13),
+                   T(745.14)};
   std::mt19937_64 bits(1);
   for (int i = 0; i < 60000; ++i) {
     const double unit = static_cast<double>(bits() >> 11) * 0x1p-53;
     v.push_back(static_cast<T>(40 * unit));
     v.push_back(static_cast<T>(800 * unit));
     v.push_back(static_cast<T>(std::ldexp(1 + unit, static_cast<int>(bits() % 60) - 50)));
-    v.push_back(std::ldexp(static_cast<T>(1 + unit), static_cast<int>(bits() % (Limits::max_exponent - Limits::min_exponent)) +
-                                                         Limits::min_exponent - 1));
+    v.push_back(std::ldexp(
+        static_cast<T>(1 + unit),
+        static_cast<int>(bits() % (Limits::max_exponent - Limits::min_exponent)) + Limits::min_exponent - 1));
   }
   const std::size_t half = v.size();
   for (std::size_t i = 0; i < half; ++i) v.push_back(-v[i]);

@@ -99,7 +99,8 @@ TEST_CASE("no epochs change nothing") {
 }
 
 TEST_CASE("StopOnPlateau looks at the whole set after an epoch") {
-  const auto history = fit_small({.epochs = 1000, .batch_size = 16, .stop = train::StopOnPlateau{1e-4, false, nullptr}});
+  const auto history =
+      fit_small({.epochs = 1000, .batch_size = 16, .stop = train::StopOnPlateau{1e-4, false, nullptr}});
   CHECK(history.stop_reason == "plateau");
   CHECK(history.epochs > 1);
   CHECK(history.epochs < 1000);
@@ -151,11 +152,18 @@ TEST_CASE("validation after each epoch, on the network as updated") {
   const Set<double> set(40, 2, 1), other(5, 2, 1, 77);
   const train::Data held_out = other.values();
   std::vector<double> expected;
-  const auto history = train::fit(model, rule, kLoss, set.values(),
-                                  {.epochs = 3, .batch_size = 16, .validation = &held_out, .epoch_end = [&](const auto&) {
-                                     expected.push_back(train::evaluate(model, kLoss, held_out));
-                                     return false;
-                                   }});
+  const auto history =
+      train::fit(model, rule, kLoss, set.values(),
+                 {.epochs = 3, .batch_size = 16, .validation = &held_out, .epoch_end = [&](const auto&) {
+                    expected.push_back(train::evaluate(model, kLoss, held_out));
+                    return false;
+                  }});
   CHECK(expected.size() == 3);
   CHECK(history.val_loss == expected);
+
+  const nn::MSELoss other_loss(nn::Reduction::sum, 3.0);
+  const auto judged =
+      train::fit(model, rule, kLoss, set.values(),
+                 {.epochs = 1, .batch_size = 16, .validation = &held_out, .validation_loss = &other_loss});
+  CHECK(judged.val_loss == std::vector<double>{train::evaluate(model, other_loss, held_out)});
 }

@@ -204,6 +204,7 @@ TEST_CASE("while fit runs its callbacks may predict, but nobody may train or cal
   const Set<double> set(24, 2, 1);
   const Source x = set.values().x;
   Trainee<double> trainee;
+  auto other_rule = optimizer(trainee.model, "SGD", sgd_options(0.1));
   bool asked = false;
   trainee.fit(set, {.epochs = 1, .batch_size = 8, .epoch_end = [&](const train::History&) {
                       asked = true;
@@ -224,9 +225,11 @@ TEST_CASE("while fit runs its callbacks may predict, but nobody may train or cal
                         count([&] { trainee.model.forward(x); });
                         count([&] { trainee.rule.step(); });
                         count([&] { trainee.rule.set_options(0, adam_options(1)); });
+                        count([&] { other_rule.step(); });
+                        count([&] { other_rule.zero_grad(); });
                         count([&] { trainee.fit(set, {.epochs = 1, .batch_size = 8}); });
                       }).join();
-                      CHECK(refused == 5);
+                      CHECK(refused == 7);
                       return false;
                     }});
   CHECK(asked);

@@ -14,9 +14,8 @@ namespace {
 template <class T, class F>
 std::vector<T> mapped(const std::vector<T>& x, F f) {
   std::vector<T> y(x.size());
-  ours::for_each_vector<T>(static_cast<Index>(x.size()), [&](Index i, auto load, auto store) {
-    store(y.data() + i, f(load(x.data() + i)));
-  });
+  ours::for_each_vector<T>(static_cast<Index>(x.size()),
+                           [&](Index i, auto load, auto store) { store(y.data() + i, f(load(x.data() + i))); });
   return y;
 }
 

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include "chains.hpp"
 #include "networks.hpp"
 
 using namespace deltaprop;
@@ -31,9 +32,7 @@ double worst_error(const Layers& layers, const nn::Loss& loss, Set<double> set) 
   return worst;
 }
 
-Layers deep(const std::string& f) {
-  return {linear(3, 6), activation(f), linear(6, 5), activation(f), linear(5, 4)};
-}
+Layers deep(const std::string& f) { return {linear(3, 6), activation(f), linear(6, 5), activation(f), linear(5, 4)}; }
 
 }  // namespace
 
@@ -68,7 +67,7 @@ TEST_CASE("backward adds to the gradients and gives every delta") {
   for (Index i = 0; i < 5; ++i) {
     for (Index j = 0; j < 5; ++j) {
       double sum = 0;
-      for (Index k = 0; k < 4; ++k) sum = std::fma(w.delta(5).row(i)[k], last[j * 4 + k], sum);
+      for (Index k = 0; k < 4; ++k) sum = fused(w.delta(5).row(i)[k], last[j * 4 + k], sum);
       CHECK(w.delta(4).row(i)[j] == sum);
     }
   }

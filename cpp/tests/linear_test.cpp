@@ -24,8 +24,13 @@ TEST_CASE_TEMPLATE("z = a w + b, and back", T, float, double) {
   linear.forward(nn::Forward<T>{.parameters = parameters, .x = {x, 2, 2}, .y = {y.data(), 2, 3}, .training = true});
   CHECK(y.values() == std::vector<T>{7, 17, 27, 24, 39, 54});
 
-  nn::Backward<T> b{.parameters = parameters, .x = {x, 2, 2}, .y = {y.data(), 2, 3}, .delta_y = {delta, 2, 3},
-                    .delta_x = {}, .gradients = nullptr, .accumulate = false};
+  nn::Backward<T> b{.parameters = parameters,
+                    .x = {x, 2, 2},
+                    .y = {y.data(), 2, 3},
+                    .delta_y = {delta, 2, 3},
+                    .delta_x = {},
+                    .gradients = nullptr,
+                    .accumulate = false};
   CHECK_NOTHROW(linear.backward(b));  // nobody wants the delta
   b.delta_x = {dx.data(), 2, 2};
   linear.backward(b);
@@ -33,8 +38,10 @@ TEST_CASE_TEMPLATE("z = a w + b, and back", T, float, double) {
 
   for (const bool accumulate : {false, true}) {
     for (const Range tile : linear.gradient_tiles()) {
-      linear.gradient(nn::Gradient<T>{.x = {x, 2, 2}, .delta_y = {delta, 2, 3}, .gradients = gradients.data(),
-                                      .accumulate = accumulate}, tile);
+      linear.gradient(
+          nn::Gradient<T>{
+              .x = {x, 2, 2}, .delta_y = {delta, 2, 3}, .gradients = gradients.data(), .accumulate = accumulate},
+          tile);
     }
     const T k = accumulate ? 2 : 1;
     CHECK(gradients.values() == std::vector<T>{5 * k, 2 * k, -1 * k, 5 * k, 3 * k, 1 * k, 3 * k, 1 * k, -1 * k});
@@ -70,11 +77,15 @@ TEST_CASE_TEMPLATE("gradients are chains in blocks of rows, whatever the tiles",
   for (const bool accumulate : {false, true}) {
     const Guarded<T> gradients(before);
     for (const Range tile : linear.gradient_tiles()) {
-      linear.gradient(nn::Gradient<T>{.x = {x.data(), rows, in}, .delta_y = {delta.data(), rows, out},
-                                      .gradients = gradients.data(), .accumulate = accumulate}, tile);
+      linear.gradient(nn::Gradient<T>{.x = {x.data(), rows, in},
+                                      .delta_y = {delta.data(), rows, out},
+                                      .gradients = gradients.data(),
+                                      .accumulate = accumulate},
+                      tile);
     }
-    auto expected = chain_blocked<T>(in, out, rows, {x.data(), 1, in}, {delta.data(), out, 1},
-                                     accumulate ? std::vector<T>(before.begin(), before.end() - out) : std::vector<T>{});
+    auto expected =
+        chain_blocked<T>(in, out, rows, {x.data(), 1, in}, {delta.data(), out, 1},
+                         accumulate ? std::vector<T>(before.begin(), before.end() - out) : std::vector<T>{});
     const auto sums = chain_sums(rows, out, delta.data(), accumulate ? bias_before : std::vector<T>{});
     expected.insert(expected.end(), sums.begin(), sums.end());
     CHECK(first_difference(gradients.values(), expected) == -1);

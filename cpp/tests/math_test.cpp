@@ -37,8 +37,8 @@ TEST_CASE("portable_log is within 2 ulp") {
   CHECK(worst(around_one) <= 2);
   CHECK(worst(subnormal) <= 2);
   CHECK(worst({std::numeric_limits<double>::denorm_min(), std::numeric_limits<double>::min(),
-               std::numeric_limits<double>::max(), 0x1.6a09e667f3bcdp+0, 0x1.6a09e667f3bccp+0,
-               0x1.6a09e667f3bcdp-1}) <= 2);
+               std::numeric_limits<double>::max(), 0x1.6a09e667f3bcdp+0, 0x1.6a09e667f3bccp+0, 0x1.6a09e667f3bcdp-1}) <=
+        2);
 }
 
 TEST_CASE("portable_log at the edges") {

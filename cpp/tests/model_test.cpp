@@ -14,9 +14,10 @@ TEST_CASE("a pass by hand in its order, and out of it") {
   CHECK_THROWS_AS(model.output(), std::runtime_error);
   CHECK_THROWS_AS(model.activations(), std::runtime_error);
   CHECK_THROWS_AS(model.deltas(), std::runtime_error);
-  CHECK_THROWS_WITH_AS(model.backward(delta),
-                       "backward: expected a fresh training pass; call net.forward(x), not net(x), before each backward",
-                       std::runtime_error);
+  CHECK_THROWS_WITH_AS(
+      model.backward(delta),
+      "backward: expected a fresh training pass; call net.forward(x), not net(x), before each backward",
+      std::runtime_error);
   inferred(model, x);
   CHECK_THROWS_AS(model.backward(delta), std::runtime_error);
 

@@ -95,9 +95,9 @@ TEST_CASE("each initialiser has its distribution") {
 
 TEST_CASE("layers that do not fit are refused") {
   CHECK_THROWS_WITH_AS(Network<float>({}, 0), "Sequential: expected one layer or more, got none", ValueError);
-  CHECK_THROWS_WITH_AS(
-      Network<float>({linear(3, 5), activation("Tanh"), linear(4, 2)}, 0),
-      "Sequential: layer 2, Linear(4, 2), expected 4 features, got 5 from layer 1, Tanh()", ValueError);
+  CHECK_THROWS_WITH_AS(Network<float>({linear(3, 5), activation("Tanh"), linear(4, 2)}, 0),
+                       "Sequential: layer 2, Linear(4, 2), expected 4 features, got 5 from layer 1, Tanh()",
+                       ValueError);
   CHECK_THROWS_AS(activation("Cube"), ValueError);
 }
 
@@ -116,6 +116,6 @@ TEST_CASE("widths and the check of an input") {
   const Network<float> any({activation("ReLU")}, 0);
   CHECK(any.in_features() == nn::kAnyWidth);
   CHECK_NOTHROW(any.check_input(any.all(), {7, 9}));
-  CHECK_THROWS_WITH_AS(any.check_input(any.all(), {1, 2, 3}),
-                       "ReLU(): expected input (N, features), got (1, 2, 3)", ValueError);
+  CHECK_THROWS_WITH_AS(any.check_input(any.all(), {1, 2, 3}), "ReLU(): expected input (N, features), got (1, 2, 3)",
+                       ValueError);
 }

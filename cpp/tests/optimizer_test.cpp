@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "chains.hpp"
 #include "deltaprop/core/errors.hpp"
 #include "networks.hpp"
 
@@ -114,7 +115,7 @@ TEST_CASE("each group has its options, and who is in none stays") {
   one.step();
   for (std::size_t i = 0; i < 9; ++i) {
     const double lr = i < 6 ? 0 : 0.5;
-    CHECK(p->values.data()[i] == std::fma(-lr, p->gradients.data()[i], before[i]));
+    CHECK(p->values.data()[i] == fused(-lr, p->gradients.data()[i], before[i]));
   }
   one.zero_grad();
   CHECK(p->gradients.data()[0] != 0);
@@ -125,8 +126,7 @@ TEST_CASE("each group has its options, and who is in none stays") {
   two.step();
   for (std::size_t i = 0; i < 9; ++i) {
     const double lr = i < 6 ? 0.125 : 0.5;
-    CHECK(two.parameters()->values.data()[i] ==
-          std::fma(-lr, two.parameters()->gradients.data()[i], before[i]));
+    CHECK(two.parameters()->values.data()[i] == fused(-lr, two.parameters()->gradients.data()[i], before[i]));
   }
 }
 

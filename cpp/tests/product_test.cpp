@@ -29,7 +29,8 @@ std::vector<Shape> large_shapes() {
       for (const Index k : {255, 256, 257, 512, 515}) shapes.push_back({m, n, k});
     }
   }
-  for (const Shape s : {Shape{192, 17, 40}, {193, 33, 300}, {385, 20, 6}, {31, 300, 20}, {50, 513, 260}, {13, 300, 9}}) {
+  for (const Shape s :
+       {Shape{192, 17, 40}, {193, 33, 300}, {385, 20, 6}, {31, 300, 20}, {50, 513, 260}, {13, 300, 9}}) {
     shapes.push_back(s);
   }
   return shapes;
@@ -54,8 +55,19 @@ struct Operand {
 
 template <class T>
 kernels::Product<T> product(Shape s, Strided<T> a, Strided<T> b, T* c, Index c_row) {
-  return {.m = s.m, .n = s.n, .k = s.k, .a = a.data, .a_row = a.row, .a_col = a.col,
-          .b = b.data, .b_row = b.row, .b_col = b.col, .c = c, .c_row = c_row, .bias = nullptr, .accumulate = false};
+  return {.m = s.m,
+          .n = s.n,
+          .k = s.k,
+          .a = a.data,
+          .a_row = a.row,
+          .a_col = a.col,
+          .b = b.data,
+          .b_row = b.row,
+          .b_col = b.col,
+          .c = c,
+          .c_row = c_row,
+          .bias = nullptr,
+          .accumulate = false};
 }
 
 /// c with a gap of guards after each row, so that a store beyond a row's end shows.
@@ -138,8 +150,8 @@ TEST_CASE_TEMPLATE("a row does not depend on the rows computed with it", T, floa
       kernels::get<T>().product(product(s, av, bv, whole.data(), s.n));
       Index row = 0;
       for (const Index rows : {1, 6, 5, 193}) {
-        kernels::get<T>().product(product<T>({rows, s.n, s.k}, {av.data + row * av.row, av.row, av.col}, bv,
-                                             parts.data() + row * s.n, s.n));
+        kernels::get<T>().product(
+            product<T>({rows, s.n, s.k}, {av.data + row * av.row, av.row, av.col}, bv, parts.data() + row * s.n, s.n));
         row += rows;
       }
       REQUIRE(row == s.m);

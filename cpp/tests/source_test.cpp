@@ -21,7 +21,11 @@ std::vector<T> gathered(const Source& source, const std::vector<Index>& order) {
 template <class S>
 Source dense(const std::vector<S>& v, Dtype dtype, Index cols) {
   const auto size = static_cast<Index>(sizeof(S));
-  return {reinterpret_cast<const std::byte*>(v.data()), dtype, static_cast<Index>(v.size()) / cols, cols, cols * size,
+  return {reinterpret_cast<const std::byte*>(v.data()),
+          dtype,
+          static_cast<Index>(v.size()) / cols,
+          cols,
+          cols * size,
           size};
 }
 

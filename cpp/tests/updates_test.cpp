@@ -1,7 +1,6 @@
 #include <doctest/doctest.h>
 
-#include "check.hpp"
-#include "deltaprop/kernels/table.hpp"
+#include "chains.hpp"
 
 using namespace deltaprop;
 using namespace deltaprop::testing;
@@ -12,10 +11,21 @@ namespace {
 constexpr Index kLengths[] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 40};
 
 template <class T>
-kernels::Adam<T> adam_step(Index n, const Guarded<T>& p, const Guarded<T>& g, const Guarded<T>& m, const Guarded<T>& v) {
-  return {.n = n, .values = p.data(), .gradients = g.data(), .first_moment = m.data(), .second_moment = v.data(),
-          .beta1 = T(0.9), .one_minus_beta1 = T(0.1), .beta2 = T(0.999), .one_minus_beta2 = T(0.001),
-          .epsilon = T(1e-8), .weight_decay = T(0), .step_size = T(0.01), .inverse_root_correction = T(1.5)};
+kernels::Adam<T> adam_step(Index n, const Guarded<T>& p, const Guarded<T>& g, const Guarded<T>& m,
+                           const Guarded<T>& v) {
+  return {.n = n,
+          .values = p.data(),
+          .gradients = g.data(),
+          .first_moment = m.data(),
+          .second_moment = v.data(),
+          .beta1 = T(0.9),
+          .one_minus_beta1 = T(0.1),
+          .beta2 = T(0.999),
+          .one_minus_beta2 = T(0.001),
+          .epsilon = T(1e-8),
+          .weight_decay = T(0),
+          .step_size = T(0.01),
+          .inverse_root_correction = T(1.5)};
 }
 
 template <class T>
@@ -36,18 +46,24 @@ TEST_CASE_TEMPLATE("sgd is its formula to the bit", T, float, double) {
             const auto p0 = numbers<T>(n, 1), g0 = numbers<T>(n, 2), b0 = numbers<T>(n, 3);
             const Guarded<T> p(p0), g(g0), b(b0);
             const T lr = T(0.1), mu = T(0.9), damp = nesterov ? T(0) : T(0.3);
-            kernels::get<T>().sgd({.n = n, .values = p.data(), .gradients = g.data(),
-                                   .momentum_buffer = momentum ? b.data() : nullptr, .lr = lr, .momentum = mu,
-                                   .dampening = damp, .weight_decay = decay, .nesterov = nesterov,
+            kernels::get<T>().sgd({.n = n,
+                                   .values = p.data(),
+                                   .gradients = g.data(),
+                                   .momentum_buffer = momentum ? b.data() : nullptr,
+                                   .lr = lr,
+                                   .momentum = mu,
+                                   .one_minus_dampening = T(1) - damp,
+                                   .weight_decay = decay,
+                                   .nesterov = nesterov,
                                    .first_step = first});
             for (Index i = 0; i < n; ++i) {
               T d = g0[at(i)], buffer = b0[at(i)];
-              if (decay != 0) d = std::fma(decay, p0[at(i)], d);
+              if (decay != 0) d = fused(decay, p0[at(i)], d);
               if (momentum) {
-                buffer = first ? d : std::fma(mu, buffer, (1 - damp) * d);
-                d = nesterov ? std::fma(mu, buffer, d) : buffer;
+                buffer = first ? d : fused(mu, buffer, (1 - damp) * d);
+                d = nesterov ? fused(mu, buffer, d) : buffer;
               }
-              REQUIRE(same_bits(p[i], std::fma(-lr, d, p0[at(i)])));
+              REQUIRE(same_bits(p[i], fused(-lr, d, p0[at(i)])));
               REQUIRE(same_bits(b[i], buffer));
             }
             REQUIRE((p.intact() && b.intact() && g.intact()));
@@ -68,12 +84,12 @@ TEST_CASE_TEMPLATE("adam is its formula to the bit", T, float, double) {
       s.weight_decay = decay;
       kernels::get<T>().adam(s);
       for (Index i = 0; i < n; ++i) {
-        const T d = decay != 0 ? std::fma(decay, p0[at(i)], g0[at(i)]) : g0[at(i)];
-        const T m1 = std::fma(s.beta1, m0[at(i)], s.one_minus_beta1 * d);
-        const T v1 = std::fma(s.beta2, v0[at(i)], s.one_minus_beta2 * d * d);
+        const T d = decay != 0 ? fused(decay, p0[at(i)], g0[at(i)]) : g0[at(i)];
+        const T m1 = fused(s.beta1, m0[at(i)], s.one_minus_beta1 * d);
+        const T v1 = fused(s.beta2, v0[at(i)], s.one_minus_beta2 * d * d);
         REQUIRE(same_bits(m[i], m1));
         REQUIRE(same_bits(v[i], v1));
-        const T root = std::fma(std::sqrt(v1), s.inverse_root_correction, s.epsilon);
+        const T root = fused(std::sqrt(v1), s.inverse_root_correction, s.epsilon);
         REQUIRE(same_bits(p[i], p0[at(i)] - s.step_size * (m1 / root)));
       }
       REQUIRE((p.intact() && g.intact() && m.intact() && v.intact()));

@@ -77,8 +77,7 @@ template <class T>
   const auto power = scale_by_power_of_two(one, n);
   const auto e = fma(power, expm1, power - one);  // e^(2|x|) - 1
   const auto y = e / (e + Vector<T>::all(T(2)));
-  const auto with_sign = select(x < Vector<T>::zero(), -y, y);
-  return select(x == x, with_sign, x);
+  return select(x == x, with_sign(y, x), x);
 }
 
 /// 1 / (1 + e^-x), the exponential taken of -|x| so that it never overflows; within 4 ulp.

@@ -13,7 +13,7 @@ void sgd(const Sgd<T>& s) {
   const auto lr = Vector<T>::all(s.lr);
   const auto decay = Vector<T>::all(s.weight_decay);
   const auto momentum = Vector<T>::all(s.momentum);
-  const auto fresh = Vector<T>::all(T(1) - s.dampening);
+  const auto fresh = Vector<T>::all(s.one_minus_dampening);
   for_each_vector<T>(s.n, [&](Index i, auto load, auto store) {
     const auto p = load(s.values + i);
     auto g = load(s.gradients + i);

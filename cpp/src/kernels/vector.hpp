@@ -100,6 +100,11 @@ template <class T>
 Vector<T> abs(Vector<T> a) {
   return {packets::pabs(a.p)};
 }
+/// |a| with the sign of b, zeros included.
+template <class T>
+Vector<T> with_sign(Vector<T> a, Vector<T> b) {
+  return {packets::por(packets::pabs(a.p), packets::pand(b.p, Vector<T>::all(T(-0.0)).p))};
+}
 template <class T>
 Vector<T> sqrt(Vector<T> a) {
   return {packets::psqrt(a.p)};

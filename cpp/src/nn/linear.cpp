@@ -13,7 +13,7 @@ Linear::Linear(Index in_features, Index out_features, Initialiser init)
     throw ValueError("Linear: expected in_features and out_features of 1 or more, got " + std::to_string(in_) +
                      " and " + std::to_string(out_));
   }
-  checked_size(checked_size(in_, out_) + out_, sizeof(double));
+  checked_size(checked_size(in_, out_), 2 * sizeof(double));  // the bias is no larger than the weight
 }
 
 std::string Linear::describe() const { return "Linear(" + std::to_string(in_) + ", " + std::to_string(out_) + ")"; }

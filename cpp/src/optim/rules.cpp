@@ -78,7 +78,7 @@ class Sgd final : public BothPrecisions<Sgd> {
                            .momentum_buffer = o[momentum] != 0 ? u.states[0] : nullptr,
                            .lr = static_cast<T>(o[lr]),
                            .momentum = static_cast<T>(o[momentum]),
-                           .dampening = static_cast<T>(o[dampening]),
+                           .one_minus_dampening = static_cast<T>(1 - o[dampening]),
                            .weight_decay = static_cast<T>(o[weight_decay]),
                            .nesterov = o[nesterov] != 0,
                            .first_step = u.first_step});

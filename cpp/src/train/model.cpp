@@ -32,7 +32,8 @@ template <class T>
 void Model<T>::forward(const Source& x) {
   network_.parameters()->busy.check();
   state_ = State::none;
-  workspace_.resize(x.rows, network_.widths(x.cols));
+  if (widths_.empty() || widths_.front() != x.cols) widths_ = network_.widths(x.cols);
+  workspace_.resize(x.rows, widths_);
   gather<T>(x, nullptr, 0, workspace_.a(0));
   forward_.run(x.rows, engine::rows_per_tile<T>(workspace_.widths()));
   state_ = State::forward;

@@ -53,7 +53,7 @@ struct Sgd {
   T* values;
   const T* gradients;
   T* momentum_buffer;  // null without momentum
-  T lr, momentum, dampening, weight_decay;
+  T lr, momentum, one_minus_dampening, weight_decay;
   bool nesterov;
   bool first_step;
 };

@@ -51,6 +51,7 @@ class Model {
   enum class State { none, forward, backward };
 
   nn::Network<T> network_;
+  std::vector<Index> widths_;  // for the last width of the input
   engine::Workspace<T> workspace_;
   engine::Program forward_, backward_;
   std::vector<engine::GradientTile> tiles_;
