@@ -19,10 +19,10 @@ class Loss:
     get the whole batch: outputs (N, out), and y as you gave it to `fit`.
     """
 
-    _core: ClassVar[_core.Loss]  # one for each object, though no field of the dataclasses
+    _native: ClassVar[_core.Loss]  # one for each object, though no field of the dataclasses
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_core", self._make())
+        object.__setattr__(self, "_native", self._make())
 
     def _make(self) -> _core.Loss:
         raise NotImplementedError
@@ -46,7 +46,7 @@ class Loss:
         -------
         float, or ndarray for reduction "none"
         """
-        value: float | Array = self._core.value(*_arrays(outputs, y, sample_weight))
+        value: float | Array = self._native.value(*_arrays(outputs, y, sample_weight))
         return value
 
     def delta(self, outputs: Any, y: Any, sample_weight: Any = None) -> Array:
@@ -57,7 +57,7 @@ class Loss:
         ndarray, the shape of `outputs`
             For reduction "none" it is that of "sum".
         """
-        return self._core.delta(*_arrays(outputs, y, sample_weight))
+        return self._native.delta(*_arrays(outputs, y, sample_weight))
 
 
 def _arrays(outputs: Any, y: Any, weight: Any) -> tuple[Array, Array, Array | None]:

@@ -144,7 +144,7 @@ def _data(X: Any, y: Any, weight: Any, where: str) -> Data:
 def _validation(data: tuple[Any, ...], loss: Any) -> tuple[Array, Array, Array | None, _core.Loss]:
     if not isinstance(data, tuple | list) or len(data) not in (2, 3):
         raise TypeError("validation_data: expected (X, y) or (X, y, sample_weight)")
-    X, y, weight = _data(*data[:2], data[2] if len(data) == 3 else None, "validation_data ")
+    X, y, weight = _data(data[0], data[1], data[2] if len(data) == 3 else None, "validation_data ")
     return X, y, weight, _core_loss(loss, y)
 
 
@@ -154,6 +154,6 @@ def _core_loss(loss: Any, y: Array) -> _core.Loss:
     if isinstance(loss, Loss):
         if getattr(loss, "reduction", "") == "none":
             raise ValueError("fit: expected a loss with reduction 'mean' or 'sum', got 'none'")
-        return loss._core
+        return loss._native
     classes = y.ndim == 1 and y.dtype.kind in "iu"
     return _core.PythonLoss(loss, type(loss).__name__, classes, y.ndim == 1)
