@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from deltaprop import _core
-from deltaprop.nn.layer import NativeLayer
+from deltaprop.nn.native import NativeLayer
 
 
 class Activation(NativeLayer):
@@ -11,7 +11,7 @@ class Activation(NativeLayer):
 
     _function: ClassVar[str]  # its name in the core's table
 
-    def _make_core_layer(self) -> _core.Layer:
+    def _core_layer(self) -> _core.Layer:
         return _core.Activation(self._function)
 
 

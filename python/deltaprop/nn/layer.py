@@ -1,95 +1,21 @@
-"""What all layers and networks share, and the base of layers written in Python."""
+"""The base of all layers: where a layer's numbers live, and how one is written in Python."""
 
-import copy
 import secrets
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 
 from deltaprop import _core
 from deltaprop._arrays import Array, as_array, as_count
+from deltaprop.nn.module import Module
 from deltaprop.nn.parameter import Parameter
 
 Network = _core.Network32 | _core.Network64
 
 # Two threads that are the first to use a layer must make one network between them.
 _making = threading.RLock()
-
-
-class Module:
-    """Something with parameters: a layer or a network."""
-
-    def parameters(self) -> list[Parameter]:
-        """Return the parameters, in the order of the flat buffers.
-
-        Returns
-        -------
-        list of Parameter
-        """
-        raise NotImplementedError
-
-    def state_dict(self) -> dict[str, Array]:
-        """Return a copy of every parameter by name.
-
-        Returns
-        -------
-        dict of str to ndarray
-            C-contiguous; a weight is (out_features, in_features), as PyTorch's.
-        """
-        return {p.name: np.array(p.value, order="C") for p in self.parameters()}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Write parameters by name; all of them or, on an error, none.
-
-        Parameters
-        ----------
-        state : mapping of str to array_like
-            As `state_dict` gives it, or PyTorch's with its tensors as arrays.
-
-        Raises
-        ------
-        ValueError
-            Where names are missing or unknown, or a shape differs.
-        TypeError
-            For what is not a mapping of names to real numbers.
-        RuntimeError
-            While `fit` runs in another thread.
-        """
-        if not isinstance(state, Mapping):
-            raise TypeError(f"load_state_dict: expected a mapping, got {type(state).__name__}")
-        own = {p.name: p for p in self.parameters()}
-        missing = [name for name in own if name not in state]
-        unknown = [name for name in state if name not in own]
-        if missing or unknown:
-            raise ValueError(
-                f"load_state_dict: expected the names of this network's parameters, "
-                f"got missing {missing} and unknown {unknown}"
-            )
-        arrays = {name: as_array(state[name], f"state_dict[{name!r}]") for name in own}
-        for name, parameter in own.items():
-            if arrays[name].shape != parameter.value.shape:
-                raise ValueError(
-                    f"load_state_dict: expected {name!r} of shape {parameter.value.shape}, "
-                    f"got {arrays[name].shape}"
-                )
-        # Converted first: where that raises, nothing is written yet.
-        arrays = {name: arrays[name].astype(p.value.dtype) for name, p in own.items()}
-        for name, parameter in own.items():
-            parameter._network.check_idle()
-            parameter.value = arrays[name]
-
-    def zero_grad(self) -> None:
-        """Set every gradient to zero."""
-        for parameter in self.parameters():
-            parameter._network.check_idle()
-            parameter.grad[...] = 0
-
-    def __copy__(self) -> Self:
-        # Two objects cannot own one buffer: a copy is always a whole one.
-        return copy.deepcopy(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,55 +202,3 @@ class Layer(Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-
-
-class NativeLayer(Layer):
-    """A layer whose arithmetic is in the core."""
-
-    def forward(self, x: Any, training: bool = True) -> Array:
-        """Run a layer that stands alone and keep what `backward` needs.
-
-        Parameters
-        ----------
-        x : array_like, shape (N, in_features) or (in_features,)
-        training : bool, default True
-            False is inference, which keeps nothing.
-
-        Returns
-        -------
-        ndarray, shape (N, out_features) or (out_features,)
-        """
-        place = self._alone("forward")
-        x = as_array(x, "x")
-        return place.network.forward(x) if training else place.network.infer(x)
-
-    def backward(self, delta: Any) -> Array:
-        """Take dJ/d(output) back through a layer that stands alone, adding to its gradients.
-
-        Parameters
-        ----------
-        delta : array_like, the shape of the output
-
-        Returns
-        -------
-        ndarray, the shape of the input
-            dJ/d(input).
-        """
-        return self._alone("backward").network.backward(as_array(delta, "delta"))
-
-    def _alone(self, method: str) -> Place:
-        place = self._home()
-        if place.owned:
-            raise RuntimeError(
-                f"{self!r}: expected {method} to be called on the network that the layer is part of"
-            )
-        return place
-
-    def _make_core_layer(self) -> _core.Layer:
-        raise NotImplementedError
-
-    def _core_layer(self) -> _core.Layer:
-        return self._make_core_layer()
-
-    def __repr__(self) -> str:
-        return self._core_layer().describe()

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from deltaprop import _core
 from deltaprop._arrays import Array, as_count, as_name
-from deltaprop.nn.layer import NativeLayer
+from deltaprop.nn.native import NativeLayer
 
 
 class Linear(NativeLayer):
@@ -57,5 +57,5 @@ class Linear(NativeLayer):
         self.init = as_name(init, "Linear: init")
         self._core_layer()
 
-    def _make_core_layer(self) -> _core.Layer:
+    def _core_layer(self) -> _core.Layer:
         return _core.Linear(self.in_features, self.out_features, self.init)

@@ -8,7 +8,8 @@ import numpy as np
 
 from deltaprop import _core
 from deltaprop._arrays import Array, as_array, as_count, as_seed
-from deltaprop.nn.layer import Layer, Module, places
+from deltaprop.nn.layer import Layer, places
+from deltaprop.nn.module import Module
 from deltaprop.nn.parameter import Parameter
 from deltaprop.optim import Optimizer
 from deltaprop.training import History, Run, StopOnPlateau, fit
