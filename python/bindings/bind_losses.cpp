@@ -1,11 +1,9 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
-#include <numeric>
 
 #include "bindings.hpp"
-#include "deltaprop/core/buffer.hpp"
-#include "deltaprop/train/data.hpp"
+#include "deltaprop/train/judge.hpp"
 #include "gil.hpp"
 #include "losses.hpp"
 
@@ -86,54 +84,22 @@ py::object call(const nn::Loss& loss, const py::array& a, const py::array& y, co
   if (shape.size() != 1 && shape.size() != 2) {
     throw ValueError(loss.describe() + ": expected outputs (N, features), got " + shape_text(shape));
   }
-  const Source outputs = one_or_more_rows(a, "outputs");
-  const Source targets = targets_source(loss, shape, y, "y");
-  const Index n = outputs.rows, cols = outputs.cols;
-  Buffer<T> row_weights;
-  double total_weight = static_cast<double>(n);
+  train::Data data{.x = one_or_more_rows(a, "outputs"), .y = targets_source(loss, shape, y, "y")};
+  if (loss.target_kind() == nn::TargetKind::classes) train::check_classes(data.y, data.x.cols, "y");
   if (weights) {
-    const Source source = weights_source(*weights, n);
-    train::check_weights(source);
-    row_weights = Buffer<T>(n);
-    gather<T>(source, nullptr, 0, {row_weights.data(), n, 1});
-    total_weight = std::accumulate(row_weights.data(), row_weights.data() + n, 0.0);
+    data.weights = weights_source(*weights, data.x.rows);
+    train::check_weights(*data.weights);
   }
-  Buffer<T> values(checked_size(n, cols)), target_values;
-  Buffer<std::int64_t> classes;
-  gather<T>(outputs, nullptr, 0, {values.data(), n, cols});
-  nn::Targets<T> t;
-  if (loss.target_kind() == nn::TargetKind::values) {
-    target_values = Buffer<T>(n * cols);
-    gather<T>(targets, nullptr, 0, {target_values.data(), n, cols});
-    t.values = {target_values.data(), n, cols};
-  } else {
-    train::check_classes(targets, cols, "y");
-    classes = Buffer<std::int64_t>(n);
-    gather<std::int64_t>(targets, nullptr, 0, {classes.data(), n, 1});
-    t.classes = classes.data();
-  }
-  nn::LossCall<T> c{.outputs = {values.data(), n, cols},
-                    .targets = t,
-                    .weights = weights ? row_weights.data() : nullptr,
-                    .scale = loss.scale(total_weight, cols)};
   if (delta) {
     py::array_t<T> result = fresh<T>(shape);
-    c.deltas = {result.mutable_data(), n, cols};
-    loss.run(c);
+    train::loss_delta(loss, data, result.mutable_data());
     return result;
   }
-  if (loss.reduction() == nn::Reduction::none) {
-    const bool per_row = loss.elements(cols) == 1 && loss.target_kind() == nn::TargetKind::classes;
-    py::array_t<T> result = fresh<T>(per_row ? std::vector<Index>(shape.begin(), shape.end() - 1) : shape);
-    c.elements = result.mutable_data();
-    loss.run(c);
-    for (Index i = 0; i < result.size(); ++i) result.mutable_data()[i] *= static_cast<T>(loss.factor());
-    return result;
-  }
-  Buffer<double> sums(n);
-  c.values = sums.data();
-  loss.run(c);
-  return py::float_(loss.value(sums.data(), n, c.scale));
+  if (loss.reduction() != nn::Reduction::none) return py::float_(train::loss_value<T>(loss, data));
+  const bool per_row = loss.target_kind() == nn::TargetKind::classes;
+  py::array_t<T> result = fresh<T>(per_row ? std::vector<Index>(shape.begin(), shape.end() - 1) : shape);
+  train::loss_elements(loss, data, result.mutable_data());
+  return result;
 }
 
 /// float32 outputs are compared in float32, all others in float64.

@@ -37,7 +37,7 @@ struct LossRows {
 
   /// Gathers the targets of a run of rows and runs the loss over them.
   void run(const Index* order, Index first, Range rows, Index n, Matrix<const T> outputs, double scale,
-           Matrix<T> deltas) {
+           Matrix<T> deltas, T* elements = nullptr) {
     const Index* from = order == nullptr ? nullptr : order + rows.begin;
     nn::Targets<T> targets;
     if (loss_.target_kind() == nn::TargetKind::values) {
@@ -64,7 +64,8 @@ struct LossRows {
                               .weights = data_.weights ? weights.data() + rows.begin : nullptr,
                               .scale = scale,
                               .deltas = deltas.slice(rows),
-                              .values = sums.data() + rows.begin});
+                              .values = sums.data() + rows.begin,
+                              .elements = elements});
   }
 
  private:

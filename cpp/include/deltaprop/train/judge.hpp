@@ -1,0 +1,19 @@
+#pragma once
+
+#include "deltaprop/core/types.hpp"
+#include "deltaprop/nn/loss.hpp"
+#include "deltaprop/train/data.hpp"
+
+namespace deltaprop::train {
+
+/// What `fit` does with a loss, for outputs that the caller has: `data.x` holds them.
+template <class T>
+double loss_value(const nn::Loss& loss, const Data& data);
+/// dJ/d(outputs), (rows, cols).
+template <class T>
+void loss_delta(const nn::Loss& loss, const Data& data, T* delta);
+/// The unreduced loss, times its factor, (rows, elements a row).
+template <class T>
+void loss_elements(const nn::Loss& loss, const Data& data, T* elements);
+
+}  // namespace deltaprop::train

@@ -1,0 +1,52 @@
+#include "deltaprop/train/judge.hpp"
+
+#include <algorithm>
+
+#include "loss_rows.hpp"
+
+namespace deltaprop::train {
+namespace {
+
+/// Runs the loss over all rows; gives what their sums are multiplied by.
+template <class T>
+double run_all(LossRows<T>& rows, const nn::Loss& loss, const Data& data, T* delta, T* elements) {
+  const Index n = data.x.rows, cols = data.x.cols;
+  const Buffer<T> outputs(checked_size(n, cols));
+  const Matrix<T> a{outputs.data(), n, cols};
+  gather<T>(data.x, nullptr, 0, a);
+  const double scale = loss.scale(rows.gather_weights(nullptr, 0, n), cols);
+  rows.run(nullptr, 0, {0, n}, n, a, scale, {delta, n, cols}, elements);
+  return scale;
+}
+
+}  // namespace
+
+template <class T>
+double loss_value(const nn::Loss& loss, const Data& data) {
+  LossRows<T> rows(loss, data, data.x.rows);
+  const double scale = run_all<T>(rows, loss, data, nullptr, nullptr);
+  return loss.value(rows.sums.data(), data.x.rows, scale);
+}
+
+template <class T>
+void loss_delta(const nn::Loss& loss, const Data& data, T* delta) {
+  LossRows<T> rows(loss, data, data.x.rows);
+  run_all<T>(rows, loss, data, delta, nullptr);
+}
+
+template <class T>
+void loss_elements(const nn::Loss& loss, const Data& data, T* elements) {
+  LossRows<T> rows(loss, data, data.x.rows);
+  run_all<T>(rows, loss, data, nullptr, elements);
+  const auto factor = static_cast<T>(loss.factor());
+  std::for_each_n(elements, data.x.rows * loss.elements(data.x.cols), [factor](T& e) { e *= factor; });
+}
+
+template double loss_value<float>(const nn::Loss&, const Data&);
+template double loss_value<double>(const nn::Loss&, const Data&);
+template void loss_delta(const nn::Loss&, const Data&, float*);
+template void loss_delta(const nn::Loss&, const Data&, double*);
+template void loss_elements(const nn::Loss&, const Data&, float*);
+template void loss_elements(const nn::Loss&, const Data&, double*);
+
+}  // namespace deltaprop::train
