@@ -841,6 +841,8 @@ class TestNotFinite:
 
 INTERRUPTED = """
 import os, signal, threading, time
+# A shell that starts tests in the background has them ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import numpy as np
 from deltaprop import nn, optim
 rows, width, batch, delay = {rows}, {width}, {batch}, {delay}
@@ -892,6 +894,8 @@ def test_ctrl_c(options):
 
 def test_ctrl_c_from_outside():
     code = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import numpy as np
 from deltaprop import nn, optim
 net = nn.Sequential(nn.Linear(2, 2))

@@ -73,3 +73,17 @@ TEST_CASE_TEMPLATE("a step by hand allocates nothing after the first", T, float,
   // A ragged last batch, and a full one after it.
   CHECK(allocated_by([&] { hand.step(other, rule), hand.step(one, rule); }) == 0);
 }
+
+TEST_CASE_TEMPLATE("a stop rule allocates for its list of losses alone", T, float, double) {
+  const auto allocated = [](Index batches) {
+    const Set<T> set(8 * batches + 3, 4, 3);
+    const train::Data data = set.values();
+    train::Model<T> model(layers(), 1);
+    auto rule = optimizer(model, "SGD", sgd_options(0.001));
+    const train::FitOptions fit{
+        .epochs = 1, .batch_size = 8, .stop = train::StopOnPlateau{1e-300, true, nullptr}, .poll = [] {}};
+    return allocated_by([&] { train::fit(model, rule, kSquared, data, fit); });
+  };
+  // From 11 looks to 513: a vector grown by doubling six times.
+  CHECK(allocated(512) - allocated(10) <= 6);
+}

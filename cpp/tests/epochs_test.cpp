@@ -127,7 +127,7 @@ TEST_CASE("StopOnPlateau's loss is that of the network as updated, or another on
     const auto history = train::fit(model, rule, kLoss, set.values(),
                                     {.epochs = 2, .batch_size = 40, .stop = train::StopOnPlateau{0, true, asked}});
     REQUIRE(history.stop_losses.size() == 2);
-    CHECK(history.stop_losses[1] == train::evaluate(model, asked == nullptr ? kLoss : *asked, set.values()));
+    CHECK(history.stop_losses[1] == evaluate(model, asked == nullptr ? kLoss : *asked, set.values()));
     CHECK(history.stop_reason == "epochs");
     // The next epoch's loss before its update is this epoch's after it.
     if (asked == nullptr) CHECK(history.loss[1] == history.stop_losses[0]);
@@ -155,7 +155,7 @@ TEST_CASE("validation after each epoch, on the network as updated") {
   const auto history =
       train::fit(model, rule, kLoss, set.values(),
                  {.epochs = 3, .batch_size = 16, .validation = &held_out, .epoch_end = [&](const auto&) {
-                    expected.push_back(train::evaluate(model, kLoss, held_out));
+                    expected.push_back(evaluate(model, kLoss, held_out));
                     return false;
                   }});
   CHECK(expected.size() == 3);
@@ -165,5 +165,5 @@ TEST_CASE("validation after each epoch, on the network as updated") {
   const auto judged =
       train::fit(model, rule, kLoss, set.values(),
                  {.epochs = 1, .batch_size = 16, .validation = &held_out, .validation_loss = &other_loss});
-  CHECK(judged.val_loss == std::vector<double>{train::evaluate(model, other_loss, held_out)});
+  CHECK(judged.val_loss == std::vector<double>{evaluate(model, other_loss, held_out)});
 }

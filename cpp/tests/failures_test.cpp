@@ -209,7 +209,7 @@ TEST_CASE("while fit runs its callbacks may predict, but nobody may train or cal
   trainee.fit(set, {.epochs = 1, .batch_size = 8, .epoch_end = [&](const train::History&) {
                       asked = true;
                       CHECK(inferred(trainee.model, x).size() == 24);
-                      CHECK(std::isfinite(train::evaluate(trainee.model, kLoss, set.values())));
+                      CHECK(std::isfinite(evaluate(trainee.model, kLoss, set.values())));
                       CHECK_THROWS_AS(trainee.fit(set, {.epochs = 1, .batch_size = 8}), std::runtime_error);
                       CHECK_THROWS_AS(trainee.rule.step(), std::runtime_error);
                       int refused = 0;

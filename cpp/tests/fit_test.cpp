@@ -103,9 +103,9 @@ TEST_CASE_TEMPLATE("fit learns a regression", T, float, double) {
   for (Index i = 0; i < set.rows; ++i) set.y[at(i)] = std::sin(3 * set.x[at(2 * i)]) * set.x[at(2 * i + 1)];
   Model<T> model(small(), 0);
   auto rule = optimizer(model, "Adam", adam_options(0.02));
-  const auto before = train::evaluate(model, kSquared, set.values());
+  const auto before = evaluate(model, kSquared, set.values());
   const auto history = train::fit(model, rule, kSquared, set.values(), {.epochs = 300, .batch_size = 32});
-  const auto after = train::evaluate(model, kSquared, set.values());
+  const auto after = evaluate(model, kSquared, set.values());
   CHECK(after < 1e-3);
   CHECK(after < 0.05 * before);
   CHECK(history.loss.size() == 300);
@@ -127,7 +127,7 @@ TEST_CASE_TEMPLATE("fit learns to tell classes apart", T, float, double) {
   Model<T> model({linear(2, 16), activation("ReLU"), linear(16, 3)}, 0);
   auto rule = optimizer(model, "SGD", sgd_options(0.1, 0.9));
   train::fit(model, rule, kEntropy, set.labels(), {.epochs = 100, .batch_size = 32});
-  CHECK(train::evaluate(model, kEntropy, set.labels()) < 0.1);
+  CHECK(evaluate(model, kEntropy, set.labels()) < 0.1);
 }
 
 TEST_CASE("gradients left from passes by hand count for nothing and are gone afterwards") {
@@ -186,8 +186,7 @@ TEST_CASE("evaluate is the loss over all rows, however many") {
     const double e = (a[i] - set.y[i]) * (a[i] - set.y[i]);
     sum += e, weighted_sum += weighted.weights[i] * e, weight += weighted.weights[i];
   }
-  CHECK(train::evaluate(model, kSquared, set.values()) == doctest::Approx(sum / 5000).epsilon(1e-13));
-  CHECK(train::evaluate(model, kSquared, weighted.values()) == doctest::Approx(weighted_sum / weight).epsilon(1e-13));
-  CHECK(train::evaluate(model, nn::MSELoss(nn::Reduction::sum, 0.5), set.values()) ==
-        doctest::Approx(sum / 2).epsilon(1e-13));
+  CHECK(evaluate(model, kSquared, set.values()) == doctest::Approx(sum / 5000).epsilon(1e-13));
+  CHECK(evaluate(model, kSquared, weighted.values()) == doctest::Approx(weighted_sum / weight).epsilon(1e-13));
+  CHECK(evaluate(model, nn::MSELoss(nn::Reduction::sum, 0.5), set.values()) == doctest::Approx(sum / 2).epsilon(1e-13));
 }

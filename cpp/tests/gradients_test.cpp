@@ -19,9 +19,9 @@ double worst_error(const Layers& layers, const nn::Loss& loss, Set<double> set) 
   const auto compare = [&](double& v, double analytic) {
     const double before = v, h = 1e-5 * std::max(1.0, std::abs(before));
     v = before + h;
-    const double up = train::evaluate(model, loss, set.for_loss(loss));
+    const double up = evaluate(model, loss, set.for_loss(loss));
     v = before - h;
-    const double down = train::evaluate(model, loss, set.for_loss(loss));
+    const double down = evaluate(model, loss, set.for_loss(loss));
     v = before;
     const double numeric = (up - down) / (2 * h);
     worst = std::max(worst, std::abs(analytic - numeric) / std::max({std::abs(analytic), std::abs(numeric), 1e-6}));

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "check.hpp"
+#include "../src/train/evaluator.hpp"
 #include "deltaprop/nn/activation.hpp"
 #include "deltaprop/nn/linear.hpp"
-#include "deltaprop/train/evaluate.hpp"
 #include "deltaprop/train/fit.hpp"
 #include "deltaprop/train/model.hpp"
 
@@ -111,6 +111,12 @@ template <class T>
 std::vector<T> gradients_of(const train::Model<T>& model) {
   const auto& p = *model.network().parameters();
   return {p.gradients.data(), p.gradients.data() + p.size()};
+}
+
+/// The loss over a whole set, as `fit` takes it for validation and stop rules.
+template <class T>
+double evaluate(const train::Model<T>& model, const nn::Loss& loss, const train::Data& data) {
+  return train::Evaluator<T>(model, loss, data)([] {});
 }
 
 template <class T>

@@ -1,5 +1,4 @@
-// The quantile's far tail is met once in 10^11 draws: no test through the public functions would reach it.
-#include "../src/core/random.cpp"
+#include "deltaprop/core/random.hpp"
 
 #include <doctest/doctest.h>
 

@@ -27,7 +27,40 @@ double polynomial(const std::array<double, N>& c, double x) {
   return sum;
 }
 
-/// The quantile of the standard normal distribution (AS 241, PPND16), for 0 < p < 1.
+}  // namespace
+
+std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> c, std::array<std::uint32_t, 2> k) {
+  for (int round = 0; round < 10; ++round) {
+    const auto [high0, low0] = multiply(0xD2511F53u, c[0]);
+    const auto [high1, low1] = multiply(0xCD9E8D57u, c[2]);
+    c = {high1 ^ c[1] ^ k[0], low1, high0 ^ c[3] ^ k[1], low0};
+    k = {k[0] + 0x9E3779B9u, k[1] + 0xBB67AE85u};
+  }
+  return c;
+}
+
+Random::Random(std::uint64_t seed, Purpose purpose, std::uint32_t step, std::uint32_t layer) {
+  // Purpose, step and layer are hashed into the key by one more application of the same function, which leaves
+  // the whole counter to the element.
+  const auto mixed = philox({static_cast<std::uint32_t>(purpose), step, layer, 0x64656c74u},
+                            {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)});
+  key_ = {mixed[0], mixed[1]};
+  stream_ = mixed[2];
+}
+
+std::uint64_t Random::bits(std::uint64_t element) const {
+  const auto block =
+      philox({static_cast<std::uint32_t>(element), static_cast<std::uint32_t>(element >> 32), stream_, 0}, key_);
+  return (std::uint64_t{block[1]} << 32) | block[0];
+}
+
+double Random::uniform(std::uint64_t element) const { return static_cast<double>(bits(element) >> 11) * 0x1p-53; }
+
+double Random::normal(std::uint64_t element) const {
+  // The middle of the interval: never 0 nor 1.
+  return normal_quantile((static_cast<double>(bits(element) >> 12) + 0.5) * 0x1p-52);
+}
+
 double normal_quantile(double p) {
   const double q = p - 0.5;
   if (q >= -0.425 && q <= 0.425) {
@@ -66,40 +99,6 @@ double normal_quantile(double p) {
                       r);
   }
   return q < 0 ? -x : x;
-}
-
-}  // namespace
-
-std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> c, std::array<std::uint32_t, 2> k) {
-  for (int round = 0; round < 10; ++round) {
-    const auto [high0, low0] = multiply(0xD2511F53u, c[0]);
-    const auto [high1, low1] = multiply(0xCD9E8D57u, c[2]);
-    c = {high1 ^ c[1] ^ k[0], low1, high0 ^ c[3] ^ k[1], low0};
-    k = {k[0] + 0x9E3779B9u, k[1] + 0xBB67AE85u};
-  }
-  return c;
-}
-
-Random::Random(std::uint64_t seed, Purpose purpose, std::uint32_t step, std::uint32_t layer) {
-  // Purpose, step and layer are hashed into the key by one more application of the same function, which leaves
-  // the whole counter to the element.
-  const auto mixed = philox({static_cast<std::uint32_t>(purpose), step, layer, 0x64656c74u},
-                            {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)});
-  key_ = {mixed[0], mixed[1]};
-  stream_ = mixed[2];
-}
-
-std::uint64_t Random::bits(std::uint64_t element) const {
-  const auto block =
-      philox({static_cast<std::uint32_t>(element), static_cast<std::uint32_t>(element >> 32), stream_, 0}, key_);
-  return (std::uint64_t{block[1]} << 32) | block[0];
-}
-
-double Random::uniform(std::uint64_t element) const { return static_cast<double>(bits(element) >> 11) * 0x1p-53; }
-
-double Random::normal(std::uint64_t element) const {
-  // The middle of the interval: never 0 nor 1.
-  return normal_quantile((static_cast<double>(bits(element) >> 12) + 0.5) * 0x1p-52);
 }
 
 void permutation(const Random& random, std::vector<Index>& order) {

@@ -75,12 +75,15 @@ void find_gradient(const nn::Network<T>& network, const Workspace<T>& workspace,
 
 template <class T>
 void infer(const nn::Network<T>& network, Range layers, Index in_features, const FillRows<T>& fill, Matrix<T> out,
-           const std::function<void()>* between) {
-  const std::vector<Index> widths = network.widths(layers, in_features);
+           Scratch<T>& scratch, const std::function<void()>* between) {
+  if (scratch.widths.empty()) scratch.widths = network.widths(layers, in_features);
+  const std::vector<Index>& widths = scratch.widths;
   const Index step = network.rowwise() ? std::min(rows_per_tile<T>(widths), std::max<Index>(out.rows, 1))
                                        : std::max<Index>(out.rows, 1);
   const Index widest = *std::max_element(widths.begin(), widths.end());
-  Buffer<T> from(checked_size(step, widest)), to(checked_size(step, widest));
+  Buffer<T>&from = scratch.from, &to = scratch.to;
+  from.reserve(checked_size(step, widest));
+  to.reserve(checked_size(step, widest));
   Index begin = 0;
   do {
     if (between != nullptr) (*between)();
@@ -98,13 +101,14 @@ void infer(const nn::Network<T>& network, Range layers, Index in_features, const
   } while (begin < out.rows);
 }
 
-#define DELTAPROP_INSTANTIATE(T)                                                                      \
-  template void add_forward(Program&, const nn::Network<T>&, const Workspace<T>&);                    \
-  template void add_backward(Program&, const nn::Network<T>&, const Workspace<T>&, BackwardOptions);  \
-  template std::vector<GradientTile> gradient_tiles(const nn::Network<T>&);                           \
-  template void find_gradient(const nn::Network<T>&, const Workspace<T>&, const GradientTile&, bool); \
-  template Index lowest_layer(const nn::Network<T>&);                                                 \
-  template void infer(const nn::Network<T>&, Range, Index, const FillRows<T>&, Matrix<T>, const std::function<void()>*)
+#define DELTAPROP_INSTANTIATE(T)                                                                       \
+  template void add_forward(Program&, const nn::Network<T>&, const Workspace<T>&);                     \
+  template void add_backward(Program&, const nn::Network<T>&, const Workspace<T>&, BackwardOptions);   \
+  template std::vector<GradientTile> gradient_tiles(const nn::Network<T>&);                            \
+  template void find_gradient(const nn::Network<T>&, const Workspace<T>&, const GradientTile&, bool);  \
+  template Index lowest_layer(const nn::Network<T>&);                                                  \
+  template void infer(const nn::Network<T>&, Range, Index, const FillRows<T>&, Matrix<T>, Scratch<T>&, \
+                      const std::function<void()>*)
 DELTAPROP_INSTANTIATE(float);
 DELTAPROP_INSTANTIATE(double);
 #undef DELTAPROP_INSTANTIATE

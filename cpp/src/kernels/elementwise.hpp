@@ -50,10 +50,10 @@ struct ReLU {
   static Vector<T> value(Vector<T> x) {
     return select(x < Vector<T>::zero(), Vector<T>::zero(), x);
   }
-  // f'(0) = 0, as PyTorch has it
+  // f'(0) = 0, and NaN passes here too, as PyTorch has it
   template <class T>
   static Vector<T> delta(Vector<T> x, Vector<T>, Vector<T> dy) {
-    return select(Vector<T>::zero() < x, dy, Vector<T>::zero());
+    return select(x <= Vector<T>::zero(), Vector<T>::zero(), dy);
   }
 };
 

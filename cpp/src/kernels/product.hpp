@@ -100,6 +100,7 @@ template <class T>
 void pack_panel(Index k, Index cols, const T* from, Index row, Index col, T* to) {
   constexpr Index width = Vector<T>::size;
   constexpr Index panel = Tile<T>::cols;
+  // What an earlier panel left could be denormal, and slow.
   if (cols < panel) std::fill_n(to, k * panel, T(0));
   Index done = 0;
   if (row == 1 && cols == panel) {

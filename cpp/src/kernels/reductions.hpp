@@ -51,13 +51,11 @@ template <class T, class F>
   return sums[0];
 }
 
+/// The largest element; where one is NaN, any of them.
 template <class T>
 [[gnu::always_inline]] inline T row_max(const T* a, Index n) {
   T largest = a[0];
-  for (Index j = 1; j < n; ++j) {
-    // A NaN is kept: the loss of such a row must not look finite.
-    if (a[j] > largest || a[j] != a[j]) largest = a[j];
-  }
+  for (Index j = 1; j < n; ++j) largest = a[j] > largest ? a[j] : largest;
   return largest;
 }
 

@@ -50,6 +50,7 @@ struct Vector {
   friend Vector operator-(Vector a) { return {packets::pnegate(a.p)}; }
   /// Masks for `select`.
   friend Vector operator<(Vector a, Vector b) { return {packets::pcmp_lt(a.p, b.p)}; }
+  friend Vector operator<=(Vector a, Vector b) { return {packets::pcmp_le(a.p, b.p)}; }
   friend Vector operator==(Vector a, Vector b) { return {packets::pcmp_eq(a.p, b.p)}; }
 
  private:

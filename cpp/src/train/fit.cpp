@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <optional>
 
 #include "deltaprop/core/errors.hpp"
-#include "deltaprop/train/evaluate.hpp"
+#include "evaluator.hpp"
 #include "step.hpp"
 
 namespace deltaprop::train {
@@ -18,12 +19,11 @@ struct ZeroGradients {
   ~ZeroGradients() { std::fill_n(parameters.gradients.data(), parameters.size(), T(0)); }
 };
 
-/// Whether the whole set's loss has stopped moving.
+/// Whether the loss of the whole set has stopped moving.
 template <class T>
-bool on_plateau(const StopOnPlateau& stop, const Model<T>& model, const nn::Loss& loss, const Data& data,
-                History& history, const std::function<void()>& between) {
-  const double now = evaluate(model, stop.loss == nullptr ? loss : *stop.loss, data, &between);
-  const bool still = !history.stop_losses.empty() && std::abs(now - history.stop_losses.back()) < stop.eps;
+bool on_plateau(double eps, Evaluator<T>& whole_set, History& history, const std::function<void()>& between) {
+  const double now = whole_set(between);
+  const bool still = !history.stop_losses.empty() && std::abs(now - history.stop_losses.back()) < eps;
   history.stop_losses.push_back(now);
   return still;
 }
@@ -54,6 +54,11 @@ History fit(Model<T>& model, optim::Optimizer<T>& optimizer, const nn::Loss& los
     options.poll();
   };
 
+  std::optional<Evaluator<T>> whole_set, held_out;
+  if (options.stop) whole_set.emplace(model, options.stop->loss == nullptr ? loss : *options.stop->loss, data);
+  if (options.validation != nullptr) {
+    held_out.emplace(model, options.validation_loss == nullptr ? loss : *options.validation_loss, *options.validation);
+  }
   const bool stop_each_update = options.stop && options.stop->every_update;
   while (history.stop_reason.empty() && history.epochs < options.epochs) {
     if (shuffle) {
@@ -77,7 +82,7 @@ History fit(Model<T>& model, optim::Optimizer<T>& optimizer, const nn::Loss& los
       seen += size;
       mean += (value - mean) * (static_cast<double>(size) / static_cast<double>(seen));
       ++history.updates;
-      if (stop_each_update && on_plateau(*options.stop, model, loss, data, history, between)) {
+      if (stop_each_update && on_plateau(options.stop->eps, *whole_set, history, between)) {
         history.stop_reason = "plateau";
       }
     }
@@ -85,11 +90,10 @@ History fit(Model<T>& model, optim::Optimizer<T>& optimizer, const nn::Loss& los
     ++model.epochs;
     history.loss.push_back(mean);
     history.lr.push_back(optimizer.group(0).options[0]);
-    if (options.validation != nullptr) {
-      const nn::Loss& judge = options.validation_loss == nullptr ? loss : *options.validation_loss;
-      history.val_loss.push_back(evaluate(model, judge, *options.validation, &between));
+    if (held_out) {
+      history.val_loss.push_back((*held_out)(between));
     }
-    if (options.stop && !stop_each_update && on_plateau(*options.stop, model, loss, data, history, between)) {
+    if (options.stop && !stop_each_update && on_plateau(options.stop->eps, *whole_set, history, between)) {
       history.stop_reason = "plateau";
     }
     if (options.epoch_end && options.epoch_end(history) && history.stop_reason.empty()) {

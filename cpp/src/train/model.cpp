@@ -17,15 +17,24 @@ Model<T>::Model(std::vector<std::shared_ptr<nn::Layer>> layers, std::uint64_t se
 }
 
 template <class T>
-void Model<T>::infer(const Source& x, Matrix<T> out, const std::function<void()>* between) const {
-  infer_through({0, network_.size()}, x, out, between);
+void Model<T>::infer_through(Range layers, const Source& x, Matrix<T> out) const {
+  engine::Scratch<T> scratch;
+  run_inference(layers, x, out, scratch, nullptr);
 }
 
 template <class T>
-void Model<T>::infer_through(Range layers, const Source& x, Matrix<T> out, const std::function<void()>* between) const {
-  network_.parameters()->busy.check();
-  const auto fill = [&](Range rows, Matrix<T> into) { gather<T>(x, nullptr, rows.begin, into); };
-  engine::infer<T>(network_, layers, x.cols, fill, out, between);
+void Model<T>::infer(const Source& x, Matrix<T> out, engine::Scratch<T>& scratch,
+                     const std::function<void()>* between) const {
+  run_inference(network_.all(), x, out, scratch, between);
+}
+
+template <class T>
+void Model<T>::run_inference(Range layers, const Source& x, Matrix<T> out, engine::Scratch<T>& scratch,
+                             const std::function<void()>* between) const {
+  const Busy::Visit visit(network_.parameters()->busy);
+  // By reference: a function object of one pointer is copied without an allocation.
+  const engine::FillRows<T> fill = [&x](Range rows, Matrix<T> into) { gather<T>(x, nullptr, rows.begin, into); };
+  engine::infer<T>(network_, layers, x.cols, fill, out, scratch, between);
 }
 
 template <class T>

@@ -35,6 +35,10 @@ class Random {
 /// Philox4x32-10 itself, as published; public for its known-answer test.
 std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key);
 
+/// The quantile of the standard normal distribution for 0 < p < 1, within 2e-16 (Wichura, as above); public for its
+/// test.
+double normal_quantile(double p);
+
 /// Writes a random permutation of 0..n-1 (Fisher and Yates) into `order`, whose size is n.
 void permutation(const Random& random, std::vector<Index>& order);
 

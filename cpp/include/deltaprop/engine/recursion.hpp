@@ -45,10 +45,18 @@ Index lowest_layer(const nn::Network<T>& network);
 template <class T>
 using FillRows = std::function<void(Range rows, Matrix<T> into)>;
 
+/// What inference through the same layers needs besides its output; kept by whoever infers often, so that nothing is
+/// allocated again.
+template <class T>
+struct Scratch {
+  std::vector<Index> widths;
+  Buffer<T> from, to;
+};
+
 /// Inference through a run of layers: `out` for the rows that `fill` gives, tile by tile, keeping nothing. Const: any
 /// number of threads may do so at once.
 template <class T>
 void infer(const nn::Network<T>& network, Range layers, Index in_features, const FillRows<T>& fill, Matrix<T> out,
-           const std::function<void()>* between = nullptr);
+           Scratch<T>& scratch, const std::function<void()>* between = nullptr);
 
 }  // namespace deltaprop::engine

@@ -23,10 +23,11 @@ class Model {
   const nn::Network<T>& network() const { return network_; }
 
   /// Inference over all rows of x into `out` (x.rows, outputs).
-  void infer(const Source& x, Matrix<T> out, const std::function<void()>* between = nullptr) const;
+  void infer(const Source& x, Matrix<T> out) const { infer_through(network_.all(), x, out); }
+  /// The same with scratch memory of the caller's, and `between` called between tiles of rows.
+  void infer(const Source& x, Matrix<T> out, engine::Scratch<T>& scratch, const std::function<void()>* between) const;
   /// The same through some of the layers only.
-  void infer_through(Range layers, const Source& x, Matrix<T> out,
-                     const std::function<void()>* between = nullptr) const;
+  void infer_through(Range layers, const Source& x, Matrix<T> out) const;
 
   /// The training pass; keeps every activation.
   void forward(const Source& x);
@@ -48,6 +49,9 @@ class Model {
   mutable Busy passing{"the network is in use: expected one forward or backward at a time"};
 
  private:
+  void run_inference(Range layers, const Source& x, Matrix<T> out, engine::Scratch<T>& scratch,
+                     const std::function<void()>* between) const;
+
   enum class State { none, forward, backward };
 
   nn::Network<T> network_;
