@@ -283,3 +283,36 @@ time.sleep(0.3)
 print("end")
 """)
     assert out == "end\n"
+
+
+class Waiting(nn.Layer):
+    """A layer whose inference waits until told to go on."""
+
+    def __init__(self):
+        self.inside, self.go_on = threading.Event(), threading.Event()
+
+    def forward(self, x, training):
+        if not training:
+            self.inside.set()
+            assert self.go_on.wait(10)
+        return x
+
+    def backward(self, delta):
+        return delta
+
+
+def test_fit_does_not_begin_under_an_inference_of_another_thread():
+    layer = Waiting()
+    net = nn.Sequential(nn.Linear(2, 2), layer)
+    X = np.ones((3, 2))
+    options = {"loss": nn.MSELoss(), "optimizer": optim.SGD(net.parameters()), "epochs": 1}
+    with ThreadPoolExecutor(1) as pool:
+        prediction = pool.submit(net, X)
+        assert layer.inside.wait(10)
+        try:
+            with pytest.raises(RuntimeError, match=r"^the network is in use: expected no other"):
+                net.fit(X, X, **options)
+        finally:
+            layer.go_on.set()
+        assert prediction.result().shape == (3, 2)
+    assert net.fit(X, X, **options).updates == 1
