@@ -1,6 +1,7 @@
 """fit: what it does with data, options, callbacks and errors."""
 
 import builtins
+import copy
 import os
 import pickle
 import re
@@ -994,3 +995,48 @@ def test_importing_it_imports_no_extras():
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout == "[]\n"
     assert builtins.print is print
+
+
+@pytest.mark.parametrize("rule", ["SGD", "Adam"])
+def test_parameters_that_overflow_in_the_last_update(rule):
+    net = nn.Sequential(nn.Linear(3, 1), seed=0)
+    X = 1e10 * np.random.default_rng(0).normal(size=(20, 3))
+    optimizer = getattr(optim, rule)(net.parameters(), lr=1e20 if rule == "SGD" else 1e-3)
+    y = X.sum(axis=1) * (1 if rule == "SGD" else 1e18)
+    with pytest.raises(FloatingPointError, match=r"^fit: the last updates made parameters inf"):
+        net.fit(X, y, loss=nn.MSELoss("sum"), optimizer=optimizer, epochs=1, batch_size=None)
+
+
+def test_a_pass_that_a_callback_made_is_stale_afterwards():
+    net = network()
+    fit(net, callbacks=[lambda run: run.network.forward(data()[0])])
+    with pytest.raises(RuntimeError, match=r"call net.forward\(x\)"):
+        net.backward(np.ones_like(data()[1]))
+
+
+def test_snapshots_are_not_taken_while_another_thread_fits():
+    net = network(dtype="float32")
+    running, over = threading.Event(), threading.Event()
+
+    def callback(run):
+        running.set()
+        if over.is_set():
+            run.stop()
+
+    thread = threading.Thread(target=lambda: fit(net, epochs=10**9, callbacks=[callback]))
+    thread.start()
+    try:
+        assert running.wait(10)
+        for call in (
+            net.state_dict,
+            lambda: copy.deepcopy(net),
+            lambda: pickle.dumps(net),
+            lambda: dp.check_gradients(net, nn.MSELoss(), *data()),
+            lambda: setattr(net[0], "bias", 0),
+            lambda: setattr(net.parameters()[0], "value", 0),
+        ):
+            with pytest.raises(RuntimeError, match=r"^the network is in use"):
+                call()
+    finally:
+        over.set()
+        thread.join(10)

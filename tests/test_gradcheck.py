@@ -393,3 +393,60 @@ class TestRefused:
         net = nn.Sequential(nn.Linear(3, 2))
         with pytest.raises(ValueError, match=r"^backward: expected delta \(4, 2\), the shape"):
             check(net, rng, Loss(lambda d: d[:2]))
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1, 1e3, 1e5, 1e6])
+@pytest.mark.parametrize("seed", range(5))
+def test_no_scale_of_the_targets_hides_a_wrong_delta(scale, seed):
+    class Wrong(nn.Tanh):
+        pass
+
+    class Off(nn.Layer):
+        def forward(self, x, training):
+            return x
+
+        def backward(self, delta):
+            return delta * 1.01
+
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(6, 3)), scale * rng.normal(size=(6, 2))
+
+    def net(middle):
+        return nn.Sequential(nn.Linear(3, 5), Wrong(), middle, nn.Linear(5, 2), seed=seed)
+
+    right = dp.check_gradients(net(nn.Identity()), nn.MSELoss(), x, y)
+    assert right.ok, right
+    wrong = dp.check_gradients(net(Off()), nn.MSELoss(), x, y)
+    assert not wrong.ok, wrong
+    assert sum(row.kinks for row in (*right.rows, *wrong.rows)) == 0
+
+
+def test_random_layers_are_refused():
+    class Random(nn.Layer):
+        def __init__(self):
+            self.rng = np.random.default_rng(0)
+
+        def forward(self, x, training):
+            self.mask = self.rng.random(x.shape) < 0.5
+            return x * self.mask
+
+        def backward(self, delta):
+            return delta * self.mask
+
+    net = nn.Sequential(nn.Linear(2, 6), Random(), nn.Linear(6, 1), seed=0)
+    with pytest.raises(ValueError, match=r"^check_gradients: expected the same loss each time"):
+        dp.check_gradients(net, nn.MSELoss(), np.ones((5, 2)), np.ones((5, 1)))
+
+
+def test_kinks_beside_a_value_are_stepped_round():
+    # Inputs so near to ReLU's kink that the first step reaches over it.
+    x = np.array([[1e-5, -1e-5, 0.3], [2e-6, 1e-4, -0.5]])
+    report = dp.check_gradients(nn.Sequential(nn.ReLU()), nn.MSELoss(), x, np.ones((2, 3)))
+    assert report.ok, report
+
+
+def test_where_nothing_was_compared_it_is_not_ok():
+    zeros = np.zeros((2, 3))
+    report = dp.check_gradients(nn.Sequential(nn.ReLU()), nn.MSELoss(), zeros, zeros + 1)
+    assert report.rows[0].kinks == report.rows[0].checked == 6
+    assert not report.ok

@@ -190,7 +190,7 @@ def test_what_a_memory_map_holds_is_looked_at_batch_by_batch(tmp_path, plain):
     np.save(tmp_path / "X.npy", X)
     X = np.load(tmp_path / "X.npy", mmap_mode="r")
     net = nn.Sequential(nn.Linear(COLS, 2), seed=0)
-    with pytest.raises(ValueError, match=r"^X: expected finite numbers, got nan or infinity"):
+    with pytest.raises(ValueError, match=r"^X: expected finite numbers, got nan in row 20$"):
         net.fit(
             X,
             whole_numbers(cols=2),
@@ -412,3 +412,26 @@ except (ValueError, IndexError) as error: print(error)
 print(np.isfinite(net.flat_parameters).all())
 """)
     assert out.endswith("True\n")
+
+
+def test_masked_elements_are_refused():
+    X = np.ma.masked_greater(np.arange(6.0).reshape(3, 2), 3)
+    with pytest.raises(ValueError, match=r"^x: expected an array without masked elements"):
+        nn.Linear(2, 1)(X)
+    assert nn.Linear(2, 1)(np.ma.masked_array(np.ones((3, 2)))).shape == (3, 1)
+
+
+def test_parameters_are_written_whole_or_with_one_number():
+    layer = nn.Linear(3, 2)
+    with pytest.raises(
+        ValueError, match=r"^weight: expected shape \(2, 3\) or a number, got \(3,\)"
+    ):
+        layer.weight = np.arange(3)
+    with pytest.raises(ValueError, match=r"^bias: expected shape \(2,\) or a number, got \(1,\)$"):
+        layer.parameters()[1].grad = [1.0]
+    layer.weight = 2
+    layer.bias = [3, 4]
+    layer.grad_bias += 1
+    np.testing.assert_array_equal(layer.weight, np.full((2, 3), 2))
+    np.testing.assert_array_equal(layer.bias, [3, 4])
+    np.testing.assert_array_equal(layer.grad_bias, [1, 1])

@@ -337,3 +337,10 @@ class TestMaking:
     def test_repr(self):
         assert repr(nn.MSELoss()) == "MSELoss(reduction='mean', factor=1.0)"
         assert repr(nn.CrossEntropyLoss("sum")) == "CrossEntropyLoss(reduction='sum')"
+
+
+def test_weights_are_checked_in_the_precision_they_are_used_in():
+    a, y = np.ones((2, 1), np.float32), np.zeros((2, 1))
+    with pytest.raises(ValueError, match=r"^sample_weight: expected finite weights .* in row 1$"):
+        nn.MSELoss()(a, y, sample_weight=[1, 1e39])
+    assert nn.MSELoss()(a.astype(float), y, sample_weight=[1, 1e39]) == 1

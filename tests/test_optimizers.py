@@ -375,3 +375,16 @@ def test_sgd_of_any_options(lr, momentum, dampening, weight_decay, seed):
         opt.step()
         p = reference.step(p, g)
     np.testing.assert_allclose(net.flat_parameters, p, rtol=1e-11, atol=1e-12)
+
+
+def test_strings_are_no_numbers():
+    p = network().parameters()
+    with pytest.raises(TypeError, match=r"^SGD: expected a number for lr, got '0.1'$"):
+        optim.SGD(p, lr="0.1")
+    with pytest.raises(TypeError, match=r"^Adam: expected 2 numbers for betas, got '00'$"):
+        optim.Adam(p, betas="00")
+
+
+def test_messages_show_the_number_that_came():
+    with pytest.raises(ValueError, match=r"^Adam: expected eps >= 0, got -1e-09$"):
+        optim.Adam(network().parameters(), eps=-1e-9)

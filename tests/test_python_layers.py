@@ -859,7 +859,7 @@ class TestLosses:
             options["loss"] = Quiet()
             net.fit(X, y, **options, stop=dp.StopOnPlateau(1, loss=Loss()))
         assert seen[-1].shape == y.shape
-        assert (seen[-1].dtype.kind in "iu") == (y.dtype.kind in "iu" and y.ndim == 1)
+        assert seen[-1].dtype == y.dtype
         np.testing.assert_array_equal(seen[-1], y)
 
     def test_y_comes_as_it_was_given_whatever_the_training_targets_are(self):
@@ -874,7 +874,7 @@ class TestLosses:
                 return np.zeros_like(outputs)
 
         net, X = network(), data()[0]
-        kinds = [np.arange(30), np.arange(30.0) + 0.5, np.arange(60.0).reshape(30, 2)]
+        kinds = [np.arange(30), np.arange(30.0) + 0.5, np.arange(60.0).reshape(30, 2)[::-1]]
         for y in kinds:
             for held in kinds:
                 net.fit(
@@ -958,3 +958,66 @@ def test_repr_is_what_messages_say():
     message = re.escape("a layer of mine.forward: expected an array (1, 4) back, got (1, 1)")
     with pytest.raises(ValueError, match=f"^{message}$"):
         net(np.zeros(3))
+
+
+def test_repr_may_show_parameters():
+    class Shown(nn.Layer):
+        def __init__(self):
+            self.parameter("gain", np.array(2.5))
+
+        def forward(self, x, training):
+            return x * self.gain
+
+        def backward(self, delta):
+            return delta * self.gain
+
+        def __repr__(self):
+            return f"Shown({self.gain:.1f})"
+
+    assert repr(Shown()) == "Shown(2.5)"
+    net = nn.Sequential(nn.Linear(3, 2), Shown(), seed=0)
+    assert "(1): Shown(2.5)" in repr(net)
+    assert {"gain", "grad_gain"} <= set(dir(net[1]))
+    assert {"weight", "bias", "grad_weight", "grad_bias"} <= set(dir(net[0]))
+
+
+class TestOverriding:
+    """What is written in Python over something built in is run, or refused."""
+
+    def test_a_loss(self):
+        class Twice(nn.MSELoss):
+            def __call__(self, outputs, y, sample_weight=None):
+                return 2 * super().__call__(outputs, y, sample_weight)
+
+            def delta(self, outputs, y, sample_weight=None):
+                return 2 * super().delta(outputs, y, sample_weight)
+
+        a, b = network(), network()
+        X, y = data()
+        weights = np.linspace(0, 1, len(X))
+        for net, loss in ((a, Twice()), (b, nn.MSELoss(factor=2))):
+            net.fit(
+                X,
+                y,
+                loss=loss,
+                optimizer=optim.SGD(net.parameters(), lr=0.1),
+                epochs=3,
+                sample_weight=weights,
+            )
+        np.testing.assert_allclose(a.flat_parameters, b.flat_parameters, rtol=1e-12)
+        assert dp.check_gradients(a, Twice(), X, y).ok
+
+    @pytest.mark.parametrize("kind", [nn.Linear, nn.ReLU])
+    @pytest.mark.parametrize("method", ["forward", "backward"])
+    def test_a_layer(self, kind, method):
+        with pytest.raises(TypeError, match=r"^Mine: expected a subclass of nn.Layer"):
+            type("Mine", (kind,), {method: lambda self, x, training=True: x})
+
+    @pytest.mark.parametrize("method", ["forward", "backward", "__call__"])
+    def test_a_network(self, method):
+        with pytest.raises(TypeError, match=rf"^Mine: expected {method} to be Sequential's"):
+            type("Mine", (nn.Sequential,), {method: lambda self, x: x})
+
+    def test_a_parameter_of_a_built_in_layer(self):
+        with pytest.raises(TypeError, match=r"^Linear\(3, 2\): expected a layer written in Python"):
+            nn.Linear(3, 2).parameter("gate", np.ones(2))

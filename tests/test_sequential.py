@@ -569,3 +569,8 @@ class TestShowing:
     def test_what_cannot_be_set(self, name):
         with pytest.raises(AttributeError, match=rf"property '{name}' .* has no setter"):
             setattr(network(), name, 1)
+
+
+def test_a_slice_is_refused():
+    with pytest.raises(TypeError, match=r"^Sequential: expected the number of a layer, got a sl"):
+        network()[0:2]

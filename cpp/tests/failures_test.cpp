@@ -26,7 +26,7 @@ struct Trainee {
 
   train::History fit(const Set<T>& set, const FitOptions& options, bool check_rows = false) {
     train::Data data = set.values();
-    data.check_rows = check_rows;
+    data.check_x_rows = data.check_y_rows = check_rows;
     return train::fit(model, rule, kLoss, data, options);
   }
 };
@@ -251,10 +251,10 @@ TEST_CASE("checks at the door say what and where") {
   CHECK_THROWS_AS(train::check_finite<double>(x, "X"), ValueError);
 
   std::vector<double> w{0, 1, -0.5, kNan};
-  CHECK_NOTHROW(train::check_weights(table(w.data(), 2, 1)));
-  CHECK_THROWS_WITH_AS(train::check_weights(table(w.data(), 4, 1)),
-                       "sample_weight: expected finite weights of 0 or more, got -0.500000 in row 2", ValueError);
-  CHECK_THROWS_AS(train::check_weights(table(w.data() + 3, 1, 1)), ValueError);
+  CHECK_NOTHROW(train::check_weights<float>(table(w.data(), 2, 1)));
+  CHECK_THROWS_WITH_AS(train::check_weights<float>(table(w.data(), 4, 1)),
+                       "sample_weight: expected finite weights of 0 or more, got -0.5 in row 2", ValueError);
+  CHECK_THROWS_AS(train::check_weights<float>(table(w.data() + 3, 1, 1)), ValueError);
 
   const std::int64_t classes[] = {0, 2, 3, -1};
   const auto column = [&](Index first, Index rows) {

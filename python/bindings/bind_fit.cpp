@@ -17,17 +17,10 @@ using Arrays = std::tuple<py::array, py::array, std::optional<py::array>>;
 using Validation = std::tuple<py::array, py::array, std::optional<py::array>, std::shared_ptr<nn::Loss>>;
 using Stop = std::tuple<double, bool, std::shared_ptr<nn::Loss>>;
 
-void check_targets(const nn::Loss& loss, const std::vector<Index>& outputs, const py::array& y, const char* name) {
-  const Source source = targets_source(loss, outputs, y, name);
-  if (loss.target_kind() == nn::TargetKind::classes && loss.targets_fit_outputs()) {
-    train::check_classes(source, outputs.back(), name);
-  }
-}
-
-/// Checks everything about a set of data that can be checked before the first step.
+/// Sources for a set of data, its shapes checked.
 template <class T>
 Data data_of(const train::Model<T>& model, const nn::Loss& loss, const Arrays& arrays, const char* x_name,
-             const char* y_name, bool check_rows) {
+             const char* y_name) {
   const auto& [x, y, weights] = arrays;
   const std::vector<Index> shape = shape_of(x);
   if (shape.size() == 1) {
@@ -41,36 +34,41 @@ Data data_of(const train::Model<T>& model, const nn::Loss& loss, const Arrays& a
                      " has, got shape " + shape_text(shape_of(y)));
   }
   const std::vector<Index> outputs{shape[0], model.network().widths(shape[1]).back()};
-  Data data{.x = table(x, x_name), .y = targets_source(loss, outputs, y, y_name), .check_rows = check_rows};
-  check_targets(loss, outputs, y, y_name);
-  if (weights) {
-    data.weights = weights_source(*weights, shape[0]);
-    train::check_weights(*data.weights);
-  }
-  if (!check_rows) {
-    train::check_finite<T>(data.x, x_name);
-    if (loss.target_kind() == nn::TargetKind::values) train::check_finite<T>(data.y, y_name);
-  }
+  Data data{.x = table(x, x_name), .y = targets_source(loss, outputs, y, y_name)};
+  if (weights) data.weights = weights_source(*weights, shape[0]);
   return data;
+}
+
+/// Looks through a set of data for what could do harm later; without the GIL.
+template <class T>
+void check_values(const Data& data, const nn::Loss& loss, Index outputs, const std::string& x_name,
+                  const std::string& y_name, const train::Poll& poll) {
+  if (!data.check_x_rows) train::check_finite<T>(data.x, x_name, poll);
+  if (loss.target_kind() == nn::TargetKind::classes) train::check_classes(data.y, outputs, y_name, poll);
+  if (loss.target_kind() == nn::TargetKind::values && !data.check_y_rows) train::check_finite<T>(data.y, y_name, poll);
+  if (data.weights) train::check_weights<T>(*data.weights, poll);
 }
 
 template <class T>
 py::dict fit(train::Model<T>& model, optim::Optimizer<T>& optimizer, const nn::Loss& loss, const Arrays& arrays,
-             bool check_rows, Index epochs, Index batch_size, bool shuffle, std::optional<std::uint64_t> seed,
-             const std::optional<Validation>& validation, const std::optional<Stop>& stop,
-             const py::object& epoch_end) {
+             std::pair<bool, bool> check_rows, Index epochs, Index batch_size, bool shuffle,
+             std::optional<std::uint64_t> seed, const std::optional<Validation>& validation,
+             const std::optional<Stop>& stop, const py::object& epoch_end) {
   if (epochs < 0) throw ValueError("fit: expected epochs >= 0, got " + std::to_string(epochs));
   if (batch_size < 1) throw ValueError("fit: expected batch_size >= 1, got " + std::to_string(batch_size));
   if (optimizer.parameters() != model.network().parameters()) {
     throw ValueError("fit: expected an optimizer of this network's parameters, got one of another network's");
   }
-  const Data data = data_of(model, loss, arrays, "X", "y", check_rows);
-  std::optional<Data> held_out;
+  Data data = data_of(model, loss, arrays, "X", "y");
+  data.check_x_rows = check_rows.first;
+  data.check_y_rows = check_rows.second;
+  std::optional<Data> held_out, stop_data;
   if (validation) {
     const auto& [x, y, weights, judge] = *validation;
-    held_out = data_of(model, *judge, {x, y, weights}, "validation_data X", "validation_data y", false);
+    held_out = data_of(model, *judge, {x, y, weights}, "validation_data X", "validation_data y");
   }
 
+  const Index outputs = model.network().widths(data.x.cols).back();
   train::FitOptions options{.epochs = epochs, .batch_size = batch_size, .shuffle = shuffle, .seed = seed};
   if (held_out) {
     options.validation = &*held_out;
@@ -78,10 +76,13 @@ py::dict fit(train::Model<T>& model, optim::Optimizer<T>& optimizer, const nn::L
   }
   if (stop) {
     const auto& [eps, every_update, stop_loss] = *stop;
+    options.stop = train::StopOnPlateau{eps, every_update};
     if (stop_loss) {
-      check_targets(*stop_loss, {data.x.rows, model.network().widths(data.x.cols).back()}, std::get<1>(arrays), "y");
+      stop_data = data;
+      stop_data->y = targets_source(*stop_loss, {data.x.rows, outputs}, std::get<1>(arrays), "y");
+      options.stop->loss = stop_loss.get();
+      options.stop->data = &*stop_data;
     }
-    options.stop = train::StopOnPlateau{eps, every_update, stop_loss.get()};
   }
   if (!epoch_end.is_none()) {
     options.epoch_end = [&](const train::History& h) {
@@ -90,14 +91,17 @@ py::dict fit(train::Model<T>& model, optim::Optimizer<T>& optimizer, const nn::L
       return call(epoch_end, py::dict(), h.epochs, h.updates, h.loss.back(), val_loss, h.lr.back()).cast<bool>();
     };
   }
-  options.poll = [] {
-    const WithGil gil;
-    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-  };
+  options.poll = SignalPoll();
 
   train::History history;
   {
     const WithoutGil released;
+    check_values<T>(data, loss, outputs, "X", "y", options.poll);
+    if (stop_data) check_values<T>(*stop_data, *options.stop->loss, outputs, "X", "y", options.poll);
+    if (held_out) {
+      const nn::Loss& judge = *options.validation_loss;
+      check_values<T>(*held_out, judge, outputs, "validation_data X", "validation_data y", options.poll);
+    }
     history = train::fit(model, optimizer, loss, data, options);
   }
   py::dict result;

@@ -15,13 +15,21 @@ namespace {
 class PythonLayer final : public nn::BothPrecisions<PythonLayer> {
  public:
   /// Holds the layer weakly: the Python network owns both it and this.
-  PythonLayer(const py::object& layer, std::string description, Index in_features, Index out_features,
+  PythonLayer(const py::object& layer, std::string name, Index in_features, Index out_features,
               std::vector<std::pair<std::string, std::vector<Index>>> parameters)
-      : layer_(layer), description_(std::move(description)), in_(in_features), out_(out_features) {
-    for (auto& [name, shape] : parameters) parameters_.push_back({std::move(name), std::move(shape), false});
+      : layer_(layer), name_(std::move(name)), in_(in_features), out_(out_features) {
+    for (auto& [key, shape] : parameters) parameters_.push_back({std::move(key), std::move(shape), false});
   }
 
-  std::string describe() const override { return description_; }
+  /// What its repr says, asked for when a message needs it: it may show parameters, which come after this.
+  std::string describe() const override {
+    const WithGil gil;
+    try {
+      return py::repr(target()).cast<std::string>();
+    } catch (py::error_already_set&) {
+      return name_;
+    }
+  }
   Index in_features() const override { return in_; }
   Index out_features(Index in) const override { return out_ == nn::kAnyWidth ? in : out_; }
   std::vector<ParameterShape> parameters() const override { return parameters_; }
@@ -66,7 +74,7 @@ class PythonLayer final : public nn::BothPrecisions<PythonLayer> {
 
   py::object target() const {
     py::object layer = layer_();
-    if (layer.is_none()) throw std::runtime_error(description_ + ": expected its network to be alive still");
+    if (layer.is_none()) throw std::runtime_error(name_ + ": expected its network to be alive still");
     return layer;
   }
 
@@ -79,14 +87,14 @@ class PythonLayer final : public nn::BothPrecisions<PythonLayer> {
 
   template <class T>
   void take(const py::object& result, Matrix<T> into, const char* method) const {
-    const std::string name = description_ + "." + method;
+    const std::string name = describe() + "." + method;
     const py::array array = returned(result);
     check_returned(array, result, {into.rows, into.cols}, name);
     gather<T>(table(array, name.c_str()), nullptr, 0, into);
   }
 
   py::weakref layer_;
-  std::string description_;
+  std::string name_;
   Index in_, out_;
   std::vector<ParameterShape> parameters_;
 };
@@ -95,10 +103,7 @@ class PythonLayer final : public nn::BothPrecisions<PythonLayer> {
 
 void bind_layers(py::module_& m) {
   using nn::Layer;
-  py::class_<Layer, std::shared_ptr<Layer>>(m, "Layer")
-      .def("describe", &Layer::describe)
-      .def_property_readonly("in_features", &Layer::in_features)
-      .def("out_features", &Layer::out_features, py::arg("in_features"));
+  py::class_<Layer, std::shared_ptr<Layer>>(m, "Layer").def("describe", &Layer::describe);
   py::class_<nn::Linear, Layer, std::shared_ptr<nn::Linear>>(m, "Linear")
       .def(py::init([](Index in_features, Index out_features, const std::string& init) {
              return std::make_shared<nn::Linear>(in_features, out_features, nn::initialiser(init));
@@ -108,8 +113,7 @@ void bind_layers(py::module_& m) {
       .def(py::init<const std::string&>(), py::arg("name"));
   py::class_<PythonLayer, Layer, std::shared_ptr<PythonLayer>>(m, "PythonLayer")
       .def(py::init<py::object, std::string, Index, Index, std::vector<std::pair<std::string, std::vector<Index>>>>(),
-           py::arg("layer"), py::arg("description"), py::arg("in_features"), py::arg("out_features"),
-           py::arg("parameters"));
+           py::arg("layer"), py::arg("name"), py::arg("in_features"), py::arg("out_features"), py::arg("parameters"));
 }
 
 }  // namespace deltaprop::python

@@ -14,18 +14,17 @@ namespace {
 /// Its value stands in the first row's sum: only it knows how its rows add up.
 class PythonLoss final : public nn::Loss {
  public:
-  PythonLoss(py::object loss, std::string description, bool classes, bool one_dimensional)
+  PythonLoss(py::object loss, std::string description, const py::array& y)
       : nn::Loss(nn::Reduction::sum, 1.0),
         loss_(std::move(loss)),
         description_(std::move(description)),
-        classes_(classes),
-        one_dimensional_(one_dimensional) {}
+        dtype_(y.dtype()),
+        shape_(shape_of(y)) {}
 
   std::string describe() const override { return description_; }
-  nn::TargetKind target_kind() const override { return classes_ ? nn::TargetKind::classes : nn::TargetKind::values; }
+  nn::TargetKind target_kind() const override { return nn::TargetKind::raw; }
   Index elements(Index) const override { return 1; }
   bool rowwise() const override { return false; }
-  bool targets_fit_outputs() const override { return false; }
   void run(const nn::LossCall<float>& c) const override { call(c); }
   void run(const nn::LossCall<double>& c) const override { call(c); }
 
@@ -35,10 +34,10 @@ class PythonLoss final : public nn::Loss {
     const WithGil gil;
     const Index rows = c.outputs.rows;
     const py::array outputs = copy(c.outputs.data, {rows, c.outputs.cols});
-    const py::array y =
-        classes_ ? copy(c.targets.classes, {rows})
-                 : copy(c.targets.values.data,
-                        one_dimensional_ ? std::vector<Index>{rows} : std::vector<Index>{rows, c.targets.values.cols});
+    std::vector<py::ssize_t> shape(shape_.begin(), shape_.end());
+    shape.front() = rows;
+    const py::array y(dtype_, shape);
+    std::copy_n(c.targets.raw.data, c.targets.raw.size(), static_cast<std::uint8_t*>(py::array(y).mutable_data()));
     py::dict options;
     if (c.weights != nullptr) options["sample_weight"] = copy(c.weights, {rows});
     if (c.values != nullptr) {
@@ -73,7 +72,8 @@ class PythonLoss final : public nn::Loss {
 
   py::object loss_;
   std::string description_;
-  bool classes_, one_dimensional_;
+  py::dtype dtype_;
+  std::vector<Index> shape_;  // of the whole y
 };
 
 /// One call by hand: the loss, or its delta.
@@ -85,10 +85,12 @@ py::object call(const nn::Loss& loss, const py::array& a, const py::array& y, co
     throw ValueError(loss.describe() + ": expected outputs (N, features), got " + shape_text(shape));
   }
   train::Data data{.x = one_or_more_rows(a, "outputs"), .y = targets_source(loss, shape, y, "y")};
-  if (loss.target_kind() == nn::TargetKind::classes) train::check_classes(data.y, data.x.cols, "y");
-  if (weights) {
-    data.weights = weights_source(*weights, data.x.rows);
-    train::check_weights(*data.weights);
+  if (weights) data.weights = weights_source(*weights, data.x.rows);
+  {
+    const WithoutGil released;
+    const train::Poll poll = SignalPoll();
+    if (loss.target_kind() == nn::TargetKind::classes) train::check_classes(data.y, data.x.cols, "y", poll);
+    if (weights) train::check_weights<T>(*data.weights, poll);
   }
   if (delta) {
     py::array_t<T> result = fresh<T>(shape);
@@ -118,10 +120,10 @@ Source targets_source(const nn::Loss& loss, const std::vector<Index>& outputs, c
     return ValueError(loss.describe() + ": expected " + name + " " + shape_text(expected) + " for outputs " +
                       shape_text(outputs) + ", got " + shape_text(shape));
   };
-  if (!loss.targets_fit_outputs()) {
-    if (shape.size() == 1) return column(y, name);
-    if (shape.size() == 2) return table(y, name);
-    throw ValueError(loss.describe() + ": expected " + name + " (N,) or (N, k), got " + shape_text(shape));
+  if (loss.target_kind() == nn::TargetKind::raw) {
+    if ((y.flags() & py::array::c_style) == 0) throw ValueError(std::string(name) + ": expected a contiguous array");
+    const Index rows = std::max<Index>(y.shape(0), 1);
+    return {static_cast<const std::byte*>(y.data()), Dtype::uint8, y.shape(0), y.nbytes() / rows, y.nbytes() / rows, 1};
   }
   if (loss.target_kind() == nn::TargetKind::values) {
     const bool column_of_one = outputs.size() == 2 && cols == 1 && shape.size() == 1 && shape[0] == outputs[0];
@@ -172,8 +174,8 @@ void bind_losses(py::module_& m) {
            }),
            py::arg("reduction"));
   py::class_<PythonLoss, Loss, std::shared_ptr<PythonLoss>>(m, "PythonLoss")
-      .def(py::init<py::object, std::string, bool, bool>(), py::arg("loss"), py::arg("description"), py::arg("classes"),
-           py::arg("one_dimensional"));
+      .def(py::init<py::object, std::string, const py::array&>(), py::arg("loss"), py::arg("description"),
+           py::arg("y"));
 }
 
 }  // namespace deltaprop::python

@@ -25,7 +25,8 @@ py::array infer(const Model<T>& model, Range layers, const py::array& x) {
   const Matrix<T> into{out.mutable_data(), source.rows, width};
   {
     const WithoutGil released;
-    model.infer_through(layers, source, into);
+    const std::function<void()> poll = SignalPoll();
+    model.infer_through(layers, source, into, &poll);
   }
   return out;
 }
@@ -37,7 +38,8 @@ py::array forward(Model<T>& model, const py::array& x) {
   const Busy::Claim claim(model.passing);
   {
     const WithoutGil released;
-    model.forward(source);
+    const std::function<void()> poll = SignalPoll();
+    model.forward(source, &poll);
   }
   const Matrix<const T> a = model.output();
   py::array_t<T> out = fresh<T>(with_width(shape_of(x), a.cols));
@@ -47,6 +49,7 @@ py::array forward(Model<T>& model, const py::array& x) {
 
 template <class T>
 py::array backward(Model<T>& model, const py::array& delta) {
+  model.network().parameters()->busy.check();
   const Busy::Claim claim(model.passing);
   const Matrix<const T> a = model.output();
   const std::vector<Index> shape = shape_of(delta);
@@ -69,6 +72,7 @@ py::array backward(Model<T>& model, const py::array& delta) {
 /// Read-only arrays over the pass's buffers, which stay valid, though not in use, after a larger batch took new ones.
 template <class T>
 py::list kept(const Model<T>& model, bool deltas) {
+  model.network().parameters()->busy.check();
   const Busy::Claim claim(model.passing);
   const engine::Workspace<T>& w = deltas ? model.deltas() : model.activations();
   py::list arrays;

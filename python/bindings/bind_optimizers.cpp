@@ -36,8 +36,6 @@ void bind_optimizer(py::module_& m, const char* name) {
              return std::make_shared<O>(std::move(made), parameters, std::move(list));
            }),
            py::arg("rule"), py::arg("network"), py::arg("groups"))
-      .def_property_readonly("option_names", [](const O& o) { return o.rule().options(); })
-      .def_property_readonly("steps", &O::steps)
       .def(
           "options", [checked](const O& o, Index group) { return o.group(checked(o, group)).options; },
           py::arg("group"))

@@ -3,6 +3,7 @@
 #include <pybind11/pybind11.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <utility>
 
 /// The GIL, as pybind11's guards hold it, but for one thing: a daemon thread that wants it back while the interpreter
@@ -50,6 +51,22 @@ class WithGil {
 
  private:
   PyGILState_STATE state_;
+};
+
+/// Looks at signals, twenty times a second at the most; to be called, without the GIL, from work that takes long.
+/// Throws what a handler raises: KeyboardInterrupt for Ctrl-C.
+class SignalPoll {
+ public:
+  void operator()() {
+    const auto now = std::chrono::steady_clock::now();
+    if (now - last_ < std::chrono::milliseconds(50)) return;
+    last_ = now;
+    const WithGil gil;
+    if (PyErr_CheckSignals() != 0) throw pybind11::error_already_set();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
 /// f(args..., **options), with the GIL held.

@@ -25,8 +25,10 @@ def as_array(value: Any, name: str) -> Array:
         Where nested lists are ragged.
     """
     columns = getattr(value, "columns", None)
-    if columns is not None and hasattr(value, "dtypes"):
+    if columns is not None and hasattr(value, "iloc"):
         return _table(value, name)
+    if np.ma.is_masked(value):
+        raise ValueError(f"{name}: expected an array without masked elements, got a masked one")
     try:
         array = np.asarray(value)
     except ValueError:

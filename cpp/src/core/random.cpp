@@ -101,9 +101,10 @@ double normal_quantile(double p) {
   return q < 0 ? -x : x;
 }
 
-void permutation(const Random& random, std::vector<Index>& order) {
+void permutation(const Random& random, std::vector<Index>& order, const std::function<void()>& poll) {
   std::iota(order.begin(), order.end(), Index{0});
   for (std::size_t i = order.size(); i-- > 1;) {
+    if (i % (1 << 16) == 0) poll();
     std::swap(order[i], order[below(random.bits(i), i + 1)]);
   }
 }

@@ -60,6 +60,7 @@ void gather(const Source& source, const Index* order, Index first, Matrix<T> out
 
 template void gather<float>(const Source&, const Index*, Index, Matrix<float>);
 template void gather<double>(const Source&, const Index*, Index, Matrix<double>);
+template void gather<std::uint8_t>(const Source&, const Index*, Index, Matrix<std::uint8_t>);
 template void gather<std::int64_t>(const Source&, const Index*, Index, Matrix<std::int64_t>);
 
 }  // namespace deltaprop

@@ -24,7 +24,7 @@ void Program::add_once(std::function<void()> operation) {
   add_tiles(1, [operation = std::move(operation)](Index) { operation(); });
 }
 
-void Program::run(Index rows, Index rows_per_tile, const std::function<void()>* between) const {
+void Program::run(Index rows, Index rows_per_tile, const std::function<void()>* between, bool often) const {
   for (const Stage& stage : stages_) {
     for (Index tile = 0; tile < stage.tiles; ++tile) {
       if (between != nullptr && stage.interruptible) (*between)();
@@ -37,7 +37,10 @@ void Program::run(Index rows, Index rows_per_tile, const std::function<void()>* 
     do {
       if (between != nullptr && begin > 0) (*between)();
       const Range tile{begin, std::min(begin + step, rows)};
-      for (const RowOperation& operation : stage.row_operations) operation(tile);
+      for (const RowOperation& operation : stage.row_operations) {
+        if (between != nullptr && often) (*between)();
+        operation(tile);
+      }
       begin += step;
     } while (begin < rows);
   }

@@ -63,7 +63,7 @@ void Optimizer<T>::update(Index parameter, Range run) {
 template <class T>
 void Optimizer<T>::step() {
   const Busy::Claim claim(busy);
-  parameters_->busy.check();
+  const Busy::Visit visit(parameters_->busy);
   begin_step();
   for (std::size_t p = 0; p < parameters_->list.size(); ++p) {
     update(static_cast<Index>(p), parameters_->list[p].range);

@@ -17,12 +17,6 @@ double power(double base, std::int64_t n) {
   return result;
 }
 
-std::string number(double value) {
-  std::string text = std::to_string(value);
-  text.erase(text.find_last_not_of('0') + 1);
-  return text.back() == '.' ? text + "0" : text;
-}
-
 /// Gives Derived, which writes its update once as a template, both precisions, and the checks of ranges.
 template <class Derived>
 class BothPrecisions : public Rule {
@@ -34,13 +28,13 @@ class BothPrecisions : public Rule {
   void at_least_zero(const Options& o, int i) const {
     const auto k = static_cast<std::size_t>(i);
     if (!(o[k] >= 0) || !std::isfinite(o[k])) {
-      throw ValueError(std::string(name()) + ": expected " + options()[k] + " >= 0, got " + number(o[k]));
+      throw ValueError(std::string(name()) + ": expected " + options()[k] + " >= 0, got " + number_text(o[k]));
     }
   }
   void below_one(const Options& o, int i) const {
     const auto k = static_cast<std::size_t>(i);
     if (!(o[k] >= 0 && o[k] < 1)) {
-      throw ValueError(std::string(name()) + ": expected 0 <= " + options()[k] + " < 1, got " + number(o[k]));
+      throw ValueError(std::string(name()) + ": expected 0 <= " + options()[k] + " < 1, got " + number_text(o[k]));
     }
   }
 
@@ -61,10 +55,11 @@ class Sgd final : public BothPrecisions<Sgd> {
     at_least_zero(o, lr);
     at_least_zero(o, momentum);
     at_least_zero(o, weight_decay);
-    if (!std::isfinite(o[dampening])) throw ValueError("SGD: expected a finite dampening, got " + number(o[dampening]));
+    if (!std::isfinite(o[dampening]))
+      throw ValueError("SGD: expected a finite dampening, got " + number_text(o[dampening]));
     if (o[nesterov] != 0 && (o[momentum] <= 0 || o[dampening] != 0)) {
-      throw ValueError("SGD: nesterov expected momentum > 0 and dampening = 0, got momentum = " + number(o[momentum]) +
-                       " and dampening = " + number(o[dampening]));
+      throw ValueError("SGD: nesterov expected momentum > 0 and dampening = 0, got momentum = " +
+                       number_text(o[momentum]) + " and dampening = " + number_text(o[dampening]));
     }
   }
   int states(const Options& o) const override { return o[momentum] != 0 ? 1 : 0; }

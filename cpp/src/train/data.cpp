@@ -7,16 +7,28 @@
 #include "deltaprop/kernels/table.hpp"
 
 namespace deltaprop::train {
+namespace {
 
-template <class T>
-void check_finite(const Source& source, const std::string& name) {
-  if (!is_floating(source.dtype)) return;
+/// Calls f(converted rows, number of the first) for chunks of the source.
+template <class T, class F>
+void for_each_chunk(const Source& source, const Poll& poll, F&& f) {
   const Index chunk = std::min(chunk_rows(source.cols), source.rows);
-  Buffer<T> rows(checked_size(chunk, source.cols));
+  const Buffer<T> rows(checked_size(chunk, source.cols));
   for (Index first = 0; first < source.rows; first += chunk) {
+    poll();
     const Matrix<T> part{rows.data(), std::min(chunk, source.rows - first), source.cols};
     gather<T>(source, nullptr, first, part);
-    if (kernels::get<T>().all_finite(part.data, part.size())) continue;
+    f(part, first);
+  }
+}
+
+}  // namespace
+
+template <class T>
+void check_finite(const Source& source, const std::string& name, const Poll& poll) {
+  if (!is_floating(source.dtype)) return;
+  for_each_chunk<T>(source, poll, [&](Matrix<T> part, Index first) {
+    if (kernels::get<T>().all_finite(part.data, part.size())) return;
     const T* bad = std::find_if(part.data, part.data + part.size(), [](T v) { return !std::isfinite(v); });
     const Index at = bad - part.data;
     double value = 0;
@@ -25,34 +37,36 @@ void check_finite(const Source& source, const std::string& name) {
     gather<double>(cell, nullptr, first + at / source.cols, {&value, 1, 1});
     throw ValueError(name + ": expected finite numbers" +
                      (std::isfinite(value) ? " that fit float32 (dtype=\"float64\" takes more)" : "") + ", got " +
-                     (std::isfinite(value) ? "one of 3.4e38 or more" : std::to_string(value)) + " in row " +
-                     std::to_string(first + at / source.cols) + ", column " + std::to_string(at % source.cols));
-  }
+                     number_text(value) + " in row " + std::to_string(first + at / source.cols) + ", column " +
+                     std::to_string(at % source.cols));
+  });
 }
 
-void check_classes(const Source& source, Index classes, const std::string& name) {
-  for (Index i = 0; i < source.rows; ++i) {
-    std::int64_t c = 0;
-    gather<std::int64_t>(source, nullptr, i, {&c, 1, 1});
-    if (c < 0 || c >= classes) {
+void check_classes(const Source& source, Index classes, const std::string& name, const Poll& poll) {
+  for_each_chunk<std::int64_t>(source, poll, [&](Matrix<std::int64_t> part, Index first) {
+    for (Index i = 0; i < part.rows; ++i) {
+      const std::int64_t c = part.data[i];
+      if (c >= 0 && c < classes) continue;
       throw ValueError(name + ": expected classes from 0 to " + std::to_string(classes - 1) + ", got " +
-                       std::to_string(c) + " in row " + std::to_string(i));
+                       std::to_string(c) + " in row " + std::to_string(first + i));
     }
-  }
+  });
 }
 
-void check_weights(const Source& source) {
-  for (Index i = 0; i < source.rows; ++i) {
-    double w = 0;
-    gather<double>(source, nullptr, i, {&w, 1, 1});
-    if (!(w >= 0) || !std::isfinite(w)) {
-      throw ValueError("sample_weight: expected finite weights of 0 or more, got " + std::to_string(w) + " in row " +
-                       std::to_string(i));
+template <class T>
+void check_weights(const Source& source, const Poll& poll) {
+  for_each_chunk<T>(source, poll, [&](Matrix<T> part, Index first) {
+    for (Index i = 0; i < part.rows; ++i) {
+      if (part.data[i] >= 0 && std::isfinite(part.data[i])) continue;
+      throw ValueError("sample_weight: expected finite weights of 0 or more, got " +
+                       number_text(static_cast<double>(part.data[i])) + " in row " + std::to_string(first + i));
     }
-  }
+  });
 }
 
-template void check_finite<float>(const Source&, const std::string&);
-template void check_finite<double>(const Source&, const std::string&);
+template void check_finite<float>(const Source&, const std::string&, const Poll&);
+template void check_finite<double>(const Source&, const std::string&, const Poll&);
+template void check_weights<float>(const Source&, const Poll&);
+template void check_weights<double>(const Source&, const Poll&);
 
 }  // namespace deltaprop::train

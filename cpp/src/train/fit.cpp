@@ -1,7 +1,6 @@
 #include "deltaprop/train/fit.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <optional>
 
@@ -46,16 +45,13 @@ History fit(Model<T>& model, optim::Optimizer<T>& optimizer, const nn::Loss& los
   std::vector<Index> order(shuffle ? static_cast<std::size_t>(rows) : 0);
 
   History history;
-  auto last_poll = std::chrono::steady_clock::now();
-  const std::function<void()> between = [&] {
-    const auto now = std::chrono::steady_clock::now();
-    if (!options.poll || now - last_poll < std::chrono::milliseconds(50)) return;
-    last_poll = now;
-    options.poll();
-  };
+  const std::function<void()> between = options.poll ? options.poll : [] {};
 
   std::optional<Evaluator<T>> whole_set, held_out;
-  if (options.stop) whole_set.emplace(model, options.stop->loss == nullptr ? loss : *options.stop->loss, data);
+  if (options.stop) {
+    const StopOnPlateau& stop = *options.stop;
+    whole_set.emplace(model, stop.loss == nullptr ? loss : *stop.loss, stop.data == nullptr ? data : *stop.data);
+  }
   if (options.validation != nullptr) {
     held_out.emplace(model, options.validation_loss == nullptr ? loss : *options.validation_loss, *options.validation);
   }
@@ -64,7 +60,7 @@ History fit(Model<T>& model, optim::Optimizer<T>& optimizer, const nn::Loss& los
     if (shuffle) {
       const std::uint64_t seed = options.seed.value_or(model.network().seed());
       const std::uint64_t epoch = options.seed ? static_cast<std::uint64_t>(history.epochs) : model.epochs;
-      permutation(Random(seed, Purpose::shuffle, static_cast<std::uint32_t>(epoch)), order);
+      permutation(Random(seed, Purpose::shuffle, static_cast<std::uint32_t>(epoch)), order, between);
     }
     double mean = 0;  // weighted by rows, kept as a mean so that an epoch of one batch has that batch's loss
     Index seen = 0;
@@ -101,6 +97,11 @@ History fit(Model<T>& model, optim::Optimizer<T>& optimizer, const nn::Loss& los
     }
   }
   if (history.stop_reason.empty()) history.stop_reason = "epochs";
+  const Parameters<T>& parameters = *model.network().parameters();
+  if (!kernels::get<T>().all_finite(parameters.values.data(), parameters.size())) {
+    throw NotFinite("fit: the last updates made parameters infinite or nan (a smaller lr may help)");
+  }
+  model.forget_pass();  // one that a callback made
   return history;
 }
 

@@ -17,9 +17,9 @@ Model<T>::Model(std::vector<std::shared_ptr<nn::Layer>> layers, std::uint64_t se
 }
 
 template <class T>
-void Model<T>::infer_through(Range layers, const Source& x, Matrix<T> out) const {
+void Model<T>::infer_through(Range layers, const Source& x, Matrix<T> out, const std::function<void()>* between) const {
   engine::Scratch<T> scratch;
-  run_inference(layers, x, out, scratch, nullptr);
+  run_inference(layers, x, out, scratch, between);
 }
 
 template <class T>
@@ -38,13 +38,13 @@ void Model<T>::run_inference(Range layers, const Source& x, Matrix<T> out, engin
 }
 
 template <class T>
-void Model<T>::forward(const Source& x) {
+void Model<T>::forward(const Source& x, const std::function<void()>* between) {
   network_.parameters()->busy.check();
   state_ = State::none;
   if (widths_.empty() || widths_.front() != x.cols) widths_ = network_.widths(x.cols);
   workspace_.resize(x.rows, widths_);
   gather<T>(x, nullptr, 0, workspace_.a(0));
-  forward_.run(x.rows, engine::rows_per_tile<T>(workspace_.widths()));
+  forward_.run(x.rows, engine::rows_per_tile<T>(workspace_.widths()), between);
   state_ = State::forward;
 }
 

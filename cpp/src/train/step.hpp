@@ -22,6 +22,9 @@ class Step {
     workspace_.resize(batch_size, network.widths(data.x.cols));
     tile_rows_ = engine::rows_per_tile<T>(workspace_.widths());
     tiles_ = engine::gradient_tiles(network);
+    // Multiplications of one product over one tile of rows: 1e7 take a tenth of a millisecond.
+    slow_ =
+        static_cast<double>(std::min(batch_size, tile_rows_)) * static_cast<double>(network.parameters()->size()) > 1e7;
     compile(batch_size);
   }
 
@@ -31,7 +34,7 @@ class Step {
     first_ = first;
     finite_.store(true, std::memory_order_relaxed);
     workspace_.set_rows(rows);
-    program_.run(rows, tile_rows_, &between);
+    program_.run(rows, tile_rows_, &between, slow_);
     return value_;
   }
 
@@ -83,9 +86,7 @@ class Step {
   void gather_inputs(Range rows) {
     const Matrix<T> x = workspace_.a(0).slice(rows);
     gather<T>(data_.x, order_ == nullptr ? nullptr : order_ + rows.begin, first_ + rows.begin, x);
-    if (data_.check_rows && !kernels::get<T>().all_finite(x.data, x.size())) {
-      throw ValueError("X: expected finite numbers, got nan or infinity in a batch");
-    }
+    if (data_.check_x_rows) check_gathered<T>(x, "X", order_, first_, rows.begin);
   }
 
   void check_deltas(Range rows) {
@@ -109,6 +110,7 @@ class Step {
   std::vector<engine::GradientTile> tiles_;
   engine::Program program_;
   Index tile_rows_ = 0;
+  bool slow_ = false;
   const Index* order_ = nullptr;
   Index first_ = 0;
   double scale_ = 0;

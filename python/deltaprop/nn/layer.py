@@ -10,7 +10,7 @@ import numpy as np
 from deltaprop import _core
 from deltaprop._arrays import Array, as_array, as_count
 from deltaprop.nn.module import Module
-from deltaprop.nn.parameter import Parameter
+from deltaprop.nn.parameter import Parameter, write
 
 Network = _core.Network32 | _core.Network64
 
@@ -137,7 +137,7 @@ class Layer(Module):
 
         return _core.PythonLayer(
             self,
-            repr(self),
+            type(self).__name__,
             width("in_features"),
             width("out_features"),
             [(name, list(value.shape)) for name, value in (self._initial or {}).items()],
@@ -165,10 +165,7 @@ class Layer(Module):
         """Return copies of the values it has, if any were given or looked at yet."""
         if self._place is None:
             return dict(self._initial or {})
-        return {
-            name: np.array(self._place.network.value(i), order="C")
-            for name, i in self._place.parameters.items()
-        }
+        return self.state_dict()
 
     def _find(self, name: str) -> Array | None:
         names = self._names or tuple(self._initial or ())
@@ -190,8 +187,13 @@ class Layer(Module):
         view = self._find(name)
         if view is None:
             super().__setattr__(name, value)
-        elif view is not value:
-            view[...] = value
+        elif not _same_memory(view, value):  # `self.grad_w += ...` has written already
+            self._home().network.check_idle()
+            write(view, value, name)
+
+    def __dir__(self) -> list[str]:
+        names = self._names or tuple(self._initial or ())
+        return [*super().__dir__(), *names, *(f"grad_{name}" for name in names)]
 
     def __getstate__(self) -> dict[str, Any]:
         # A copied or unpickled layer belongs to no network; it takes its values along.
@@ -202,3 +204,11 @@ class Layer(Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+
+
+def _same_memory(a: Array, b: Any) -> bool:
+    return (
+        isinstance(b, np.ndarray)
+        and (a.shape, a.strides) == (b.shape, b.strides)
+        and a.__array_interface__["data"][0] == b.__array_interface__["data"][0]
+    )

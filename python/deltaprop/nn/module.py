@@ -1,13 +1,25 @@
 """What layers and networks share."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
 
 from deltaprop._arrays import Array, as_array
 from deltaprop.nn.parameter import Parameter
+
+
+@contextmanager
+def unchanged(parameters: list[Parameter]) -> Iterator[None]:
+    """Raise RuntimeError where `fit` runs in another thread before or after what is copied."""
+    networks = [p._network for p in parameters[:1]]
+    for network in networks:
+        network.check_idle()
+    yield
+    for network in networks:
+        network.check_idle()
 
 
 class Module:
@@ -29,8 +41,15 @@ class Module:
         -------
         dict of str to ndarray
             C-contiguous; a weight is (out_features, in_features), as PyTorch's.
+
+        Raises
+        ------
+        RuntimeError
+            While `fit` runs in another thread.
         """
-        return {p.name: np.array(p.value, order="C") for p in self.parameters()}
+        parameters = self.parameters()
+        with unchanged(parameters):
+            return {p.name: np.array(p.value, order="C") for p in parameters}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Write parameters by name; all of them or, on an error, none.
@@ -69,7 +88,6 @@ class Module:
         # Converted first: where that raises, nothing is written yet.
         arrays = {name: arrays[name].astype(p.value.dtype) for name, p in own.items()}
         for name, parameter in own.items():
-            parameter._network.check_idle()
             parameter.value = arrays[name]
 
     def zero_grad(self) -> None:

@@ -9,6 +9,18 @@ from deltaprop.nn.layer import Layer, Place
 class NativeLayer(Layer):
     """A layer whose arithmetic is in the core."""
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "forward" in cls.__dict__ or "backward" in cls.__dict__:
+            raise TypeError(
+                f"{cls.__name__}: expected a subclass of nn.Layer, where forward and backward are "
+                f"written in Python, got one of a built-in layer, whose own they stay"
+            )
+
+    def parameter(self, name: str, value: Any) -> None:
+        """Refuse: the parameters of a built-in layer are its own."""
+        raise TypeError(f"{self!r}: expected a layer written in Python, got a built-in one")
+
     def forward(self, x: Any, training: bool = True) -> Array:
         """Run a layer that stands alone and keep what `backward` needs.
 

@@ -1,7 +1,17 @@
 """Parameters: named places in a network's flat buffers."""
 
+from typing import Any
+
 from deltaprop import _core
-from deltaprop._arrays import Array
+from deltaprop._arrays import Array, as_array
+
+
+def write(view: Array, value: Any, name: str) -> None:
+    """Write an array of the view's shape, or one number, into it; ValueError for other shapes."""
+    value = as_array(value, name)
+    if value.shape not in ((), view.shape):
+        raise ValueError(f"{name}: expected shape {view.shape} or a number, got {value.shape}")
+    view[...] = value
 
 
 class Parameter:
@@ -30,7 +40,8 @@ class Parameter:
 
     @value.setter
     def value(self, value: Array) -> None:
-        self.value[...] = value
+        self._network.check_idle()
+        write(self.value, value, self.name)
 
     @property
     def grad(self) -> Array:
@@ -39,7 +50,8 @@ class Parameter:
 
     @grad.setter
     def grad(self, value: Array) -> None:
-        self.grad[...] = value
+        self._network.check_idle()
+        write(self.grad, value, self.name)
 
     def __repr__(self) -> str:
         return f"Parameter({self.name!r}, shape={self.value.shape})"

@@ -55,6 +55,15 @@ class Sequential(Module):
     (10, 1)
     """
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in ("forward", "backward", "__call__"):
+            if name in cls.__dict__:
+                raise TypeError(
+                    f"{cls.__name__}: expected {name} to be Sequential's, which fit runs without; "
+                    f"write a subclass of nn.Layer instead"
+                )
+
     def __init__(self, *layers: Layer, dtype: Any = "float32", seed: int | None = None) -> None:
         for i, layer in enumerate(layers):
             _check_layer(i, layer, layers[:i])
@@ -136,7 +145,7 @@ class Sequential(Module):
         """Return the outputs in inference, (N, in) to (N, out) or (in,) to (out,).
 
         Keeps nothing, so any number of threads may call it at once. Row i of the result is, to the
-        bit, what row i alone gives.
+        bit, what row i alone gives, unless a layer written in Python sees to it otherwise.
 
         Raises
         ------
@@ -329,6 +338,8 @@ class Sequential(Module):
         return len(self._layers)
 
     def __getitem__(self, i: int) -> Layer:
+        if isinstance(i, slice):
+            raise TypeError("Sequential: expected the number of a layer, got a slice")
         return self._layers[i]
 
     def __iter__(self) -> Iterator[Layer]:

@@ -1,5 +1,6 @@
 """What all optimizers share: groups of parameters with options, and a step."""
 
+import numbers
 from collections.abc import Iterable, Iterator, MutableMapping
 from typing import Any, ClassVar
 
@@ -118,11 +119,12 @@ class Optimizer:
         for name, value in options.items():
             count = self._tuples.get(name)
             what = f"{type(self).__name__}: expected {count or 'a'} number{'s' * bool(count)}"
+            many = isinstance(value, Iterable)
+            values = tuple(value) if many else (value,)
+            if many != (count is not None) or not all(isinstance(v, numbers.Real) for v in values):
+                raise TypeError(f"{what} for {name}, got {value!r}")
             try:
-                values = (value,) if count is None else tuple(value)
                 flat += [float(v) for v in values]
-            except (TypeError, ValueError):
-                raise TypeError(f"{what} for {name}, got {value!r}") from None
             except OverflowError:
                 raise ValueError(f"{what} for {name} that a float holds, got more") from None
             if len(values) != (count or 1):

@@ -43,7 +43,6 @@ class SGD(Optimizer):
         momentum: float = 0.0,
         dampening: float = 0.0,
         weight_decay: float = 0.0,
-        *,
         nesterov: bool = False,
     ) -> None:
         super().__init__(

@@ -66,7 +66,8 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
     progress: bool,
 ) -> History:
     if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"fit: expected an optimizer, got {type(optimizer).__name__}")
+        kind = optimizer if isinstance(optimizer, type) else type(optimizer)
+        raise TypeError(f"fit: expected an optimizer, got {kind.__name__}")
     if stop is not None and not isinstance(stop, StopOnPlateau):
         raise TypeError(f"fit: expected stop to be a StopOnPlateau, got {type(stop).__name__}")
     if isinstance(optimizer._core, _core.Optimizer64) != (network.dtype == np.float64):
@@ -81,7 +82,9 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
         if not callable(callback):
             raise TypeError(f"fit: expected callables as callbacks, got {type(callback).__name__}")
     epochs = as_count(epochs, "fit: epochs", 0)
-    data = _data(X, y, sample_weight, "")
+    losses = [loss] if stop is None or stop.loss is None else [loss, stop.loss]
+    in_bytes = not all(_is_native(one) for one in losses)
+    data = _data(X, y, sample_weight, "", in_bytes)
     run = Run(network, optimizer)
     bar = progress_of(epochs) if progress else None
     try:
@@ -90,7 +93,7 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
             optimizer._core,
             _core_loss(loss, data[1]),
             data,
-            isinstance(X, np.memmap),
+            (isinstance(X, np.memmap), isinstance(y, np.memmap)),
             epochs,
             max(len(data[0]), 1)
             if batch_size is None
@@ -133,10 +136,12 @@ def _epoch_end(
     return epoch_end
 
 
-def _data(X: Any, y: Any, weight: Any, where: str) -> Data:
+def _data(X: Any, y: Any, weight: Any, where: str, in_bytes: bool) -> Data:
+    # A loss written in Python is given y as it is: the core carries its bytes, so they must lie in
+    # order.
     return (
         as_array(X, f"{where}X"),
-        as_array(y, f"{where}y"),
+        np.asarray(as_array(y, f"{where}y"), order="C" if in_bytes else None),
         None if weight is None else as_array(weight, f"{where}sample_weight"),
     )
 
@@ -144,16 +149,23 @@ def _data(X: Any, y: Any, weight: Any, where: str) -> Data:
 def _validation(data: tuple[Any, ...], loss: Any) -> tuple[Array, Array, Array | None, _core.Loss]:
     if not isinstance(data, tuple | list) or len(data) not in (2, 3):
         raise TypeError("validation_data: expected (X, y) or (X, y, sample_weight)")
-    X, y, weight = _data(data[0], data[1], data[2] if len(data) == 3 else None, "validation_data ")
+    weight = data[2] if len(data) == 3 else None
+    X, y, weight = _data(data[0], data[1], weight, "validation_data ", not _is_native(loss))
     return X, y, weight, _core_loss(loss, y)
+
+
+def _is_native(loss: Any) -> bool:
+    # One that overrides a built-in loss is a loss written in Python.
+    kind = type(loss)
+    return isinstance(loss, Loss) and kind.__call__ is Loss.__call__ and kind.delta is Loss.delta
 
 
 def _core_loss(loss: Any, y: Array) -> _core.Loss:
     """Return the core's loss, or one that calls back an object of the user's."""
     check_loss(loss, "fit")
-    if isinstance(loss, Loss):
-        if getattr(loss, "reduction", "") == "none":
-            raise ValueError("fit: expected a loss with reduction 'mean' or 'sum', got 'none'")
-        return loss._native
-    classes = y.ndim == 1 and y.dtype.kind in "iu"
-    return _core.PythonLoss(loss, type(loss).__name__, classes, y.ndim == 1)
+    if getattr(loss, "reduction", "") == "none":
+        raise ValueError("fit: expected a loss with reduction 'mean' or 'sum', got 'none'")
+    if _is_native(loss):
+        native: _core.Loss = loss._native
+        return native
+    return _core.PythonLoss(loss, type(loss).__name__, y)

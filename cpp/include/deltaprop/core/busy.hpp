@@ -14,45 +14,43 @@ class Busy {
 
   /// RuntimeError where another thread holds it.
   void check() const {
-    const auto owner = owner_.load();
-    if (owner != std::thread::id{} && owner != std::this_thread::get_id()) throw std::runtime_error(message_);
+    if (state_.load() == kHeld && !mine()) throw std::runtime_error(message_);
   }
 
   /// Is there for a scope, beside other visitors; RuntimeError where another thread holds it.
   class Visit {
    public:
-    explicit Visit(Busy& busy) : busy_(busy) {
-      // First counted, then checked; a claim is first made, then checked: one of two at the same time sees the other.
-      ++busy_.visitors_;
-      try {
-        busy_.check();
-      } catch (...) {
-        --busy_.visitors_;
-        throw;
-      }
+    explicit Visit(Busy& busy) : busy_(busy), counted_(!busy.mine()) {
+      int visitors = busy_.state_.load();
+      do {
+        if (counted_ && visitors == kHeld) throw std::runtime_error(busy_.message_);
+      } while (counted_ && !busy_.state_.compare_exchange_weak(visitors, visitors + 1));
     }
-    ~Visit() { --busy_.visitors_; }
+    ~Visit() {
+      if (counted_) --busy_.state_;
+    }
     Visit(const Visit&) = delete;
     Visit& operator=(const Visit&) = delete;
 
    private:
     Busy& busy_;
+    bool counted_;
   };
 
   /// Holds it for a scope. RuntimeError where anyone visits, where another thread holds it already, and where this one
   /// does, unless `again` says that it may.
   class Claim {
    public:
-    explicit Claim(Busy& busy, bool again = false) : busy_(busy) {
-      std::thread::id owner{};
-      const auto here = std::this_thread::get_id();
-      claimed_ = busy_.owner_.compare_exchange_strong(owner, here);
-      const bool visited = claimed_ && busy_.visitors_ > 0;
-      if (visited) busy_.owner_.store(std::thread::id{});
-      if (visited || (!claimed_ && !(again && owner == here))) throw std::runtime_error(busy_.message_);
+    explicit Claim(Busy& busy, bool again = false) : busy_(busy), claimed_(!(again && busy.mine())) {
+      int nobody = 0;
+      if (!claimed_) return;
+      if (!busy_.state_.compare_exchange_strong(nobody, kHeld)) throw std::runtime_error(busy_.message_);
+      busy_.owner_.store(std::this_thread::get_id());
     }
     ~Claim() {
-      if (claimed_) busy_.owner_.store(std::thread::id{});
+      if (!claimed_) return;
+      busy_.owner_.store(std::thread::id{});
+      busy_.state_.store(0);
     }
     Claim(const Claim&) = delete;
     Claim& operator=(const Claim&) = delete;
@@ -63,9 +61,13 @@ class Busy {
   };
 
  private:
+  static constexpr int kHeld = -1;
+
+  bool mine() const { return owner_.load() == std::this_thread::get_id(); }
+
   const char* message_;
+  std::atomic<int> state_{0};  // visitors, or kHeld
   std::atomic<std::thread::id> owner_{};
-  std::atomic<int> visitors_{0};
 };
 
 }  // namespace deltaprop

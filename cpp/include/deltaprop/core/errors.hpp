@@ -26,4 +26,7 @@ struct NotFinite : std::runtime_error {
 /// "(2, 3)", "(3,)": a shape as Python prints it.
 std::string shape_text(const std::vector<Index>& shape);
 
+/// The shortest text that reads back as this number: "0.1", "1.0", "1e-09".
+std::string number_text(double value);
+
 }  // namespace deltaprop

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "deltaprop/core/types.hpp"
@@ -39,7 +40,8 @@ std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter, std::a
 /// test.
 double normal_quantile(double p);
 
-/// Writes a random permutation of 0..n-1 (Fisher and Yates) into `order`, whose size is n.
-void permutation(const Random& random, std::vector<Index>& order);
+/// Writes a random permutation of 0..n-1 (Fisher and Yates) into `order`, whose size is n. `poll` is called now and
+/// then, and may throw.
+void permutation(const Random& random, std::vector<Index>& order, const std::function<void()>& poll = [] {});
 
 }  // namespace deltaprop

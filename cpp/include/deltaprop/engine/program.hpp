@@ -26,7 +26,8 @@ class Program {
   void add_once(std::function<void()> operation);
 
   /// `between` is called between tiles of stages that may be left by an exception; stages of rows always may.
-  void run(Index rows, Index rows_per_tile, const std::function<void()>* between = nullptr) const;
+  /// `often`: between the operations of a tile of rows as well, where each of them takes long.
+  void run(Index rows, Index rows_per_tile, const std::function<void()>* between = nullptr, bool often = false) const;
 
  private:
   struct Stage {

@@ -17,14 +17,18 @@ Reduction reduction(const std::string& name);
 enum class TargetKind {
   values,   // numbers, as many as outputs
   classes,  // an integer a row
+  raw,      // bytes, for losses written in Python, which know what they mean
 };
 
 template <class T>
 struct Targets {
   Matrix<const T> values;
   const std::int64_t* classes = nullptr;
+  Matrix<const std::uint8_t> raw;
 
-  Targets slice(Range r) const { return {values.slice(r), classes == nullptr ? nullptr : classes + r.begin}; }
+  Targets slice(Range r) const {
+    return {values.slice(r), classes == nullptr ? nullptr : classes + r.begin, raw.slice(r)};
+  }
 };
 
 /// One evaluation of a loss over a range of rows; what is null is not wanted.
@@ -53,9 +57,6 @@ class Loss {
   /// Elements of the unreduced loss in a row of `cols` outputs.
   virtual Index elements(Index cols) const = 0;
   virtual bool rowwise() const { return true; }
-  /// Whether targets must fit the outputs: a number for each, or a class below their count. A loss written in
-  /// Python takes what it likes.
-  virtual bool targets_fit_outputs() const { return true; }
   virtual void run(const LossCall<float>&) const = 0;
   virtual void run(const LossCall<double>&) const = 0;
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -14,20 +15,24 @@ struct Data {
   Source y;
   std::optional<Source> weights;  // (rows, 1)
   /// Look for NaN and infinity as rows are gathered: for files mapped into memory, which are not read whole first.
-  bool check_rows = false;
+  bool check_x_rows = false, check_y_rows = false;
 };
 
 /// Rows converted at once where a whole set is looked through.
 inline Index chunk_rows(Index cols) { return std::clamp<Index>((Index{1} << 20) / std::max<Index>(cols, 1), 1, 4096); }
 
+/// Called once a chunk of rows; may throw.
+using Poll = std::function<void()>;
+
 /// ValueError where the source, called `name`, holds NaN or infinity once converted to T.
 template <class T>
-void check_finite(const Source& source, const std::string& name);
+void check_finite(const Source& source, const std::string& name, const Poll& poll = [] {});
 
 /// ValueError where a class is not below `classes`, naming its row.
-void check_classes(const Source& source, Index classes, const std::string& name);
+void check_classes(const Source& source, Index classes, const std::string& name, const Poll& poll = [] {});
 
-/// ValueError where a weight is negative or not finite, naming its row.
-void check_weights(const Source& source);
+/// ValueError where a weight is negative or not finite once converted to T, naming its row.
+template <class T>
+void check_weights(const Source& source, const Poll& poll = [] {});
 
 }  // namespace deltaprop::train

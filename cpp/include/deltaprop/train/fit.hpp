@@ -18,7 +18,8 @@ namespace deltaprop::train {
 struct StopOnPlateau {
   double eps;
   bool every_update;
-  const nn::Loss* loss;  // null: the one trained with
+  const nn::Loss* loss = nullptr;  // null: the one trained with
+  const Data* data = nullptr;      // what that loss takes; null: the data trained on
 };
 
 struct History {
@@ -39,7 +40,7 @@ struct FitOptions {
   std::optional<StopOnPlateau> stop;
   /// After each epoch; true stops.
   std::function<bool(const History&)> epoch_end;
-  /// At least ten times a second, between tiles of rows; stops the fit by throwing.
+  /// Between steps and, within large ones, between tiles; stops the fit by throwing.
   std::function<void()> poll;
 };
 

@@ -27,10 +27,11 @@ class Model {
   /// The same with scratch memory of the caller's, and `between` called between tiles of rows.
   void infer(const Source& x, Matrix<T> out, engine::Scratch<T>& scratch, const std::function<void()>* between) const;
   /// The same through some of the layers only.
-  void infer_through(Range layers, const Source& x, Matrix<T> out) const;
+  void infer_through(Range layers, const Source& x, Matrix<T> out,
+                     const std::function<void()>* between = nullptr) const;
 
   /// The training pass; keeps every activation.
-  void forward(const Source& x);
+  void forward(const Source& x, const std::function<void()>* between = nullptr);
   /// The delta recursion from dJ/d(output): adds to the gradients and keeps every delta. Consumes the pass.
   void backward(const Source& delta);
   /// Makes a pass by hand stale: the parameters are about to change under it.
