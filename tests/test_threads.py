@@ -259,6 +259,10 @@ print(os.read(read, 64) == train(net)[:64])
     assert out == "True\n"
 
 
+@pytest.mark.skipif(
+    "libasan" in os.environ.get("LD_PRELOAD", ""),
+    reason="the address sanitizer takes the end that CPython makes of such threads for an underflow",
+)
 @pytest.mark.parametrize(
     "call",
     [
