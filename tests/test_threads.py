@@ -261,7 +261,7 @@ print(os.read(read, 64) == train(net)[:64])
 
 @pytest.mark.skipif(
     "libasan" in os.environ.get("LD_PRELOAD", ""),
-    reason="the address sanitizer takes the end that CPython makes of such threads for an underflow",
+    reason="the address sanitizer takes CPython's unwinding of such threads for an underflow",
 )
 @pytest.mark.parametrize(
     "call",
