@@ -98,7 +98,7 @@ History fit(Model<T>& model, optim::Optimizer<T>& optimizer, const nn::Loss& los
   }
   if (history.stop_reason.empty()) history.stop_reason = "epochs";
   const Parameters<T>& parameters = *model.network().parameters();
-  if (!kernels::get<T>().all_finite(parameters.values.data(), parameters.size())) {
+  if (history.updates > 0 && !kernels::get<T>().all_finite(parameters.values.data(), parameters.size())) {
     throw NotFinite("fit: the last updates made parameters infinite or nan (a smaller lr may help)");
   }
   model.forget_pass();  // one that a callback made

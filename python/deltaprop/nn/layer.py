@@ -197,7 +197,7 @@ class Layer(Module):
 
     def __getstate__(self) -> dict[str, Any]:
         # A copied or unpickled layer belongs to no network; it takes its values along.
-        state = {k: v for k, v in self.__dict__.items() if k not in ("_place", "_core")}
+        state = {k: v for k, v in self.__dict__.items() if k != "_place"}
         if self._place is not None or self._initial is not None:
             state["_initial"] = self._values()
         return state
