@@ -39,13 +39,20 @@ Data data_of(const train::Model<T>& model, const nn::Loss& loss, const Arrays& a
   return data;
 }
 
-/// Looks through a set of data for what could do harm later; without the GIL.
+/// Looks through the targets that a loss is to take for what could do harm later; without the GIL.
+template <class T>
+void check_targets(const Data& data, const nn::Loss& loss, Index outputs, const std::string& name,
+                   const train::Poll& poll) {
+  if (loss.target_kind() == nn::TargetKind::classes) train::check_classes(data.y, outputs, name, poll);
+  if (loss.target_kind() == nn::TargetKind::values && !data.check_y_rows) train::check_finite<T>(data.y, name, poll);
+}
+
+/// The same for a whole set of data.
 template <class T>
 void check_values(const Data& data, const nn::Loss& loss, Index outputs, const std::string& x_name,
                   const std::string& y_name, const train::Poll& poll) {
   if (!data.check_x_rows) train::check_finite<T>(data.x, x_name, poll);
-  if (loss.target_kind() == nn::TargetKind::classes) train::check_classes(data.y, outputs, y_name, poll);
-  if (loss.target_kind() == nn::TargetKind::values && !data.check_y_rows) train::check_finite<T>(data.y, y_name, poll);
+  check_targets<T>(data, loss, outputs, y_name, poll);
   if (data.weights) train::check_weights<T>(*data.weights, poll);
 }
 
@@ -97,7 +104,7 @@ py::dict fit(train::Model<T>& model, optim::Optimizer<T>& optimizer, const nn::L
   {
     const WithoutGil released;
     check_values<T>(data, loss, outputs, "X", "y", options.poll);
-    if (stop_data) check_values<T>(*stop_data, *options.stop->loss, outputs, "X", "y", options.poll);
+    if (stop_data) check_targets<T>(*stop_data, *options.stop->loss, outputs, "y", options.poll);
     if (held_out) {
       const nn::Loss& judge = *options.validation_loss;
       check_values<T>(*held_out, judge, outputs, "validation_data X", "validation_data y", options.poll);
