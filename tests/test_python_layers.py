@@ -1021,3 +1021,24 @@ class TestOverriding:
     def test_a_parameter_of_a_built_in_layer(self):
         with pytest.raises(TypeError, match=r"^Linear\(3, 2\): expected a layer written in Python"):
             nn.Linear(3, 2).parameter("gate", np.ones(2))
+
+
+@pytest.mark.parametrize("where", ["y", "validation_data y"])
+@pytest.mark.parametrize("bad", [np.nan, -np.inf])
+def test_targets_for_a_loss_in_python_are_looked_through_at_the_door(where, bad):
+    X, y = data()
+    spoilt = y.copy()
+    spoilt[3, 1] = bad
+    net = network()
+    before = net.flat_parameters.copy()
+    train, held_out = (spoilt, y) if where == "y" else (y, spoilt)
+    with pytest.raises(ValueError, match=rf"^{where}: expected finite numbers, got .* in row 3$"):
+        net.fit(
+            X,
+            train,
+            loss=Squares(),
+            optimizer=optim.SGD(net.parameters()),
+            epochs=1,
+            validation_data=(X, held_out),
+        )
+    np.testing.assert_array_equal(net.flat_parameters, before)

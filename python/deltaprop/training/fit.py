@@ -137,11 +137,17 @@ def _epoch_end(
 
 
 def _data(X: Any, y: Any, weight: Any, where: str, in_bytes: bool) -> Data:
-    # A loss written in Python is given y as it is: the core carries its bytes, so they must lie in
-    # order.
+    targets = as_array(y, f"{where}y")
+    if in_bytes:
+        # A loss written in Python is given y as it is. The core carries its bytes without knowing
+        # what they mean: they must lie in order, and are looked through here.
+        targets = np.asarray(targets, order="C")
+        if not isinstance(y, np.memmap) and not np.isfinite(targets).all():
+            row = np.argwhere(~np.isfinite(targets))[0][0]
+            raise ValueError(f"{where}y: expected finite numbers, got nan or infinity in row {row}")
     return (
         as_array(X, f"{where}X"),
-        np.asarray(as_array(y, f"{where}y"), order="C" if in_bytes else None),
+        targets,
         None if weight is None else as_array(weight, f"{where}sample_weight"),
     )
 
