@@ -19,7 +19,9 @@ using Layers = std::vector<std::shared_ptr<nn::Layer>>;
 inline std::shared_ptr<nn::Layer> linear(Index in, Index out, nn::Initialiser init = nn::Initialiser::standard) {
   return std::make_shared<nn::Linear>(in, out, init);
 }
-inline std::shared_ptr<nn::Layer> activation(const std::string& name) { return std::make_shared<nn::Activation>(name); }
+inline std::shared_ptr<nn::Layer> activation(const std::string& name, const std::vector<double>& options = {}) {
+  return std::make_shared<nn::Activation>(name, options, name + "()");
+}
 
 /// Passes rows on and notes the first number of each it was given in training, one list a call.
 class Spy final : public nn::BothPrecisions<Spy> {

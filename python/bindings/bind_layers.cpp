@@ -5,6 +5,7 @@
 #include "deltaprop/nn/activation.hpp"
 #include "deltaprop/nn/initialise.hpp"
 #include "deltaprop/nn/linear.hpp"
+#include "deltaprop/nn/prelu.hpp"
 #include "gil.hpp"
 
 namespace deltaprop::python {
@@ -110,7 +111,10 @@ void bind_layers(py::module_& m) {
            }),
            py::arg("in_features"), py::arg("out_features"), py::arg("init"));
   py::class_<nn::Activation, Layer, std::shared_ptr<nn::Activation>>(m, "Activation")
-      .def(py::init<const std::string&>(), py::arg("name"));
+      .def(py::init<const std::string&, const std::vector<double>&, std::string>(), py::arg("name"), py::arg("options"),
+           py::arg("description"));
+  py::class_<nn::PReLU, Layer, std::shared_ptr<nn::PReLU>>(m, "PReLU")
+      .def(py::init<Index, double>(), py::arg("num_parameters"), py::arg("init"));
   py::class_<PythonLayer, Layer, std::shared_ptr<PythonLayer>>(m, "PythonLayer")
       .def(py::init<py::object, std::string, Index, Index, std::vector<std::pair<std::string, std::vector<Index>>>>(),
            py::arg("layer"), py::arg("name"), py::arg("in_features"), py::arg("out_features"), py::arg("parameters"));

@@ -20,6 +20,14 @@ struct Constants<float> {
   static constexpr int terms = 7;                             // of the Taylor series, for |r| <= ln2 / 2
   static constexpr float root_half = 0x1.6a09e6p-1f;
   static constexpr int log_terms = 4;
+  static constexpr float gelu_linear[] = {0x1.988454p+0f, -0x1.857936p-25f};  // 2 sqrt(2 / pi), in two parts
+  static constexpr float gelu_cubic[] = {0x1.2444f2p-4f, 0x1.49b16ap-29f};    // that times 0.044715
+  static constexpr float normal_max = 15.0f;                                  // beyond: 0 and 1
+  static constexpr float normal_tail[] = {0x1.70bf46p-16f, -0x1.cf514ap-20f, -0x1.c8b2f4p-13f, 0x1.1843a8p-13f,
+                                          0x1.a9c96ap-10f, -0x1.c81f82p-9f,  -0x1.ee0e36p-8f,  0x1.eec4f2p-5f,
+                                          -0x1.7dff3ep-3f, 0x1.8c6dbep-2f,   -0x1.373e3ap-1f,  0x1.82b4bcp-1f};
+  static constexpr float tanhshrink[] = {0x1.d2d27ep-22f, -0x1.8c75d4p-17f, 0x1.09d846p-12f,
+                                         -0x1.7679fcp-8f, 0x1.333332p+0f,   0x1.8p+1f};
 };
 
 template <>
@@ -32,6 +40,28 @@ struct Constants<double> {
   static constexpr int terms = 13;
   static constexpr double root_half = 0x1.6a09e667f3bcdp-1;
   static constexpr int log_terms = 10;
+  static constexpr double gelu_linear[] = {0x1.9884533d43651p+0, -0x1.cbc0d30ebfd15p-54};
+  static constexpr double gelu_cubic[] = {0x1.2444f2a4d8b4bp-4, -0x1.6c843a29d1c70p-61};
+  static constexpr double normal_max = 39.0;
+  static constexpr double normal_tail[] = {
+      0x1.828df1c3afaadp-32, -0x1.0236305d3fd38p-33, -0x1.04ffdbe7bdef2p-28, -0x1.4b02181dd18fdp-31,
+      0x1.7329462b6b607p-26, 0x1.33354e7ae3599p-26,  -0x1.763bb001aa685p-24, -0x1.5739b1a22c213p-23,
+      0x1.24d40b9cf1122p-22, 0x1.1319f41c90a11p-20,  -0x1.523a2fde9b829p-21, -0x1.8d64fadf80ed1p-18,
+      0x1.80ca2044c09bdp-21, 0x1.26d193750d626p-15,  -0x1.001f7d33a2ff5p-19, -0x1.e4a431b3465b0p-13,
+      0x1.17a4aec9fa29ap-13, 0x1.ab825ff09481bp-10,  -0x1.c81719d60dcdbp-9,  -0x1.ee2761054e5e1p-8,
+      0x1.eec4cc3e4db3ep-5,  -0x1.7dff2bff68052p-3,  0x1.8c6dbf2cfc2afp-2,   -0x1.373e3a893c28cp-1,
+      0x1.82b4bb8c94dcep-1};
+  static constexpr double tanhshrink[] = {-0x1.bbffe41e67edbp-44,
+                                          0x1.c3dd6a454eddcp-39,
+                                          -0x1.39d1504af166ep-34,
+                                          0x1.918f89199eaafp-30,
+                                          -0x1.fbe2bd6bbe5a8p-26,
+                                          0x1.41759361a4c6bp-21,
+                                          -0x1.997cb6dd77f98p-17,
+                                          0x1.0a4e158117de4p-12,
+                                          -0x1.767dce4341344p-8,
+                                          0x1.333333333332bp+0,
+                                          0x1.8p+1};
 };
 
 /// x = n ln 2 + r with n whole and |r| <= ln2 / 2; gives n and e^r - 1 (Taylor, by Horner).
@@ -97,12 +127,17 @@ template <class T>
   return select(x == x, with_sign(y, x), x);
 }
 
+/// 1 / (1 + e^-x) from e^-|x|.
+template <class T>
+[[gnu::always_inline]] inline Vector<T> logistic(Vector<T> x, Vector<T> e) {
+  const auto one = Vector<T>::all(T(1));
+  return select(x < Vector<T>::zero(), e, one) / (one + e);
+}
+
 /// 1 / (1 + e^-x), within 3 ulp; the exponential taken of -|x| so that it never overflows.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> sigmoid(Vector<T> x) {
-  const auto one = Vector<T>::all(T(1));
-  const auto e = exp(-abs(x));
-  return select(x < Vector<T>::zero(), e, one) / (one + e);
+  return logistic(x, exp(-abs(x)));
 }
 
 /// log(x + rest), rest below x's last place, for a finite x > 0:
@@ -159,6 +194,72 @@ template <class T>
 [[gnu::always_inline]] inline Vector<T> log_sigmoid(Vector<T> x) {
   const auto below = select(x < Vector<T>::zero(), x, Vector<T>::zero());
   return below - log1p(exp(-abs(x)));
+}
+
+/// c[0] x^(n - 1) + c[1] x^(n - 2) + ... + c[n - 1], by Horner.
+template <class T, std::size_t n>
+[[gnu::always_inline]] inline Vector<T> polynomial(Vector<T> x, const T (&c)[n]) {
+  auto sum = Vector<T>::all(c[0]);
+  unroll<static_cast<Index>(n) - 1>([&](auto i) { sum = fma(sum, x, Vector<T>::all(c[i + 1])); });
+  return sum;
+}
+
+/// e^-|x| for the sum of two, which a large x needs: e^x would be wrong by |x| ulp else.
+template <class T>
+[[gnu::always_inline]] inline Vector<T> exp_minus_abs(Sum<T> x) {
+  const auto e = exp(-abs(x.high));
+  const auto low = select(x.high < Vector<T>::zero(), x.low, -x.low);
+  // At an infinite x its low part is NaN.
+  return select(e == Vector<T>::zero(), e, fma(e, low, e));
+}
+
+/// 1 / (1 + e^-x), and 1 / (1 + e^x), which is what is left of 1, to its own last digits.
+template <class T>
+struct Halves {
+  Vector<T> s, rest;
+};
+template <class T>
+[[gnu::always_inline]] inline Halves<T> sigmoid_and_rest(Vector<T> x, Vector<T> e) {
+  const auto one = Vector<T>::all(T(1));
+  const auto larger = one / (one + e), smaller = e * larger;
+  const auto below = x < Vector<T>::zero();
+  return {select(below, smaller, larger), select(below, larger, smaller)};
+}
+
+/// log(1 + e^x) = max(x, 0) + log(1 + e^-|x|), within 4 ulp.
+template <class T>
+[[gnu::always_inline]] inline Vector<T> softplus(Sum<T> x) {
+  return max(x.high, Vector<T>::zero()) + log1p(exp_minus_abs(x));
+}
+
+/// The standard normal distribution: its function Phi(x), and e^(-x^2/2), which is its density times sqrt(2 pi).
+template <class T>
+struct Normal {
+  Vector<T> cdf, bell;
+};
+
+/// Phi(-a) e^(a^2/2) = t P(1 - 8 t), t = 1 / (a + 4), for a >= 0: the map of Shepherd and Laframboise, "Chebyshev
+/// approximation of (1 + 2x) exp(x^2) erfc x in 0 <= x < inf" (1981), P interpolated in 40 digits; Phi(x) = 1 -
+/// Phi(-x). Both within 6 ulp, far below 0 too, where (1 + erf) / 2 has no digits left.
+template <class T>
+[[gnu::always_inline]] inline Normal<T> normal(Vector<T> x) {
+  using C = Constants<T>;
+  const auto one = Vector<T>::all(T(1)), half = Vector<T>::all(T(0.5));
+  const auto a = min(abs(x), Vector<T>::all(C::normal_max));
+  const auto [high, low] = product(a, half * a);
+  const auto bell = exp_minus_abs(Sum<T>{high, low});
+  const auto t = one / (a + Vector<T>::all(T(4)));
+  const auto tail = bell * (t * polynomial(fma(Vector<T>::all(T(-8)), t, one), C::normal_tail));
+  return {select(x < Vector<T>::zero(), tail, one - tail), bell};
+}
+
+/// x - tanh x, within 5 ulp: up to 1.5, where the two cancel, x^3 / D(x^2), D(u) = 3 + 6/5 u - ... interpolated in 40
+/// digits.
+template <class T>
+[[gnu::always_inline]] inline Vector<T> x_minus_tanh(Vector<T> x) {
+  const auto u = x * x;
+  const auto near = x * (u / polynomial(u, Constants<T>::tanhshrink));
+  return select(abs(x) < Vector<T>::all(T(1.5)), near, x - tanh(x));
 }
 
 }  // namespace deltaprop::kernels

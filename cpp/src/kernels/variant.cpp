@@ -2,8 +2,9 @@
 
 #include <array>
 
-#include "elementwise.hpp"
+#include "activations.hpp"
 #include "losses.hpp"
+#include "prelu.hpp"
 #include "product.hpp"
 #include "reductions.hpp"
 #include "updates.hpp"
@@ -20,6 +21,9 @@ Kernels<T> kernels() {
       .all_finite = all_finite<T>,
       .activations = activations<T>().data(),
       .activation_count = static_cast<Index>(activations<T>().size()),
+      .prelu_forward = prelu_forward<T>,
+      .prelu_backward = prelu_backward<T>,
+      .prelu_gradient = prelu_gradient<T>,
       // in the order of `Loss`
       .losses = {squared_error<T>, cross_entropy<T>},
       .sgd = sgd<T>,

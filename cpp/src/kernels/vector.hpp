@@ -97,6 +97,11 @@ template <class T>
 Vector<T> max(Vector<T> a, Vector<T> b) {
   return {packets::pmax(a.p, b.p)};
 }
+/// min(max(a, low), high); NaN stays NaN.
+template <class T>
+Vector<T> clamp(Vector<T> a, Vector<T> low, Vector<T> high) {
+  return select(a < low, low, select(high < a, high, a));
+}
 template <class T>
 Vector<T> abs(Vector<T> a) {
   return {packets::pabs(a.p)};
@@ -129,6 +134,19 @@ template <class T>
 Split<T> split(Vector<T> a) {
   Split<T> s;
   s.mantissa.p = packets::pfrexp(a.p, s.exponent.p);
+  return s;
+}
+
+/// high + low, low no more than half of high's last place.
+template <class T>
+struct Sum {
+  Vector<T> high, low;
+};
+/// a b without rounding, where nothing overflows or underflows.
+template <class T>
+Sum<T> product(Vector<T> a, Vector<T> b) {
+  Sum<T> s;
+  packets::twoprod(a.p, b.p, s.high.p, s.low.p);
   return s;
 }
 

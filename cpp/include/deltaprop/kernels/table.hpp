@@ -72,12 +72,49 @@ struct Adam {
 
 enum class Loss : int { squared_error, cross_entropy, count };
 
+/// The most options that an activation has.
+inline constexpr Index kActivationOptions = 2;
+
+/// y = f(x)
+template <class T>
+struct ActivationForward {
+  Index rows, cols;
+  const T* x;  // (rows, cols), row-major, as all of these
+  T* y;
+  T options[kActivationOptions];
+};
+
+/// dx = dy f'(x); both x and y = f(x) are at hand, a formula takes what serves it.
+template <class T>
+struct ActivationBackward {
+  Index rows, cols;
+  const T* x;
+  const T* y;
+  const T* dy;
+  T* dx;
+  T options[kActivationOptions];
+};
+
 template <class T>
 struct Activation {
   const char* name;
-  void (*forward)(const T* x, T* y, Index n);
-  /// dx = dy f'(x); both x and y = f(x) are at hand, a formula takes what serves it.
-  void (*backward)(const T* x, const T* y, const T* dy, T* dx, Index n);
+  Index options;  // how many numbers it takes
+  void (*forward)(const ActivationForward<T>&);
+  void (*backward)(const ActivationBackward<T>&);
+};
+
+/// LeakyReLU with a slope that is learned: each call reads and writes what it needs.
+template <class T>
+struct Prelu {
+  Index rows, cols;
+  const T* weight;  // (cols,), or one number for all
+  bool shared;
+  const T* x;  // (rows, cols), as y, dy and dx
+  T* y;
+  const T* dy;
+  T* dx;
+  T* gradient;  // as weight
+  bool accumulate;
 };
 
 template <class T>
@@ -90,6 +127,9 @@ struct Kernels {
   bool (*all_finite)(const T*, Index n);
   const Activation<T>* activations;
   Index activation_count;
+  void (*prelu_forward)(const Prelu<T>&);
+  void (*prelu_backward)(const Prelu<T>&);
+  void (*prelu_gradient)(const Prelu<T>&);
   void (*losses[static_cast<int>(Loss::count)])(const LossRows<T>&);
   void (*sgd)(const Sgd<T>&);
   void (*adam)(const Adam<T>&);

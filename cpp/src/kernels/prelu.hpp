@@ -1,0 +1,68 @@
+#pragma once
+
+#include <algorithm>
+
+#include "activations.hpp"
+#include "deltaprop/kernels/table.hpp"
+#include "reductions.hpp"
+
+/// LeakyReLU with slopes w that are learned, one for all features or one for each.
+namespace deltaprop::kernels {
+
+/// f(element, load, store, w) over all elements.
+template <class T, class F>
+[[gnu::always_inline]] inline void for_each_slope(const Prelu<T>& p, F&& f) {
+  if (p.shared) {
+    const auto w = Vector<T>::all(*p.weight);
+    for_each_vector<T>(p.rows * p.cols, [&](Index i, auto load, auto store) { f(i, load, store, w); });
+    return;
+  }
+  for (Index first = 0; first < p.rows * p.cols; first += p.cols) {
+    for_each_vector<T>(p.cols, [&](Index j, auto load, auto store) { f(first + j, load, store, load(p.weight + j)); });
+  }
+}
+
+template <class T>
+void prelu_forward(const Prelu<T>& p) {
+  for_each_slope(
+      p, [&](Index i, auto load, auto store, Vector<T> w) { store(p.y + i, LeakyReLU::value(load(p.x + i), &w)); });
+}
+
+template <class T>
+void prelu_backward(const Prelu<T>& p) {
+  for_each_slope(p, [&](Index i, auto load, auto store, Vector<T> w) {
+    const auto x = load(p.x + i);
+    store(p.dx + i, LeakyReLU::delta(x, x, load(p.dy + i), &w));
+  });
+}
+
+/// Sums over rows of dy min(x, 0): chains of kBlock rows, the blocks added in order; where features share a slope, of
+/// each row's own sum.
+template <class T>
+void prelu_gradient(const Prelu<T>& p) {
+  const auto term = [](Vector<T> x, Vector<T> dy) { return select(Vector<T>::zero() < x, Vector<T>::zero(), dy * x); };
+  const auto in_blocks = [&](auto total, auto row) {
+    for (Index first = 0; first < p.rows; first += kBlock) {
+      const Index last = std::min(first + kBlock, p.rows);
+      auto block = row(first);
+      for (Index i = first + 1; i < last; ++i) block = block + row(i);
+      total = total + block;
+    }
+    return total;
+  };
+  if (p.shared) {
+    *p.gradient = in_blocks(p.accumulate ? *p.gradient : T(0), [&](Index i) {
+      return row_sum<T>(p.cols, [&](Index j, Index rest) {
+        return term(Vector<T>::load(p.x + i * p.cols + j, rest), Vector<T>::load(p.dy + i * p.cols + j, rest));
+      });
+    });
+    return;
+  }
+  for_each_vector<T>(p.cols, [&](Index j, auto load, auto store) {
+    store(p.gradient + j, in_blocks(p.accumulate ? load(p.gradient + j) : Vector<T>::zero(), [&](Index i) {
+            return term(load(p.x + i * p.cols + j), load(p.dy + i * p.cols + j));
+          }));
+  });
+}
+
+}  // namespace deltaprop::kernels
