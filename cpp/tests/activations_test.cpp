@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "chains.hpp"
 #include "check.hpp"
 #include "deltaprop/kernels/table.hpp"
 
@@ -336,6 +337,48 @@ TEST_CASE_TEMPLATE("bits depend on neither place nor neighbours", T, float, doub
           REQUIRE(first_difference(dx.data(), delta_alone.data() + offset, n) == -1);
           REQUIRE(y.intact());
           REQUIRE(dx.intact());
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("the gradient of learned slopes is blocks of 256 rows, added in order", T, float, double) {
+  for (const Index rows : {0, 1, 255, 256, 257, 600}) {
+    for (const Index cols : {1, 3, 8, 17, 33}) {
+      CAPTURE(rows);
+      CAPTURE(cols);
+      const Guarded<T> x(numbers<T>(rows * cols, 1)), dy(numbers<T>(rows * cols, 2));
+      // dy min(x, 0), and its sum within each row by halves of 16 chains
+      std::vector<T> terms(at(rows * cols)), sums(at(rows));
+      for (Index i = 0; i < rows; ++i) {
+        T chains[16] = {};
+        for (Index j = 0; j < cols; ++j) {
+          const Index k = i * cols + j;
+          terms[at(k)] = x[k] > 0 ? T(0) : dy[k] * x[k];
+          chains[j % 16] += terms[at(k)];
+        }
+        for (Index half = 8; half > 0; half /= 2) {
+          for (Index k = 0; k < half; ++k) chains[k] += chains[k + half];
+        }
+        sums[at(i)] = chains[0];
+      }
+      for (const bool shared : {false, true}) {
+        const Index count = shared ? 1 : cols;
+        const auto before = numbers<T>(count, 3);
+        for (const bool accumulate : {false, true}) {
+          const Guarded<T> gradient(before);
+          kernels::get<T>().prelu_gradient({.rows = rows,
+                                            .cols = cols,
+                                            .shared = shared,
+                                            .x = x.data(),
+                                            .dy = dy.data(),
+                                            .gradient = gradient.data(),
+                                            .accumulate = accumulate});
+          const auto wanted =
+              chain_sums(rows, count, shared ? sums.data() : terms.data(), accumulate ? before : std::vector<T>{});
+          REQUIRE(first_difference(gradient.values(), wanted) == -1);
+          REQUIRE(gradient.intact());
         }
       }
     }

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <algorithm>
-
 #include "activations.hpp"
 #include "deltaprop/kernels/table.hpp"
 #include "reductions.hpp"
@@ -36,32 +34,24 @@ void prelu_backward(const Prelu<T>& p) {
   });
 }
 
-/// Sums over rows of dy min(x, 0): chains of kBlock rows, the blocks added in order; where features share a slope, of
-/// each row's own sum.
+/// Sums over rows of dy min(x, 0); where features share a slope, of each row's own sum.
 template <class T>
 void prelu_gradient(const Prelu<T>& p) {
-  const auto term = [](Vector<T> x, Vector<T> dy) { return select(Vector<T>::zero() < x, Vector<T>::zero(), dy * x); };
-  const auto in_blocks = [&](auto total, auto row) {
-    for (Index first = 0; first < p.rows; first += kBlock) {
-      const Index last = std::min(first + kBlock, p.rows);
-      auto block = row(first);
-      for (Index i = first + 1; i < last; ++i) block = block + row(i);
-      total = total + block;
-    }
-    return total;
+  const auto term = [&](Index i, auto load) {
+    const auto x = load(p.x + i);
+    return select(Vector<T>::zero() < x, Vector<T>::zero(), load(p.dy + i) * x);
   };
   if (p.shared) {
-    *p.gradient = in_blocks(p.accumulate ? *p.gradient : T(0), [&](Index i) {
+    *p.gradient = add_in_blocks(p.accumulate ? *p.gradient : T(0), p.rows, [&](Index i) {
       return row_sum<T>(p.cols, [&](Index j, Index rest) {
-        return term(Vector<T>::load(p.x + i * p.cols + j, rest), Vector<T>::load(p.dy + i * p.cols + j, rest));
+        return term(i * p.cols + j, [&](const T* from) { return Vector<T>::load(from, rest); });
       });
     });
     return;
   }
   for_each_vector<T>(p.cols, [&](Index j, auto load, auto store) {
-    store(p.gradient + j, in_blocks(p.accumulate ? load(p.gradient + j) : Vector<T>::zero(), [&](Index i) {
-            return term(load(p.x + i * p.cols + j), load(p.dy + i * p.cols + j));
-          }));
+    const auto before = p.accumulate ? load(p.gradient + j) : Vector<T>::zero();
+    store(p.gradient + j, add_in_blocks(before, p.rows, [&](Index i) { return term(i * p.cols + j, load); }));
   });
 }
 

@@ -7,18 +7,24 @@
 
 namespace deltaprop::kernels {
 
-/// Adds each column over the rows: chains of kBlock rows, the blocks added in order.
+/// total + f(0) + f(1) + ... + f(rows - 1): chains of kBlock rows, each from 0, added to the total in order.
+template <class S, class F>
+[[gnu::always_inline]] inline S add_in_blocks(S total, Index rows, F&& f) {
+  for (Index first = 0; first < rows; first += kBlock) {
+    const Index last = std::min(first + kBlock, rows);
+    S block{};
+    for (Index i = first; i < last; ++i) block = block + f(i);
+    total = total + block;
+  }
+  return total;
+}
+
+/// Adds each column over the rows.
 template <class T>
 void column_sums(const ColumnSums<T>& s) {
   for_each_vector<T>(s.cols, [&](Index j, auto load, auto store) {
-    auto total = s.accumulate ? load(s.sums + j) : Vector<T>::zero();
-    for (Index first = 0; first < s.rows; first += kBlock) {
-      const Index last = std::min(first + kBlock, s.rows);
-      auto block = Vector<T>::zero();
-      for (Index i = first; i < last; ++i) block = block + load(s.a + i * s.cols + j);
-      total = total + block;
-    }
-    store(s.sums + j, total);
+    const auto before = s.accumulate ? load(s.sums + j) : Vector<T>::zero();
+    store(s.sums + j, add_in_blocks(before, s.rows, [&](Index i) { return load(s.a + i * s.cols + j); }));
   });
 }
 

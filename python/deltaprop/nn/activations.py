@@ -273,6 +273,7 @@ class PReLU(NativeLayer):
         self.num_parameters = as_count(num_parameters, "PReLU: num_parameters", 1)
         self.init = as_real(init, "PReLU: init")
         self.in_features = self.out_features = self.num_parameters if num_parameters > 1 else None
+        self._core_layer()
 
     def _core_layer(self) -> _core.Layer:
         return _core.PReLU(self.num_parameters, self.init)
