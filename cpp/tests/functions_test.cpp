@@ -45,6 +45,10 @@ TEST_CASE_TEMPLATE("functions are within a few ulp everywhere", T, float, double
   check_ulps<T>("expm1", 3, [](V x) { return ours::expm1(x); }, std::expm1);
   check_ulps<T>("log", 2, [](V x) { return ours::log(x); }, std::log);
   check_ulps<T>("log1p", 2, [](V x) { return ours::log1p(x); }, std::log1p);
+  // e^-|x|, rounded to T, is any number from 0 to 1.
+  check_ulps<T>(
+      "log1p_below_one", 3, [](V x) { return ours::log1p_below_one(ours::exp(-ours::abs(x))); },
+      [](long double x) { return std::log1p(std::exp(-std::abs(x))); });
   check_ulps<T>("tanh", 4, [](V x) { return ours::tanh(x); }, std::tanh);
   check_ulps<T>(
       "sigmoid", 3, [](V x) { return ours::sigmoid(x); }, [](long double x) { return 1 / (1 + std::exp(-x)); });

@@ -368,7 +368,7 @@ struct LogSoftmax {
   }
 };
 
-/// A formula of each element.
+/// A formula of each element. The call is taken apart before the loop: what a store may have changed is read again.
 template <class F, class T>
 Activation<T> elementwise(const char* name, Index options = 0) {
   static constexpr auto in_lanes = [](const T* numbers) {
@@ -378,17 +378,19 @@ Activation<T> elementwise(const char* name, Index options = 0) {
   return {.name = name,
           .options = options,
           .forward =
-              [](const ActivationForward<T>& c) {
-                const auto o = in_lanes(c.options);
-                for_each_vector<T>(c.rows * c.cols, [&](Index i, auto load, auto store) {
-                  store(c.y + i, F::value(load(c.x + i), o.data()));
+              [](const ActivationForward<T>& call) {
+                const auto [rows, cols, x, y, numbers] = call;
+                const auto o = in_lanes(numbers);
+                for_each_vector<T>(rows * cols, [&, x, y](Index i, auto load, auto store) {
+                  store(y + i, F::value(load(x + i), o.data()));
                 });
               },
           .backward =
-              [](const ActivationBackward<T>& c) {
-                const auto o = in_lanes(c.options);
-                for_each_vector<T>(c.rows * c.cols, [&](Index i, auto load, auto store) {
-                  store(c.dx + i, F::delta(load(c.x + i), load(c.y + i), load(c.dy + i), o.data()));
+              [](const ActivationBackward<T>& call) {
+                const auto [rows, cols, x, y, dy, dx, numbers] = call;
+                const auto o = in_lanes(numbers);
+                for_each_vector<T>(rows * cols, [&, x, y, dy, dx](Index i, auto load, auto store) {
+                  store(dx + i, F::delta(load(x + i), load(y + i), load(dy + i), o.data()));
                 });
               }};
 }

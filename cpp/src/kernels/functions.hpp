@@ -20,6 +20,8 @@ struct Constants<float> {
   static constexpr int terms = 7;                             // of the Taylor series, for |r| <= ln2 / 2
   static constexpr float root_half = 0x1.6a09e6p-1f;
   static constexpr int log_terms = 4;
+  static constexpr float log1p_series[] = {0x1.dba26p-3f, 0x1.bc8cf8p-3f, 0x1.24c926p-2f, 0x1.9998d4p-2f,
+                                           0x1.555556p-1f};
   static constexpr float gelu_linear[] = {0x1.988454p+0f, -0x1.857936p-25f};  // 2 sqrt(2 / pi), in two parts
   static constexpr float gelu_cubic[] = {0x1.2444f2p-4f, 0x1.49b16ap-29f};    // that times 0.044715
   static constexpr float normal_max = 15.0f;                                  // beyond: 0 and 1
@@ -40,6 +42,9 @@ struct Constants<double> {
   static constexpr int terms = 13;
   static constexpr double root_half = 0x1.6a09e667f3bcdp-1;
   static constexpr int log_terms = 10;
+  static constexpr double log1p_series[] = {
+      0x1.4b0a26c5f2aefp-3, 0x1.687a6e7c95176p-4, 0x1.eb905e8575054p-4, 0x1.10ac75dc602b1p-3, 0x1.3b18b294bebf9p-3,
+      0x1.745cf0b0e03bdp-3, 0x1.c71c727143318p-3, 0x1.24924923d44c6p-2, 0x1.999999999a3ddp-2, 0x1.5555555555555p-1};
   static constexpr double gelu_linear[] = {0x1.9884533d43651p+0, -0x1.cbc0d30ebfd15p-54};
   static constexpr double gelu_cubic[] = {0x1.2444f2a4d8b4bp-4, -0x1.6c843a29d1c70p-61};
   static constexpr double normal_max = 39.0;
@@ -188,20 +193,29 @@ template <class T>
   return select(x == Vector<T>::zero(), x, log_at_the_ends(sum, log_of_sum(sum, rest)));
 }
 
-/// log(1 / (1 + e^-x)) = min(x, 0) - log(1 + e^-|x|), within 3 ulp: neither part overflows
-/// nor cancels the other.
-template <class T>
-[[gnu::always_inline]] inline Vector<T> log_sigmoid(Vector<T> x) {
-  const auto below = select(x < Vector<T>::zero(), x, Vector<T>::zero());
-  return below - log1p(exp(-abs(x)));
-}
-
 /// c[0] x^(n - 1) + c[1] x^(n - 2) + ... + c[n - 1], by Horner.
 template <class T, std::size_t n>
 [[gnu::always_inline]] inline Vector<T> polynomial(Vector<T> x, const T (&c)[n]) {
   auto sum = Vector<T>::all(c[0]);
   unroll<static_cast<Index>(n) - 1>([&](auto i) { sum = fma(sum, x, Vector<T>::all(c[i + 1])); });
   return sum;
+}
+
+/// log(1 + e) for e from 0 to 1, within 3 ulp and much faster: 2 atanh(s) = 2 s + s^3 P(s^2), s = e / (2 + e), P
+/// interpolated in 40 digits.
+template <class T>
+[[gnu::always_inline]] inline Vector<T> log1p_below_one(Vector<T> e) {
+  const auto s = e / (e + Vector<T>::all(T(2)));
+  const auto s2 = s * s;
+  return fma(s * s2, polynomial(s2, Constants<T>::log1p_series), s + s);
+}
+
+/// log(1 / (1 + e^-x)) = min(x, 0) - log(1 + e^-|x|), within 3 ulp: neither part overflows
+/// nor cancels the other.
+template <class T>
+[[gnu::always_inline]] inline Vector<T> log_sigmoid(Vector<T> x) {
+  const auto below = select(x < Vector<T>::zero(), x, Vector<T>::zero());
+  return below - log1p_below_one(exp(-abs(x)));
 }
 
 /// e^-|x| for the sum of two, which a large x needs: e^x would be wrong by |x| ulp else.
@@ -229,7 +243,7 @@ template <class T>
 /// log(1 + e^x) = max(x, 0) + log(1 + e^-|x|), within 4 ulp.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> softplus(Sum<T> x) {
-  return max(x.high, Vector<T>::zero()) + log1p(exp_minus_abs(x));
+  return max(x.high, Vector<T>::zero()) + log1p_below_one(exp_minus_abs(x));
 }
 
 /// The standard normal distribution: its function Phi(x), and e^(-x^2/2), which is its density times sqrt(2 pi).

@@ -60,9 +60,14 @@ template <class T, class F>
 /// The largest element; where one is NaN, any of them.
 template <class T>
 [[gnu::always_inline]] inline T row_max(const T* a, Index n) {
-  T largest = a[0];
-  for (Index j = 1; j < n; ++j) largest = a[j] > largest ? a[j] : largest;
-  return largest;
+  constexpr Index width = Vector<T>::size;
+  auto largest = Vector<T>::all(a[0]);
+  Index j = 0;
+  for (; j + width <= n; j += width) largest = max(largest, Vector<T>::load(a + j));
+  if (j < n) largest = max(largest, Vector<T>::load(a + j, n - j, a[0]));
+  T lanes[width];
+  largest.store(lanes);
+  return *std::max_element(lanes, lanes + width);
 }
 
 }  // namespace deltaprop::kernels
