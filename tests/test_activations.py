@@ -330,6 +330,15 @@ def test_numbers_are_finite_ones(name, option):
     assert value == 0.5
 
 
+@pytest.mark.parametrize(("name", "option"), [c for c in NUMBERS if c[0] != "PReLU"])
+def test_options_do_not_change(name, option):
+    layer = MEMBERS[name]()
+    before = getattr(layer, option)
+    with pytest.raises(AttributeError, match=f"expected a new layer for another {option}"):
+        setattr(layer, option, 2.0)
+    assert getattr(layer, option) == before
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [

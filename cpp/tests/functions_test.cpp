@@ -57,6 +57,25 @@ TEST_CASE_TEMPLATE("functions are within a few ulp everywhere", T, float, double
       [](long double x) { return x < 0 ? x - std::log1p(std::exp(x)) : -std::log1p(std::exp(-x)); });
 }
 
+TEST_CASE_TEMPLATE("the normal distribution and x - tanh x keep their digits", T, float, double) {
+  using V = ours::Vector<T>;
+  check_ulps<T>(
+      "cdf", 6, [](V x) { return ours::select(x == x, ours::normal(x).cdf, x); },
+      [](long double x) { return std::erfc(-x / std::sqrt(2.0L)) / 2; });
+  check_ulps<T>(
+      "bell", 2, [](V x) { return ours::select(x == x, ours::normal(x).bell, x); },
+      [](long double x) { return std::exp(-x * x / 2); });
+  check_ulps<T>(
+      "x - tanh x", 3, [](V x) { return ours::x_minus_tanh(x); },
+      [](long double x) {
+        // By the continued fraction of tanh, none of whose terms cancel.
+        if (!(std::abs(x) < 2)) return x - std::tanh(x);
+        long double rest = 0;
+        for (int k = 41; k >= 5; k -= 2) rest = x * x / (static_cast<long double>(k) + rest);
+        return x * x * x / (3 + x * x + rest);
+      });
+}
+
 TEST_CASE_TEMPLATE("functions at zeros and ones are exact", T, float, double) {
   using V = ours::Vector<T>;
   constexpr T infinity = std::numeric_limits<T>::infinity();

@@ -1,6 +1,6 @@
 """Activations: functions of each element, or of each row, and their derivatives."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from deltaprop import _core
 from deltaprop._arrays import Array, as_count, as_name, as_real
@@ -18,6 +18,12 @@ class Activation(NativeLayer):
         return _core.Activation(
             self._function, [v for v in values if isinstance(v, float)], repr(self)
         )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # The core has its own copy, which would not follow.
+        if name in self._options and name in self.__dict__:
+            raise AttributeError(f"{self!r}: expected a new layer for another {name}")
+        super().__setattr__(name, value)
 
     def __repr__(self) -> str:
         options = (f"{name}={getattr(self, name)!r}" for name in self._options)
