@@ -120,6 +120,18 @@ Vector<T> scale_by_power_of_two(Vector<T> a, Vector<T> exponent) {
   return {packets::pldexp(a.p, exponent.p)};
 }
 
+/// a = mantissa 2^exponent with a mantissa from 1/2 to 1 and a whole exponent, for any finite a but 0.
+template <class T>
+struct Split {
+  Vector<T> mantissa, exponent;
+};
+template <class T>
+Split<T> split(Vector<T> a) {
+  Split<T> s;
+  s.mantissa.p = packets::pfrexp(a.p, s.exponent.p);
+  return s;
+}
+
 /// Calls f(integral_constant<0>), ..., f(integral_constant<N - 1>): compilers keep arrays of accumulators in
 /// registers only when no loop over them is left.
 template <Index N, class F>
