@@ -3,6 +3,7 @@
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "deltaprop/train/fit.hpp"
+#include "deltaprop/train/judge.hpp"
 #include "gil.hpp"
 #include "losses.hpp"
 
@@ -43,8 +44,8 @@ Data data_of(const train::Model<T>& model, const nn::Loss& loss, const Arrays& a
 template <class T>
 void check_targets(const Data& data, const nn::Loss& loss, Index outputs, const std::string& name,
                    const train::Poll& poll) {
-  if (loss.target_kind() == nn::TargetKind::classes) train::check_classes(data.y, outputs, name, poll);
-  if (loss.target_kind() == nn::TargetKind::values && !data.check_y_rows) train::check_finite<T>(data.y, name, poll);
+  const bool later = data.check_y_rows && loss.target_kind() == nn::TargetKind::values;
+  if (!later) train::check_targets<T>(loss, data.y, outputs, name, poll);
 }
 
 /// The same for a whole set of data.

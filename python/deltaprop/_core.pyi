@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -31,11 +31,23 @@ class Loss:
     def value(self, outputs: _Array, y: _Array, sample_weight: _Array | None) -> Any: ...
     def delta(self, outputs: _Array, y: _Array, sample_weight: _Array | None) -> _Array: ...
 
-class MSELoss(Loss):
-    def __init__(self, reduction: str, factor: float) -> None: ...
+class NamedLoss(Loss):
+    def __init__(
+        self,
+        name: str,
+        reduction: str,
+        factor: float,
+        threshold: float = ...,
+        smoothing: float = ...,
+        eps: float = ...,
+        logarithmic: bool = ...,
+        full: bool = ...,
+        ignored_class: int = ...,
+        column_weights: Sequence[float] = ...,
+        repeats: int = ...,
+    ) -> None: ...
 
-class CrossEntropyLoss(Loss):
-    def __init__(self, reduction: str) -> None: ...
+def loss_names() -> list[str]: ...
 
 class PythonLoss(Loss):
     def __init__(self, loss: object, description: str, y: _Array) -> None: ...

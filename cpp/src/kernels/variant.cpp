@@ -20,8 +20,8 @@ Kernels<T> kernels() {
       .all_finite = all_finite<T>,
       .activations = activations<T>().data(),
       .activation_count = static_cast<Index>(activations<T>().size()),
-      // in the order of `Loss`
-      .losses = {squared_error<T>, cross_entropy<T>},
+      .losses = losses<T>().data(),
+      .loss_count = static_cast<Index>(losses<T>().size()),
       .sgd = sgd<T>,
       .adam = adam<T>,
   };

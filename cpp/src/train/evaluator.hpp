@@ -20,7 +20,7 @@ class Evaluator {
         chunk_(loss.rowwise() && model.network().rowwise() ? std::min(data.x.rows, chunk_rows(data.x.cols))
                                                            : data.x.rows),
         cols_(model.network().widths(data.x.cols).back()),
-        targets_(loss, data, chunk_),
+        targets_(loss, data, chunk_, cols_),
         outputs_(checked_size(chunk_, cols_)) {}
 
   /// `between` is called between tiles of rows, and may throw.
@@ -33,7 +33,7 @@ class Evaluator {
       x.rows = n;
       const Matrix<T> a{outputs_.data(), n, cols_};
       model_.infer(x, a, scratch_, &between);
-      weight += targets_.gather_weights(nullptr, first, n);
+      weight += targets_.gather_batch(nullptr, first, n, cols_);
       targets_.run(nullptr, first, {0, n}, n, a, 1.0, {});
       for (Index i = 0; i < n; ++i) sum += targets_.sums.data()[i];
     }

@@ -18,7 +18,7 @@ class Step {
  public:
   Step(const nn::Network<T>& network, optim::Optimizer<T>& optimizer, const nn::Loss& loss, const Data& data,
        Index batch_size)
-      : network_(network), optimizer_(optimizer), loss_(loss), data_(data), targets_(loss, data, batch_size) {
+      : network_(network), optimizer_(optimizer), loss_(loss), data_(data), targets_(loss, data, batch_size, network.widths(data.x.cols).back()) {
     workspace_.resize(batch_size, network.widths(data.x.cols));
     tile_rows_ = engine::rows_per_tile<T>(workspace_.widths());
     tiles_ = engine::gradient_tiles(network);
@@ -41,8 +41,8 @@ class Step {
  private:
   void compile(Index batch_size) {
     program_.add_once([this] {
-      const double weight = targets_.gather_weights(order_, first_, workspace_.rows());
-      scale_ = loss_.scale(weight, workspace_.width(network_.size()));
+      const Index cols = workspace_.width(network_.size());
+      scale_ = loss_.scale(targets_.gather_batch(order_, first_, workspace_.rows(), cols), cols);
     });
     program_.add_rows([this](Range rows) { gather_inputs(rows); });
     engine::add_forward(program_, network_, workspace_);

@@ -172,6 +172,6 @@ def _core_loss(loss: Any, y: Array) -> _core.Loss:
     if getattr(loss, "reduction", "") == "none":
         raise ValueError("fit: expected a loss with reduction 'mean' or 'sum', got 'none'")
     if _is_native(loss):
-        native: _core.Loss = loss._native
+        native: _core.Loss = loss._native_for(y, 2)
         return native
     return _core.PythonLoss(loss, type(loss).__name__, y)

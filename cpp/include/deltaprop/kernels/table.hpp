@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
 #include "deltaprop/core/types.hpp"
 
@@ -33,18 +34,49 @@ struct ColumnSums {
   bool accumulate;
 };
 
-/// One row-wise loss. Sums of a row are in float64 and unscaled; deltas carry weight * scale.
+/// Options of losses; each formula takes its own.
+struct LossOptions {
+  double threshold = 1;      // SmoothL1Loss's beta, HuberLoss's delta
+  double smoothing = 0;      // of labels, from 0 to 1
+  double eps = 0;            // PoissonNLLLoss's, GaussianNLLLoss's
+  bool logarithmic = false;  // PoissonNLLLoss's log_input, KLDivLoss's log_target
+  bool full = false;         // with the terms that no output changes
+};
+
+/// Some rows of a loss. Sums of a row are in float64 and unscaled; deltas carry weight * scale.
 template <class T>
 struct LossRows {
   Index rows, cols;
   const T* outputs;             // (rows, cols)
-  const T* targets;             // (rows, cols), for losses of values
-  const std::int64_t* classes;  // (rows,), for losses of classes
+  const T* targets;             // (rows, cols / outputs an element), for losses of values
+  const std::int64_t* classes;  // (rows,), for losses of classes; below 0: the row counts for nothing
   const T* weights;             // (rows,), or null for ones
+  const T* columns;             // (cols,), or null for ones: weights of classes or of positive targets, quantiles
+  LossOptions options;
   double scale;
   T* deltas;       // (rows, cols), or null
   double* values;  // (rows,), the weighted sum over the row, or null
   T* elements;     // the unreduced loss, weighted, or null
+};
+
+/// What numbers a formula takes; NaN is refused elsewhere.
+struct Limits {
+  double lowest = -std::numeric_limits<double>::infinity();
+  double highest = std::numeric_limits<double>::infinity();
+  bool ends_only = false;  // these two and none between
+
+  bool any() const { return lowest > -std::numeric_limits<double>::infinity(); }
+};
+
+template <class T>
+struct Loss {
+  const char* name;
+  bool classes;   // its targets are classes, an integer a row
+  bool per_row;   // an element of the unreduced loss is a row, not an output
+  Index outputs;  // of an element: the first of all elements stand in the first columns, and so on
+  Limits (*targets)(const LossOptions&);
+  Limits (*bounded_output)(const LossOptions&);  // of the last output of an element
+  void (*run)(const LossRows<T>&);
 };
 
 template <class T>
@@ -70,8 +102,6 @@ struct Adam {
   T inverse_root_correction;  // 1 / sqrt(1 - beta2^t)
 };
 
-enum class Loss : int { squared_error, cross_entropy, count };
-
 template <class T>
 struct Activation {
   const char* name;
@@ -90,7 +120,8 @@ struct Kernels {
   bool (*all_finite)(const T*, Index n);
   const Activation<T>* activations;
   Index activation_count;
-  void (*losses[static_cast<int>(Loss::count)])(const LossRows<T>&);
+  const Loss<T>* losses;
+  Index loss_count;
   void (*sgd)(const Sgd<T>&);
   void (*adam)(const Adam<T>&);
 };
