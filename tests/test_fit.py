@@ -611,7 +611,8 @@ class TestStopOnPlateau:
         assert history.stop_losses[-1] == pytest.approx(wanted, rel=1e-13)
 
     def test_a_loss_that_does_not_fit_the_targets(self):
-        with pytest.raises(TypeError, match=r"^CrossEntropyLoss: expected y of integer classes"):
+        message = r"^CrossEntropyLoss of probabilities: expected y of 0.0 or more, got -"
+        with pytest.raises(ValueError, match=message):
             fit(network(), stop=dp.StopOnPlateau(1, loss=nn.CrossEntropyLoss()))
         with pytest.raises(ValueError, match="reduction 'mean' or 'sum', got 'none'"):
             fit(network(), stop=dp.StopOnPlateau(1, loss=nn.MSELoss("none")))

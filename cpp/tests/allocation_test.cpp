@@ -9,8 +9,6 @@ using namespace deltaprop::testing;
 
 namespace {
 
-const nn::MSELoss kSquared(nn::Reduction::mean, 1.0);
-const nn::CrossEntropyLoss kEntropy(nn::Reduction::mean);
 
 Layers layers() { return {linear(4, 16), activation("ReLU"), linear(16, 9), activation("Tanh"), linear(9, 3)}; }
 
@@ -41,7 +39,7 @@ TEST_CASE("the counter counts") {
 }
 
 TEST_CASE_TEMPLATE("a thousand batches allocate no more than ten", T, float, double) {
-  for (const nn::Loss* loss : {static_cast<const nn::Loss*>(&kSquared), static_cast<const nn::Loss*>(&kEntropy)}) {
+  for (const nn::Loss* loss : {static_cast<const nn::Loss*>(&squared_error()), static_cast<const nn::Loss*>(&cross_entropy())}) {
     CHECK(allocated_by_fit<T>(1000, *loss, "Adam", adam_options(0.001)) ==
           allocated_by_fit<T>(10, *loss, "Adam", adam_options(0.001)));
     CHECK(allocated_by_fit<T>(1000, *loss, "SGD", sgd_options(0.001, 0.9)) ==
@@ -55,7 +53,7 @@ TEST_CASE_TEMPLATE("epochs allocate for their history alone", T, float, double) 
   train::Model<T> model(layers(), 1);
   auto rule = optimizer(model, "Adam", adam_options(0.001));
   const auto fit = [&](Index epochs) {
-    return allocated_by([&] { train::fit(model, rule, kSquared, data, {.epochs = epochs, .batch_size = 8}); });
+    return allocated_by([&] { train::fit(model, rule, squared_error(), data, {.epochs = epochs, .batch_size = 8}); });
   };
   fit(1);
   // Two vectors of 1024 numbers, each grown by doubling.
@@ -67,7 +65,7 @@ TEST_CASE_TEMPLATE("a step by hand allocates nothing after the first", T, float,
   const train::Data one = large.values(), other = small.values();
   train::Model<T> model(layers(), 1);
   auto rule = optimizer(model, "Adam", adam_options(0.001));
-  ByHand<T> hand(model, kSquared);
+  ByHand<T> hand(model, squared_error());
   hand.step(one, rule);
   CHECK(allocated_by([&] { hand.step(one, rule); }) == 0);
   // A ragged last batch, and a full one after it.
@@ -82,7 +80,7 @@ TEST_CASE_TEMPLATE("a stop rule allocates for its list of losses alone", T, floa
     auto rule = optimizer(model, "SGD", sgd_options(0.001));
     const train::FitOptions fit{
         .epochs = 1, .batch_size = 8, .stop = train::StopOnPlateau{1e-300, true, nullptr}, .poll = [] {}};
-    return allocated_by([&] { train::fit(model, rule, kSquared, data, fit); });
+    return allocated_by([&] { train::fit(model, rule, squared_error(), data, fit); });
   };
   // From 11 looks to 513: a vector grown by doubling six times.
   CHECK(allocated(512) - allocated(10) <= 6);

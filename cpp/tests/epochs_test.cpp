@@ -13,7 +13,6 @@ using train::Model;
 
 namespace {
 
-const nn::MSELoss kLoss(nn::Reduction::mean, 1.0);
 
 /// A network that notes the rows it is trained with: row i's input is i.
 struct Watched {
@@ -27,7 +26,7 @@ struct Watched {
   }
   std::vector<std::vector<double>> fit(const FitOptions& options) {
     spy->trained.clear();
-    train::fit(model, rule, kLoss, set.values(), options);
+    train::fit(model, rule, squared_error(), set.values(), options);
     return spy->trained;
   }
 };
@@ -49,7 +48,7 @@ History fit_small(const FitOptions& options, Index rows = 40) {
   Model<double> model(small(), 1);
   auto rule = optimizer(model, "SGD", sgd_options(0.05));
   const Set<double> set(rows, 2, 1);
-  return train::fit(model, rule, kLoss, set.values(), options);
+  return train::fit(model, rule, squared_error(), set.values(), options);
 }
 
 }  // namespace
@@ -120,14 +119,14 @@ TEST_CASE("StopOnPlateau looks after an update, even within an epoch") {
 
 TEST_CASE("StopOnPlateau's loss is that of the network as updated, or another one") {
   const Set<double> set(40, 2, 1);
-  const nn::MSELoss other(nn::Reduction::sum, 3.0);
+  const nn::NamedLoss other("MSELoss", nn::Reduction::sum, 3.0);
   for (const nn::Loss* asked : {static_cast<const nn::Loss*>(nullptr), static_cast<const nn::Loss*>(&other)}) {
     Model<double> model(small(), 1);
     auto rule = optimizer(model, "SGD", sgd_options(0.05));
-    const auto history = train::fit(model, rule, kLoss, set.values(),
+    const auto history = train::fit(model, rule, squared_error(), set.values(),
                                     {.epochs = 2, .batch_size = 40, .stop = train::StopOnPlateau{0, true, asked}});
     REQUIRE(history.stop_losses.size() == 2);
-    CHECK(history.stop_losses[1] == evaluate(model, asked == nullptr ? kLoss : *asked, set.values()));
+    CHECK(history.stop_losses[1] == evaluate(model, asked == nullptr ? squared_error() : *asked, set.values()));
     CHECK(history.stop_reason == "epochs");
     // The next epoch's loss before its update is this epoch's after it.
     if (asked == nullptr) CHECK(history.loss[1] == history.stop_losses[0]);
@@ -153,17 +152,17 @@ TEST_CASE("validation after each epoch, on the network as updated") {
   const train::Data held_out = other.values();
   std::vector<double> expected;
   const auto history =
-      train::fit(model, rule, kLoss, set.values(),
+      train::fit(model, rule, squared_error(), set.values(),
                  {.epochs = 3, .batch_size = 16, .validation = &held_out, .epoch_end = [&](const auto&) {
-                    expected.push_back(evaluate(model, kLoss, held_out));
+                    expected.push_back(evaluate(model, squared_error(), held_out));
                     return false;
                   }});
   CHECK(expected.size() == 3);
   CHECK(history.val_loss == expected);
 
-  const nn::MSELoss other_loss(nn::Reduction::sum, 3.0);
+  const nn::NamedLoss other_loss("MSELoss", nn::Reduction::sum, 3.0);
   const auto judged =
-      train::fit(model, rule, kLoss, set.values(),
+      train::fit(model, rule, squared_error(), set.values(),
                  {.epochs = 1, .batch_size = 16, .validation = &held_out, .validation_loss = &other_loss});
   CHECK(judged.val_loss == std::vector<double>{evaluate(model, other_loss, held_out)});
 }

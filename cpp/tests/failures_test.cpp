@@ -14,7 +14,6 @@ using train::Model;
 
 namespace {
 
-const nn::MSELoss kLoss(nn::Reduction::mean, 1.0);
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 Layers small() { return {linear(2, 8), activation("Tanh"), linear(8, 1)}; }
@@ -27,7 +26,7 @@ struct Trainee {
   train::History fit(const Set<T>& set, const FitOptions& options, bool check_rows = false) {
     train::Data data = set.values();
     data.check_x_rows = data.check_y_rows = check_rows;
-    return train::fit(model, rule, kLoss, data, options);
+    return train::fit(model, rule, squared_error(), data, options);
   }
 };
 
@@ -62,7 +61,7 @@ void check_usable(Trainee<T>& t, const Set<T>& set) {
   const auto g = gradients_of(t.model);
   CHECK(std::all_of(g.begin(), g.end(), [](T v) { return v == 0; }));
   CHECK_NOTHROW(t.fit(set, {.epochs = 1, .batch_size = 8}));
-  CHECK_NOTHROW(ByHand<T>(t.model, kLoss).step(set.values(), t.rule));
+  CHECK_NOTHROW(ByHand<T>(t.model, squared_error()).step(set.values(), t.rule));
   CHECK(inferred(t.model, set.values().x).size() == set.y.size());
 }
 
@@ -118,7 +117,7 @@ TEST_CASE("divergence is found") {
   Set<float> set(8, 2, 1);
   Model<float> model(small(), 1);
   auto rule = optimizer(model, "SGD", sgd_options(1e12));
-  CHECK_THROWS_AS(train::fit(model, rule, kLoss, set.values(), {.epochs = 1000, .batch_size = 8}), NotFinite);
+  CHECK_THROWS_AS(train::fit(model, rule, squared_error(), set.values(), {.epochs = 1000, .batch_size = 8}), NotFinite);
 }
 
 TEST_CASE("rows are checked as they come where that is asked for") {
@@ -188,7 +187,7 @@ TEST_CASE("poll never sees an update half done, and may stop a long step between
     };
     bool thrown = false;
     try {
-      train::fit(model, rule, kLoss, set.values(), {.epochs = 3, .batch_size = rows, .poll = poll});
+      train::fit(model, rule, squared_error(), set.values(), {.epochs = 3, .batch_size = rows, .poll = poll});
     } catch (const std::out_of_range&) {
       thrown = true;
     }
@@ -209,7 +208,7 @@ TEST_CASE("while fit runs its callbacks may predict, but nobody may train or cal
   trainee.fit(set, {.epochs = 1, .batch_size = 8, .epoch_end = [&](const train::History&) {
                       asked = true;
                       CHECK(inferred(trainee.model, x).size() == 24);
-                      CHECK(std::isfinite(evaluate(trainee.model, kLoss, set.values())));
+                      CHECK(std::isfinite(evaluate(trainee.model, squared_error(), set.values())));
                       CHECK_THROWS_AS(trainee.fit(set, {.epochs = 1, .batch_size = 8}), std::runtime_error);
                       CHECK_THROWS_AS(trainee.rule.step(), std::runtime_error);
                       int refused = 0;
@@ -260,8 +259,8 @@ TEST_CASE("checks at the door say what and where") {
   const auto column = [&](Index first, Index rows) {
     return Source{reinterpret_cast<const std::byte*>(classes + first), Dtype::int64, rows, 1, 8, 0};
   };
-  CHECK_NOTHROW(train::check_classes(column(0, 2), 3, "y"));
-  CHECK_THROWS_WITH_AS(train::check_classes(column(0, 3), 3, "y"), "y: expected classes from 0 to 2, got 3 in row 2",
+  CHECK_NOTHROW(train::check_classes(column(0, 2), 3, "y", -100));
+  CHECK_THROWS_WITH_AS(train::check_classes(column(0, 3), 3, "y", -100), "y: expected classes from 0 to 2, got 3 in row 2",
                        ValueError);
-  CHECK_THROWS_AS(train::check_classes(column(3, 1), 3, "y"), ValueError);
+  CHECK_THROWS_AS(train::check_classes(column(3, 1), 3, "y", -100), ValueError);
 }

@@ -37,8 +37,8 @@ Layers deep(const std::string& f) { return {linear(3, 6), activation(f), linear(
 }  // namespace
 
 TEST_CASE("gradients agree with finite differences") {
-  const nn::MSELoss mse(nn::Reduction::mean, 0.5);
-  const nn::CrossEntropyLoss ce(nn::Reduction::sum);
+  const nn::NamedLoss mse("MSELoss", nn::Reduction::mean, 0.5);
+  const nn::NamedLoss ce("CrossEntropyLoss", nn::Reduction::sum);
   Set<double> set(7, 3, 4);
   Set<double> weighted = set;
   for (Index i = 0; i < set.rows; ++i) weighted.weights.push_back(0.5 + static_cast<double>(i % 3));
@@ -52,7 +52,7 @@ TEST_CASE("gradients agree with finite differences") {
 }
 
 TEST_CASE("backward adds to the gradients and gives every delta") {
-  const nn::MSELoss loss(nn::Reduction::mean, 1.0);
+  const nn::NamedLoss loss("MSELoss", nn::Reduction::mean, 1.0);
   const Set<double> set(5, 3, 4);
   train::Model<double> model(deep("Tanh"), 1);
   ByHand<double> hand(model, loss);

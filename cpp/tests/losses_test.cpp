@@ -76,7 +76,7 @@ constexpr Index kWidths[] = {1, 2, 3, 4, 5, 8, 10, 15, 16, 17, 33, 100};
 
 template <class T>
 void check_squared_error(const Question<T>& q) {
-  const auto answer = ask(nn::MSELoss(Reduction::mean, 1.0), q);
+  const auto answer = ask(nn::NamedLoss("MSELoss", Reduction::mean, 1.0), q);
   for (Index i = 0; i < q.rows; ++i) {
     const double w = q.weights.empty() ? 1 : static_cast<double>(q.weights[at(i)]);
     double sum = 0;
@@ -92,7 +92,7 @@ void check_squared_error(const Question<T>& q) {
 
 template <class T>
 void check_cross_entropy(const Question<T>& q) {
-  const auto answer = ask(nn::CrossEntropyLoss(Reduction::mean), q);
+  const auto answer = ask(nn::NamedLoss("CrossEntropyLoss", Reduction::mean), q);
   constexpr double eps = std::numeric_limits<T>::epsilon();
   for (Index i = 0; i < q.rows; ++i) {
     const T* a = q.outputs.data() + i * q.cols;
@@ -139,7 +139,7 @@ TEST_CASE_TEMPLATE("extreme logits overflow nowhere", T, float, double) {
     // Large with equals, small, and all large and negative.
     Question<T> q{4, 3, {size, -size, 0, -size, size, size, -size, -size, -size, 0, 0, size}, {}, {}, {0, 0, 2, 2}, 1};
     check_cross_entropy(q);
-    const auto answer = ask(nn::CrossEntropyLoss(Reduction::mean), q);
+    const auto answer = ask(nn::NamedLoss("CrossEntropyLoss", Reduction::mean), q);
     CHECK(answer.values[0] == 0);
     CHECK(answer.values[1] == doctest::Approx(2 * static_cast<double>(size) + std::log(2.0)));
     CHECK(answer.values[2] == doctest::Approx(std::log(3.0)));
@@ -155,15 +155,15 @@ TEST_CASE_TEMPLATE("a loss of what is not finite is not finite", T, float, doubl
       auto mse = regression<T>(1, 5, false);
       auto ce = classification<T>(1, 5, false);
       mse.outputs[at(j)] = ce.outputs[at(j)] = bad;
-      CHECK_FALSE(std::isfinite(ask(nn::MSELoss(Reduction::mean, 1.0), mse).values[0]));
-      CHECK_FALSE(std::isfinite(ask(nn::CrossEntropyLoss(Reduction::mean), ce).values[0]));
+      CHECK_FALSE(std::isfinite(ask(nn::NamedLoss("MSELoss", Reduction::mean, 1.0), mse).values[0]));
+      CHECK_FALSE(std::isfinite(ask(nn::NamedLoss("CrossEntropyLoss", Reduction::mean), ce).values[0]));
     }
   }
 }
 
 TEST_CASE_TEMPLATE("a row's loss depends neither on the other rows nor on what else is asked", T, float, double) {
-  const nn::MSELoss mse(Reduction::mean, 1.0);
-  const nn::CrossEntropyLoss ce(Reduction::mean);
+  const nn::NamedLoss mse("MSELoss", Reduction::mean, 1.0);
+  const nn::NamedLoss ce("CrossEntropyLoss", Reduction::mean);
   for (const Index cols : kWidths) {
     for (const nn::Loss* loss : {static_cast<const nn::Loss*>(&mse), static_cast<const nn::Loss*>(&ce)}) {
       const auto q = loss == &ce ? classification<T>(7, cols, true) : regression<T>(7, cols, true);
@@ -190,22 +190,22 @@ TEST_CASE_TEMPLATE("a row's loss depends neither on the other rows nor on what e
 
 TEST_CASE_TEMPLATE("weights of one change no bit", T, float, double) {
   auto q = classification<T>(6, 10, false);
-  const auto without = ask(nn::CrossEntropyLoss(Reduction::mean), q);
+  const auto without = ask(nn::NamedLoss("CrossEntropyLoss", Reduction::mean), q);
   q.weights.assign(6, T(1));
-  const auto with = ask(nn::CrossEntropyLoss(Reduction::mean), q);
+  const auto with = ask(nn::NamedLoss("CrossEntropyLoss", Reduction::mean), q);
   CHECK(first_difference(with.deltas.values(), without.deltas.values()) == -1);
   CHECK(first_difference(with.values.values(), without.values.values()) == -1);
 }
 
 TEST_CASE("what a reduction multiplies by") {
-  CHECK(nn::MSELoss(Reduction::mean, 1.0).scale(8, 4) == 1.0 / 32);
-  CHECK(nn::MSELoss(Reduction::mean, 0.5).scale(8, 4) == 0.5 / 32);
-  CHECK(nn::MSELoss(Reduction::sum, 0.5).scale(8, 4) == 0.5);
-  CHECK(nn::MSELoss(Reduction::none, 1.0).scale(8, 4) == 1);
-  CHECK(nn::MSELoss(Reduction::mean, 1.0).scale(0, 4) == 0);
-  CHECK(nn::CrossEntropyLoss(Reduction::mean).scale(8, 4) == 1.0 / 8);
+  CHECK(nn::NamedLoss("MSELoss", Reduction::mean, 1.0).scale(8, 4) == 1.0 / 32);
+  CHECK(nn::NamedLoss("MSELoss", Reduction::mean, 0.5).scale(8, 4) == 0.5 / 32);
+  CHECK(nn::NamedLoss("MSELoss", Reduction::sum, 0.5).scale(8, 4) == 0.5);
+  CHECK(nn::NamedLoss("MSELoss", Reduction::none, 1.0).scale(8, 4) == 1);
+  CHECK(nn::NamedLoss("MSELoss", Reduction::mean, 1.0).scale(0, 4) == 0);
+  CHECK(nn::NamedLoss("CrossEntropyLoss", Reduction::mean).scale(8, 4) == 1.0 / 8);
   const double rows[] = {1, 2, 4};
-  CHECK(nn::MSELoss(Reduction::mean, 1.0).value(rows, 3, 0.5) == 3.5);
+  CHECK(nn::NamedLoss("MSELoss", Reduction::mean, 1.0).value(rows, 3, 0.5) == 3.5);
   CHECK(nn::reduction("sum") == Reduction::sum);
   CHECK_THROWS_AS(nn::reduction("average"), ValueError);
 }

@@ -163,7 +163,7 @@ TEST_CASE("a layer that couples rows is given all of them") {
   CHECK(spy->inferred[0].size() == 5000);
   REQUIRE(spy->trained.size() == 1);
   CHECK(spy->trained[0].size() == 5000);
-  evaluate(model, nn::MSELoss(nn::Reduction::mean, 1.0), set.values());
+  evaluate(model, nn::NamedLoss("MSELoss", nn::Reduction::mean, 1.0), set.values());
   CHECK(spy->inferred.back().size() == 5000);
 }
 

@@ -285,47 +285,50 @@ void elementwise_loss(const LossRows<T>& l) {
         const Index row_end = (row - i + 1) * n - first;
         const Index end = std::min(count, row_end);
         const double weight = row_weight(l, row);
-        double sum = 0;
+        double sum = l.values == nullptr ? 0 : l.values[row];  // a row may begin in one chunk and end in another
         for (; k < end; ++k) {
           sum += values[k] * weight;
           if (l.elements != nullptr) l.elements[i * n + first + k] = static_cast<T>(values[k] * weight);
         }
-        if (l.values != nullptr) l.values[row] += sum;
+        if (l.values != nullptr) l.values[row] = sum;
         if (k == row_end) ++row;
       }
     }
   }
 }
 
-/// What a row's loss is made of: times * log(1 + others) + plus. The logarithms of many rows are taken together.
+/// What a row's loss is made of: weight * (times * log(1 + others) + plus). The logarithms of many rows are taken
+/// together.
 struct RowValue {
-  double others = 0, times = 0, plus = 0;
+  double weight = 0, others = 0, times = 0, plus = 0;
 };
 
-/// The driver of all losses of whole rows. `row(i, d)` writes the delta, but for the row's weight and the scale, and
-/// gives the value; a row without a class counts for nothing, whatever its outputs are.
+/// The driver of all losses of whole rows. `row(i, d)` writes the delta, but for weights and scale, and gives the
+/// value; a row without a class counts for nothing, whatever its outputs are.
 template <class T, class F>
 void loss_of_rows(const LossRows<T>& l, F&& row) {
   constexpr Index block = 64, width = Vector<double>::size;
   for (Index first = 0; first < l.rows; first += block) {
-    alignas(64) double others[block], logs[block], times[block], plus[block];
+    RowValue values[block];
+    alignas(64) double logs[block];
     const Index rows = std::min(block, l.rows - first);
     for (Index k = 0; k < rows; ++k) {
       const Index i = first + k;
       T* d = l.deltas == nullptr ? nullptr : l.deltas + i * l.cols;
       const bool skipped = l.cols == 0 || (l.classes != nullptr && l.classes[i] < 0);
       if (skipped && d != nullptr) std::fill_n(d, l.cols, T(0));
-      const RowValue value = skipped ? RowValue{} : row(i, d);
-      others[k] = value.others, times[k] = value.times, plus[k] = value.plus;
+      if (!skipped) values[k] = row(i, d);
+      values[k].weight *= row_weight(l, i);
+      logs[k] = values[k].others;
       if (d == nullptr) continue;
-      const auto factor = Vector<T>::all(static_cast<T>(l.scale * row_weight(l, i)));
+      const auto factor = Vector<T>::all(static_cast<T>(l.scale * values[k].weight));
       for_each_vector<T>(l.cols, [&](Index j, auto load, auto store) { store(d + j, load(d + j) * factor); });
     }
     for (Index k = 0; k < rows; k += width) {
-      log1p(Vector<double>::load(others + k, std::min(width, rows - k))).store(logs + k);
+      log1p(Vector<double>::load(logs + k, std::min(width, rows - k))).store(logs + k);
     }
     for (Index k = 0; k < rows; ++k) {
-      const double value = (times[k] * logs[k] + plus[k]) * row_weight(l, first + k);
+      const double value = (values[k].times * logs[k] + values[k].plus) * values[k].weight;
       if (l.values != nullptr) l.values[first + k] = value;
       if (l.elements != nullptr) l.elements[first + k] = static_cast<T>(value);
     }
@@ -337,12 +340,11 @@ template <class T>
 void negative_log_likelihood(const LossRows<T>& l) {
   loss_of_rows(l, [&](Index i, T* d) {
     const Index t = static_cast<Index>(l.classes[i]);
-    const double weight = column_weight(l, t);
     if (d != nullptr) {
       std::fill_n(d, l.cols, T(0));
-      d[t] = static_cast<T>(-weight);
+      d[t] = T(-1);
     }
-    return RowValue{.plus = -weight * static_cast<double>(l.outputs[i * l.cols + t])};
+    return RowValue{.weight = column_weight(l, t), .plus = -static_cast<double>(l.outputs[i * l.cols + t])};
   });
 }
 
@@ -372,14 +374,14 @@ RowValue cross_entropy_of_class(const LossRows<T>& l, Index i, T* d) {
   const T* a = l.outputs + i * l.cols;
   const Index t = static_cast<Index>(l.classes[i]);
   const Softmax<T> s(a, l.cols, d);
-  const double weight = column_weight(l, t);
   if (d != nullptr) {
-    const T sum = T(1) + s.others;
-    d[t] = t == s.top ? -s.others : d[t] - sum;
-    const auto factor = Vector<T>::all(static_cast<T>(weight) / sum);
+    const T inverse = T(1) / (T(1) + s.others);
+    const auto factor = Vector<T>::all(inverse);
     for_each_vector<T>(l.cols, [&](Index j, auto load, auto store) { store(d + j, load(d + j) * factor); });
+    d[t] = t == s.top ? -s.others * inverse : d[t] - T(1);
   }
-  return {static_cast<double>(s.others), weight, weight * (static_cast<double>(s.largest) - static_cast<double>(a[t]))};
+  return {column_weight(l, t), static_cast<double>(s.others), 1,
+          static_cast<double>(s.largest) - static_cast<double>(a[t])};
 }
 
 /// l = -sum_j q_j log softmax(a)_j, dl/da_j = softmax(a)_j sum_k q_k - q_j, where q_j = w_j (smoothing / cols +
@@ -405,7 +407,7 @@ RowValue cross_entropy_of_probabilities(const LossRows<T>& l, Index i, T* d) {
     for (Index j = 0; j < l.cols; ++j) d[j] = static_cast<T>(total * static_cast<double>(d[j]) / sum - q(j));
     d[s.top] = static_cast<T>((others - q(s.top) * static_cast<double>(s.others)) / sum);
   }
-  return {static_cast<double>(s.others), total, linear};
+  return {1, static_cast<double>(s.others), total, linear};
 }
 
 template <class T>
