@@ -9,7 +9,6 @@ using namespace deltaprop::testing;
 
 namespace {
 
-
 Layers layers() { return {linear(4, 16), activation("ReLU"), linear(16, 9), activation("Tanh"), linear(9, 3)}; }
 
 template <class F>
@@ -39,7 +38,8 @@ TEST_CASE("the counter counts") {
 }
 
 TEST_CASE_TEMPLATE("a thousand batches allocate no more than ten", T, float, double) {
-  for (const nn::Loss* loss : {static_cast<const nn::Loss*>(&squared_error()), static_cast<const nn::Loss*>(&cross_entropy())}) {
+  for (const nn::Loss* loss :
+       {static_cast<const nn::Loss*>(&squared_error()), static_cast<const nn::Loss*>(&cross_entropy())}) {
     CHECK(allocated_by_fit<T>(1000, *loss, "Adam", adam_options(0.001)) ==
           allocated_by_fit<T>(10, *loss, "Adam", adam_options(0.001)));
     CHECK(allocated_by_fit<T>(1000, *loss, "SGD", sgd_options(0.001, 0.9)) ==

@@ -13,7 +13,6 @@ using train::Model;
 
 namespace {
 
-
 /// A network that notes the rows it is trained with: row i's input is i.
 struct Watched {
   std::shared_ptr<Spy> spy = std::make_shared<Spy>();

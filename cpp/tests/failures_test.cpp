@@ -260,7 +260,7 @@ TEST_CASE("checks at the door say what and where") {
     return Source{reinterpret_cast<const std::byte*>(classes + first), Dtype::int64, rows, 1, 8, 0};
   };
   CHECK_NOTHROW(train::check_classes(column(0, 2), 3, "y", -100));
-  CHECK_THROWS_WITH_AS(train::check_classes(column(0, 3), 3, "y", -100), "y: expected classes from 0 to 2, got 3 in row 2",
-                       ValueError);
+  CHECK_THROWS_WITH_AS(train::check_classes(column(0, 3), 3, "y", -100),
+                       "y: expected classes from 0 to 2, got 3 in row 2", ValueError);
   CHECK_THROWS_AS(train::check_classes(column(3, 1), 3, "y", -100), ValueError);
 }

@@ -11,7 +11,6 @@ using train::Model;
 
 namespace {
 
-
 Layers small() { return {linear(2, 50), activation("Sigmoid"), linear(50, 1)}; }
 Layers deep() {
   return {linear(20, 33), activation("ReLU"), linear(33, 17), activation("Tanh"), activation("ReLU"), linear(17, 5)};
@@ -186,5 +185,6 @@ TEST_CASE("evaluate is the loss over all rows, however many") {
   }
   CHECK(evaluate(model, squared_error(), set.values()) == doctest::Approx(sum / 5000).epsilon(1e-13));
   CHECK(evaluate(model, squared_error(), weighted.values()) == doctest::Approx(weighted_sum / weight).epsilon(1e-13));
-  CHECK(evaluate(model, nn::NamedLoss("MSELoss", nn::Reduction::sum, 0.5), set.values()) == doctest::Approx(sum / 2).epsilon(1e-13));
+  CHECK(evaluate(model, nn::NamedLoss("MSELoss", nn::Reduction::sum, 0.5), set.values()) ==
+        doctest::Approx(sum / 2).epsilon(1e-13));
 }

@@ -26,8 +26,8 @@ void check_finite(const Source& source, const std::string& name, const Poll& pol
 
 void check_class(std::int64_t c, Index classes, std::int64_t ignored, const std::string& name, Index row) {
   if ((c >= 0 && c < classes) || c == ignored) return;
-  throw ValueError(name + ": expected classes from 0 to " + std::to_string(classes - 1) + ", got " +
-                   std::to_string(c) + " in row " + std::to_string(row));
+  throw ValueError(name + ": expected classes from 0 to " + std::to_string(classes - 1) + ", got " + std::to_string(c) +
+                   " in row " + std::to_string(row));
 }
 
 void check_classes(const Source& source, Index classes, const std::string& name, std::int64_t ignored,

@@ -105,7 +105,9 @@ class NamedLoss final : public Loss {
   NamedLoss(const std::string& name, Reduction reduction, double factor = 1, LossOptions options = {});
 
   std::string describe() const override { return kernel<double>().name; }
-  TargetKind target_kind() const override { return kernel<double>().classes ? TargetKind::classes : TargetKind::values; }
+  TargetKind target_kind() const override {
+    return kernel<double>().classes ? TargetKind::classes : TargetKind::values;
+  }
   Index elements(Index cols) const override { return per_row() ? 1 : cols / kernel<double>().outputs; }
   bool per_row() const override { return kernel<double>().per_row; }
   Index target_cols(Index cols) const override;

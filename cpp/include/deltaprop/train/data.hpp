@@ -45,8 +45,8 @@ void check_finite(const Source& source, const std::string& name, const Poll& pol
 
 /// ValueError unless a class is below `classes`, or the one whose rows count for nothing; names its row.
 void check_class(std::int64_t c, Index classes, std::int64_t ignored, const std::string& name, Index row);
-void check_classes(const Source& source, Index classes, const std::string& name, std::int64_t ignored,
-                   const Poll& poll = [] {});
+void check_classes(
+    const Source& source, Index classes, const std::string& name, std::int64_t ignored, const Poll& poll = [] {});
 
 /// ValueError where a weight is negative or not finite once converted to T, naming its row.
 template <class T>

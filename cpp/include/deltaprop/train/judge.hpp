@@ -10,8 +10,8 @@ namespace deltaprop::train {
 
 /// ValueError where targets, called `name`, are not what the loss takes for outputs of `cols` columns, naming the row.
 template <class T>
-void check_targets(const nn::Loss& loss, const Source& y, Index cols, const std::string& name,
-                   const Poll& poll = [] {});
+void check_targets(
+    const nn::Loss& loss, const Source& y, Index cols, const std::string& name, const Poll& poll = [] {});
 
 /// What `fit` does with a loss, for outputs that the caller has: `data.x` holds them.
 template <class T>
