@@ -649,6 +649,7 @@ BAD_OPTIONS = [
     ("SmoothL1Loss", {"beta": "a"}, TypeError, "expected a number as beta, got 'a'"),
     ("HuberLoss", {"delta": 0}, ValueError, "expected a finite delta above 0, got 0"),
     ("HuberLoss", {"delta": np.nan}, ValueError, "expected a finite delta above 0, got nan"),
+    ("HuberLoss", {"delta": 10**400}, ValueError, "expected a finite delta above 0, got 1000"),
     ("HuberLoss", {"delta": None}, TypeError, "expected a number as delta, got None"),
     (
         "CrossEntropyLoss",
@@ -732,8 +733,9 @@ class TestMaking:
     def test_the_core_knows_no_other_name(self):
         with pytest.raises(ValueError, match=r"^Loss: expected a known name, got 'L0Loss'$"):
             _core.NamedLoss("L0Loss", "mean", 1.0)
-        with pytest.raises(ValueError, match="one column or more for a target"):
-            _core.NamedLoss("QuantileLoss", "mean", 1.0, repeats=0)
+        for repeats in (0, -1, 3, 2**62):
+            with pytest.raises(ValueError, match=f"a target's {repeats} columns, got 2$"):
+                _core.NamedLoss("QuantileLoss", "mean", 1.0, column_weights=[1, 2], repeats=repeats)
 
 
 class TestQuantiles:

@@ -212,6 +212,8 @@ TEST_CASE("what a loss is made with") {
                        ValueError);
   nn::LossOptions three;
   three.repeats = 3;
+  CHECK_THROWS_AS(nn::NamedLoss("QuantileLoss", Reduction::mean, 1, three), ValueError);
+  three.column_weights = {0.1, 0.5, 0.9};
   CHECK(nn::NamedLoss("QuantileLoss", Reduction::mean, 1, three).target_cols(6) == 2);
   CHECK_THROWS_AS(nn::NamedLoss("QuantileLoss", Reduction::mean, 1, three).target_cols(4), ValueError);
   CHECK(nn::NamedLoss("GaussianNLLLoss", Reduction::mean).target_cols(6) == 3);

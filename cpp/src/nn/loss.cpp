@@ -36,7 +36,10 @@ NamedLoss::NamedLoss(const std::string& name, Reduction reduction, double factor
   const auto& known = kernels::get<double>();
   while (index_ < known.loss_count && name != known.losses[index_].name) ++index_;
   if (index_ == known.loss_count) throw ValueError("Loss: expected a known name, got '" + name + "'");
-  if (options_.repeats < 1) throw ValueError(name + ": expected one column or more for a target");
+  if (options_.repeats != 1 && options_.repeats != static_cast<Index>(options_.column_weights.size())) {
+    throw ValueError(name + ": expected a number for each of a target's " + std::to_string(options_.repeats) +
+                     " columns, got " + std::to_string(options_.column_weights.size()));
+  }
 }
 
 Index NamedLoss::target_cols(Index cols) const {

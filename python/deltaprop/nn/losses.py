@@ -1,6 +1,7 @@
 """Losses: a value and its derivative with respect to the network's output."""
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import partial
@@ -62,7 +63,8 @@ class Loss:
         value, called = getattr(self, name), called or name
         if not isinstance(value, int | float | np.integer | np.floating):
             raise TypeError(f"{type(self).__name__}: expected a number as {called}, got {value!r}")
-        if not (math.isfinite(value) and holds(value)):
+        # An integer may be too large for a float.
+        if not (abs(value) <= sys.float_info.max and holds(float(value))):
             wanted = f"a finite {called} {rule}".rstrip()
             raise ValueError(f"{type(self).__name__}: expected {wanted}, got {value}")
         self._set(name, float(value))
