@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -64,7 +64,7 @@ class Loss:
         if not isinstance(value, int | float | np.integer | np.floating):
             raise TypeError(f"{type(self).__name__}: expected a number as {called}, got {value!r}")
         # An integer may be too large for a float.
-        if not (abs(value) <= sys.float_info.max and holds(float(value))):
+        if not (cast(float, abs(value)) <= sys.float_info.max and holds(float(value))):
             wanted = f"a finite {called} {rule}".rstrip()
             raise ValueError(f"{type(self).__name__}: expected {wanted}, got {value}")
         self._set(name, float(value))
