@@ -18,11 +18,7 @@ class Step {
  public:
   Step(const nn::Network<T>& network, optim::Optimizer<T>& optimizer, const nn::Loss& loss, const Data& data,
        Index batch_size)
-      : network_(network),
-        optimizer_(optimizer),
-        loss_(loss),
-        data_(data),
-        targets_(loss, data, batch_size, network.widths(data.x.cols).back()) {
+      : network_(network), optimizer_(optimizer), loss_(loss), data_(data), targets_(loss, data, batch_size, network.widths(data.x.cols).back()) {
     workspace_.resize(batch_size, network.widths(data.x.cols));
     tile_rows_ = engine::rows_per_tile<T>(workspace_.widths());
     tiles_ = engine::gradient_tiles(network);
