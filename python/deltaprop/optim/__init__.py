@@ -1,6 +1,34 @@
 """Optimizers."""
 
 from deltaprop.optim.optimizer import Optimizer, ParameterGroup
-from deltaprop.optim.rules import SGD, Adam
+from deltaprop.optim.rules import (
+    ASGD,
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Lion,
+    NAdam,
+    RAdam,
+    RMSprop,
+    Rprop,
+)
 
-__all__ = ["SGD", "Adam", "Optimizer", "ParameterGroup"]
+__all__ = [
+    "ASGD",
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Lion",
+    "NAdam",
+    "Optimizer",
+    "ParameterGroup",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+]
