@@ -76,7 +76,7 @@ class Optimizer {
     Index group = -1;
     Clock clock;
     bool averaged = false;  // its average has begun
-    std::array<T*, kernels::kMaxStates> states{};  // the buffers that this step's formula takes
+    std::array<T*, kernels::kMaxStates> states{};  // the buffers that its formula takes, in order
     // Where formula and terms of this step are: with the first of the group at the same clock, or nowhere if it is not
     // updated.
     const Slot* plan = nullptr;
@@ -106,13 +106,12 @@ class Optimizer {
     return group(slot.group).options[rule_.common(common)];
   }
   Index size() const { return static_cast<Index>(slots_.size()); }
-  /// Makes room for the states; at a first step fills them. Whether there are any.
-  bool begin_states(Slot& slot, Range range);
+  /// What follows from the options alone: which states there are, with room for them.
+  void prepare();
+  void fill_states(const Slot& slot, Range range);
   void make_plan(Slot& slot);
   void scale_to_norm(double limit);
   void end_update(Slot& slot, const Parameter& parameter);
-  /// Plans are made anew at the next step.
-  void forget_plans() { std::fill(planned_.begin(), planned_.end(), Planned{}); }
   kernels::Update<T> run_of(const Slot& slot, Range run) const;
 
   const Rule& rule_;
@@ -124,7 +123,8 @@ class Optimizer {
   std::vector<Buffer<T>> states_;
   Buffer<T> averages_;
   std::optional<Shown> shown_;
-  bool ends_ = false;  // whether end_step() has anything to do
+  bool prepared_ = false;  // since the options changed
+  bool ends_ = false;      // whether end_step() has anything to do
 };
 
 }  // namespace deltaprop::optim
