@@ -115,6 +115,7 @@ void Optimizer<T>::make_plan(Slot& slot) {
 template <class T>
 void Optimizer<T>::begin_step() {
   if (!prepared_) prepare();
+  ++steps_;
   for (Index p = 0; p < size(); ++p) {
     Slot& s = slots_[static_cast<std::size_t>(p)];
     s.plan = nullptr;
