@@ -189,34 +189,44 @@ Vector<T> lion(Vector<T> p, Vector<T> g, Vectors<T, 1>& s, const Vectors<T, 5>& 
   return fma(-lr, direction, p);
 }
 
-/// scale (sign g + l2 p + l1 sign(p))
+/// The terms, as vectors.
 template <class T>
-Vector<T> penalised(Vector<T> p, Vector<T> g, const UpdateTerms<T>& t) {
-  g = fma(Vector<T>::all(t.l2), p, Vector<T>::all(t.sign) * g) + Vector<T>::all(t.l1) * sign(p);
-  return Vector<T>::all(t.scale) * g;
-}
+struct Spread {
+  explicit Spread(const UpdateTerms<T>& t)
+      : sign(Vector<T>::all(t.sign)),
+        l2(Vector<T>::all(t.l2)),
+        l1(Vector<T>::all(t.l1)),
+        scale(Vector<T>::all(t.scale)),
+        bound(Vector<T>::all(t.bound)),
+        decay(Vector<T>::all(t.decay)),
+        shrink(Vector<T>::all(t.shrink)),
+        floor(Vector<T>::all(t.floor)) {}
+  Vector<T> sign, l2, l1, scale, bound, decay, shrink, floor;
 
-template <bool plain, class T, std::size_t S, std::size_t C, class F>
+  /// scale (sign g + l2 p + l1 sign(p))
+  Vector<T> penalised(Vector<T> p, Vector<T> g) const { return scale * (fma(l2, p, sign * g) + l1 * kernels::sign(p)); }
+  Vector<T> clamped(Vector<T> g) const { return select(bound < g, bound, select(g < -bound, -bound, g)); }
+};
+
+template <Common common, class T, std::size_t S, std::size_t C, class F>
 [[gnu::always_inline]] inline void run_update(const Update<T>& u,
                                               Vector<T> (*)(Vector<T>, Vector<T>, Vectors<T, S>&, const Vectors<T, C>&),
                                               F formula) {
   static_assert(S <= kMaxStates && C <= kMaxCoefficients);
-  const UpdateTerms<T>& t = *u.terms;
+  const Spread<T> t(*u.terms);
   Vectors<T, C> c;
-  for (std::size_t k = 0; k < C; ++k) c[k] = Vector<T>::all(t.coefficients[k]);
-  const auto bound = Vector<T>::all(t.bound), floor = Vector<T>::all(t.floor);
+  for (std::size_t k = 0; k < C; ++k) c[k] = Vector<T>::all(u.terms->coefficients[k]);
   for_each_vector<T>(u.n, [&](Index i, auto load, auto store) {
     Vectors<T, S> s;
     unroll<S>([&](auto k) { s[k] = load(u.states[k] + i); });
     auto p = load(u.values + i), g = load(u.gradients + i);
-    if constexpr (!plain) {
-      g = penalised(p, g, t);
-      g = select(bound < g, bound, select(g < -bound, -bound, g));
-      g = fma(Vector<T>::all(t.decay), p, g);
-      p = Vector<T>::all(t.shrink) * p;
+    if constexpr (common == Common::everything) g = t.clamped(t.penalised(p, g));
+    if constexpr (common != Common::nothing) {
+      g = fma(t.decay, p, g);
+      p = t.shrink * p;
     }
     p = formula(p, g, s, c);
-    if constexpr (!plain) p = select(p < floor, floor, p);
+    if constexpr (common == Common::everything) p = select(p < t.floor, t.floor, p);
     unroll<S>([&](auto k) { store(u.states[k] + i, s[k]); });
     store(u.values + i, p);
   });
@@ -226,7 +236,11 @@ template <bool plain, class T, std::size_t S, std::size_t C, class F>
 template <class T, auto formula>
 [[gnu::flatten]] void update(const Update<T>& u) {
   const auto call = [](auto&&... args) { return formula(args...); };
-  u.terms->plain ? run_update<true>(u, formula, call) : run_update<false>(u, formula, call);
+  switch (u.terms->common) {
+    case Common::nothing: return run_update<Common::nothing>(u, formula, call);
+    case Common::decay: return run_update<Common::decay>(u, formula, call);
+    case Common::everything: return run_update<Common::everything>(u, formula, call);
+  }
 }
 
 /// Every formula, in the order of `Formula`.
@@ -260,9 +274,10 @@ template <class T>
 double square_sum(const Update<T>& u) {
   constexpr Index chains = 16, width = Vector<T>::size;
   double sums[chains] = {};
+  const Spread<T> t(*u.terms);
   for_each_vector<T>(u.n, [&](Index i, auto load, auto) {
     alignas(64) T g[width];
-    penalised(load(u.values + i), load(u.gradients + i), *u.terms).store(g);
+    t.penalised(load(u.values + i), load(u.gradients + i)).store(g);
     for (Index lane = 0; lane < width; ++lane) {
       sums[(i + lane) % chains] += static_cast<double>(g[lane]) * static_cast<double>(g[lane]);
     }

@@ -108,8 +108,11 @@ void Optimizer<T>::make_plan(Slot& slot) {
   t.decay = static_cast<T>(plan.decay);
   t.shrink = static_cast<T>(plan.shrink);
   t.floor = option(slot, nonnegative) != 0 ? T(0) : static_cast<T>(-infinity);
-  t.plain = t.sign == 1 && t.l1 == 0 && t.l2 == 0 && !needs_all_gradients() && !whole_.clip_value && t.decay == 0 &&
-            t.shrink == 1 && t.floor != 0;
+  const bool plain =
+      t.sign == 1 && t.l1 == 0 && t.l2 == 0 && !needs_all_gradients() && !whole_.clip_value && t.floor != 0;
+  t.common = !plain                          ? kernels::Common::everything
+             : t.decay != 0 || t.shrink != 1 ? kernels::Common::decay
+                                             : kernels::Common::nothing;
 }
 
 template <class T>

@@ -72,13 +72,16 @@ enum class Formula : int {
   count
 };
 
+/// How much of what all formulas have in common an update needs; what it does not need costs it nothing.
+enum class Common : int { nothing, decay, everything };
+
 /// The numbers of an update, the same for every run of a step.
 template <class T>
 struct UpdateTerms {
   T coefficients[kMaxCoefficients];  // as the formula takes them
   // What all formulas have in common:
   // g <- clamp(scale (sign g + l2 p + l1 sign(p)), -bound, bound) + decay p;  p <- max(formula(shrink p, g), floor)
-  bool plain;  // nothing of it
+  Common common;
   T sign, l2, l1, scale, bound, decay, shrink, floor;
 };
 
