@@ -120,7 +120,14 @@ def sections(doc):
 
 
 # These the package makes; users only meet them.
-MADE_FOR_USERS = {nn.Parameter, optim.Optimizer, optim.ParameterGroup, dp.History, dp.Run}
+MADE_FOR_USERS = {
+    nn.Parameter,
+    optim.LRScheduler,
+    optim.Optimizer,
+    optim.ParameterGroup,
+    dp.History,
+    dp.Run,
+}
 
 
 @pytest.mark.parametrize(

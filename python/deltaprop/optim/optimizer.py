@@ -2,10 +2,13 @@
 
 import numbers
 from collections.abc import Iterable, Iterator, MutableMapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from deltaprop import _core
 from deltaprop.nn.parameter import Parameter
+
+if TYPE_CHECKING:
+    from deltaprop.optim.lr_scheduler import LRScheduler
 
 
 class ParameterGroup(MutableMapping[str, Any]):
@@ -62,6 +65,7 @@ class Optimizer:
     _tuples: ClassVar[dict[str, int]] = {}
 
     _core: _core.Optimizer32 | _core.Optimizer64
+    _schedule: "LRScheduler | None" = None
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         self._defaults = defaults
