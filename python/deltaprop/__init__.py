@@ -16,13 +16,14 @@ from importlib.metadata import version
 
 from deltaprop import nn, optim
 from deltaprop.gradcheck import GradientReport, check_gradients
-from deltaprop.training import History, Run, StopOnPlateau
+from deltaprop.training import History, Metric, Run, StopOnPlateau
 
 __version__ = version("deltaprop")
 
 __all__ = [
     "GradientReport",
     "History",
+    "Metric",
     "Run",
     "StopOnPlateau",
     "__version__",
