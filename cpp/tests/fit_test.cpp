@@ -148,7 +148,7 @@ TEST_CASE("a parameter without an optimizer stays") {
   const Set<double> set(20, 2, 1);
   Model<double> model(small(), 0);
   const auto before = values_of(model);
-  optim::Optimizer<double> rule(optim::make_rule("SGD"), model.network().parameters(), {{{3}, sgd_options(0.1)}});
+  optim::Optimizer<double> rule(optim::find_rule("SGD"), model.network().parameters(), {{{3}, sgd_options(0.1)}});
   train::fit(model, rule, kSquared, set.values(), {.epochs = 1, .batch_size = 20});
   const auto after = values_of(model);
   CHECK(first_difference(after.data(), before.data(), 200) == -1);

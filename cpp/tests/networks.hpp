@@ -1,5 +1,7 @@
 #pragma once
 
+#include <limits>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -97,10 +99,21 @@ template <class T>
 optim::Optimizer<T> optimizer(const train::Model<T>& model, const std::string& rule, const optim::Options& options) {
   optim::Group group{.parameters = run_of(0, static_cast<Index>(model.network().parameters()->list.size())),
                      .options = options};
-  return optim::Optimizer<T>(optim::make_rule(rule), model.network().parameters(), {group});
+  return optim::Optimizer<T>(optim::find_rule(rule), model.network().parameters(), {group});
 }
-inline optim::Options sgd_options(double lr, double momentum = 0) { return {lr, momentum, 0, 0, 0}; }
-inline optim::Options adam_options(double lr) { return {lr, 0.9, 0.999, 1e-8, 0}; }
+/// A rule's options by name; those not named are 0, which is none.
+inline optim::Options options_of(const std::string& rule, std::map<std::string, double> values) {
+  values.try_emplace("max_norm", std::numeric_limits<double>::infinity());
+  optim::Options options;
+  for (const optim::Option& option : optim::find_rule(rule).options) options.push_back(values[option.name]);
+  return options;
+}
+inline optim::Options sgd_options(double lr, double momentum = 0) {
+  return options_of("SGD", {{"lr", lr}, {"momentum", momentum}});
+}
+inline optim::Options adam_options(double lr) {
+  return options_of("Adam", {{"lr", lr}, {"beta1", 0.9}, {"beta2", 0.999}, {"eps", 1e-8}});
+}
 
 template <class T>
 std::vector<T> values_of(const train::Model<T>& model) {

@@ -22,8 +22,10 @@ Kernels<T> kernels() {
       .activation_count = static_cast<Index>(activations<T>().size()),
       // in the order of `Loss`
       .losses = {squared_error<T>, cross_entropy<T>},
-      .sgd = sgd<T>,
-      .adam = adam<T>,
+      .updates = updates<T>().data(),
+      .square_sum = square_sum<T>,
+      .average = average<T>,
+      .limit_norms = limit_norms<T>,
   };
 }
 

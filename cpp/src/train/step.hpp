@@ -61,24 +61,28 @@ class Step {
     add_update(batch_size);
   }
 
-  /// Gradients and updates tile by tile, each updated while it is in cache; but where that would take long, all
-  /// gradients first, so that an interrupt between tiles leaves no update half done.
+  /// Gradients and updates tile by tile, each updated while it is in cache. All gradients come first where the optimizer
+  /// has to see them together, and where the step would take long, so that an interrupt between tiles leaves no update
+  /// half done.
   void add_update(Index batch_size) {
     constexpr double kLong = 4e9;  // multiplications, some tens of milliseconds
     const bool long_step = static_cast<double>(batch_size) * static_cast<double>(network_.parameters()->size()) > kLong;
     const auto count = static_cast<Index>(tiles_.size());
     const auto find = [this](Index i) { engine::find_gradient(network_, workspace_, tile(i), false); };
-    const auto update = [this](Index i) { optimizer_.update(tile(i).parameter, tile(i).run); };
-    if (long_step) program_.add_tiles(count, find, true);
+    // Asked each step: a callback may have set clip_norm.
+    const auto apart = [this, long_step] { return long_step || optimizer_.needs_all_gradients(); };
+    program_.add_tiles(
+        count,
+        [apart, find](Index i) {
+          if (apart()) find(i);
+        },
+        long_step);
     program_.add_once([this] { optimizer_.begin_step(); });
-    if (long_step) {
-      program_.add_tiles(count, update);
-    } else {
-      program_.add_tiles(count, [find, update](Index i) {
-        find(i);
-        update(i);
-      });
-    }
+    program_.add_tiles(count, [this, apart, find](Index i) {
+      if (!apart()) find(i);
+      optimizer_.update(tile(i).parameter, tile(i).run);
+    });
+    program_.add_once([this] { optimizer_.end_step(); });
   }
 
   const engine::GradientTile& tile(Index i) const { return tiles_[static_cast<std::size_t>(i)]; }

@@ -2,7 +2,20 @@
 
 from deltaprop.optim.lr_scheduler import LRScheduler
 from deltaprop.optim.optimizer import Optimizer, ParameterGroup
-from deltaprop.optim.rules import SGD, Adam
+from deltaprop.optim.rules import (
+    ASGD,
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Lion,
+    NAdam,
+    RAdam,
+    RMSprop,
+    Rprop,
+)
 from deltaprop.optim.schedules import (
     ConstantLR,
     CosineAnnealingLR,
@@ -20,8 +33,13 @@ from deltaprop.optim.schedules import (
 )
 
 __all__ = [
+    "ASGD",
     "SGD",
+    "Adadelta",
+    "Adagrad",
     "Adam",
+    "AdamW",
+    "Adamax",
     "ConstantLR",
     "CosineAnnealingLR",
     "CosineAnnealingWarmRestarts",
@@ -30,12 +48,17 @@ __all__ = [
     "LRScheduler",
     "LambdaLR",
     "LinearLR",
+    "Lion",
     "MultiStepLR",
+    "NAdam",
     "OneCycleLR",
     "Optimizer",
     "ParameterGroup",
     "PolynomialLR",
+    "RAdam",
+    "RMSprop",
     "ReduceLROnPlateau",
+    "Rprop",
     "SequentialLR",
     "StepLR",
 ]

@@ -29,6 +29,7 @@ struct Parameter {
   ParameterShape shape;  // its name is qualified by the layer's: "0.weight"
   Index layer = 0;
   Range range;
+  bool frozen = false;
 };
 
 /// All parameters of a network in one buffer without padding, their gradients in a second one of the same layout.

@@ -47,27 +47,65 @@ struct LossRows {
   T* elements;     // the unreduced loss, weighted, or null
 };
 
+inline constexpr int kMaxStates = 3;
+inline constexpr int kMaxCoefficients = 8;
+
+/// The formulas of the update rules, in the order of the list in updates.hpp.
+enum class Formula : int {
+  sgd,
+  momentum,
+  nesterov,
+  adam,
+  amsgrad,
+  unrectified,
+  nadam,
+  adamax,
+  adagrad,
+  adadelta,
+  rmsprop,
+  rmsprop_momentum,
+  rmsprop_centered,
+  rmsprop_centered_momentum,
+  rprop,
+  asgd,
+  lion,
+  count
+};
+
+/// The numbers of an update, the same for every run of a step.
 template <class T>
-struct Sgd {
-  Index n;
-  T* values;
-  const T* gradients;
-  T* momentum_buffer;  // null without momentum
-  T lr, momentum, one_minus_dampening, weight_decay;
-  bool nesterov;
-  bool first_step;
+struct UpdateTerms {
+  T coefficients[kMaxCoefficients];  // as the formula takes them
+  // What all formulas have in common:
+  // g <- clamp(scale (sign g + l2 p + l1 sign(p)), -bound, bound) + decay p;  p <- max(formula(shrink p, g), floor)
+  bool plain;  // nothing of it
+  T sign, l2, l1, scale, bound, decay, shrink, floor;
 };
 
 template <class T>
-struct Adam {
+struct Update {
   Index n;
   T* values;
   const T* gradients;
-  T* first_moment;
-  T* second_moment;
-  T beta1, one_minus_beta1, beta2, one_minus_beta2, epsilon, weight_decay;
-  T step_size;                // lr / (1 - beta1^t)
-  T inverse_root_correction;  // 1 / sqrt(1 - beta2^t)
+  T* states[kMaxStates];  // those that the formula takes, in its order
+  const UpdateTerms<T>* terms;
+};
+
+/// average <- decay average + (1 - decay) values
+template <class T>
+struct Average {
+  Index n;
+  const T* values;
+  T* average;
+  double decay;
+};
+
+/// The incoming weights of units: element i of unit j at j unit_stride + i input_stride.
+template <class T>
+struct UnitNorms {
+  Index units, inputs, unit_stride, input_stride;
+  T* values;
+  double limit;
 };
 
 enum class Loss : int { squared_error, cross_entropy, count };
@@ -91,8 +129,12 @@ struct Kernels {
   const Activation<T>* activations;
   Index activation_count;
   void (*losses[static_cast<int>(Loss::count)])(const LossRows<T>&);
-  void (*sgd)(const Sgd<T>&);
-  void (*adam)(const Adam<T>&);
+  void (*const* updates)(const Update<T>&);  // by `Formula`
+  /// The sum of the squares of scale (sign g + l2 p + l1 sign(p)), in float64.
+  double (*square_sum)(const Update<T>&);
+  void (*average)(const Average<T>&);
+  /// Scales down the weights of each unit whose norm is above the limit.
+  void (*limit_norms)(const UnitNorms<T>&);
 };
 
 struct Table {
