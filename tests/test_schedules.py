@@ -119,6 +119,11 @@ CASES = {
 }
 ALL = [(name, i) for name, cases in CASES.items() for i in range(len(cases))]
 COUNTED = [(name, i) for name, i in ALL if name != "ReduceLROnPlateau"]
+# Those that move momentum, with both kinds of it.
+CYCLING = {"OneCycleLR", "CyclicLR", "SequentialLR"}
+WITH_RULES = [(*case, "SGD") for case in ALL] + [
+    (*case, "Adam") for case in ALL if case[0] in CYCLING
+]
 
 # Values that fall, stay, jump, and at last are no numbers.
 VALUES = np.concatenate(
@@ -216,8 +221,7 @@ def test_options_and_defaults_are_pytorchs(name, peer):
 
 @pytest.mark.filterwarnings("ignore:Detected call of:UserWarning")
 @pytest.mark.filterwarnings("ignore:Seems like:UserWarning")
-@pytest.mark.parametrize("rule", ["SGD", "Adam"])
-@pytest.mark.parametrize(("name", "i"), ALL)
+@pytest.mark.parametrize(("name", "i", "rule"), WITH_RULES)
 def test_500_steps_against_pytorch(name, i, rule, peer):
     torch = peer("torch")
     theirs = peer_optimizer(torch, rule)
@@ -235,8 +239,9 @@ def test_500_steps_against_pytorch(name, i, rule, peer):
     np.testing.assert_allclose(got, want, rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("rule", ["SGD", "Adam"])
-@pytest.mark.parametrize(("name", "i"), COUNTED)
+@pytest.mark.parametrize(
+    ("name", "i", "rule"), [case for case in WITH_RULES if case[0] != "ReduceLROnPlateau"]
+)
 def test_a_table_has_the_bits_of_steps_by_hand(name, i, rule):
     opt = optimizer(rule)
     schedule = make(opt, name, i)
@@ -496,16 +501,35 @@ def test_a_plateau_follows_what_the_user_writes():
 
 
 def test_momentum_needs_an_optimizer_that_has_it():
-    opt = optimizer()
-    for group in opt.param_groups:
-        group.__class__ = type(
-            "Hidden",
-            (optim.ParameterGroup,),
-            {"__contains__": lambda self, key: key not in ("momentum", "betas")},
-        )
-    with pytest.raises(ValueError, match="OneCycleLR: expected an optimizer with momentum or beta"):
-        optim.OneCycleLR(opt, 0.1, 10)
-    assert set(optim.OneCycleLR(opt, 0.1, 10, cycle_momentum=False).table(1)) == {"lr"}
+    opt = optimizer("Adagrad")
+    for name, settings in [("OneCycleLR", {"max_lr": 1, "total_steps": 9}), ("CyclicLR", {})]:
+        with pytest.raises(
+            ValueError, match=f"{name}: expected an optimizer with momentum or beta"
+        ):
+            make(opt, name, **settings)
+        assert set(make(opt, name, cycle_momentum=False, **settings).table(1)) == {"lr"}
+
+
+@pytest.mark.parametrize("rule", ["RMSprop", "NAdam", "AdamW", "Lion"])
+def test_momentum_of_every_rule_that_has_it(rule):
+    opt = optimizer(rule)
+    schedule = optim.CyclicLR(opt, 0.1, 1.0, 2, base_momentum=0.5, max_momentum=0.9)
+    schedule.advance(2)
+    group = opt.param_groups[1]
+    assert (group["betas"][0] if "betas" in group else group["momentum"]) == 0.5
+
+
+def test_an_optimizers_state_holds_that_of_its_schedule():
+    first, second = optimizer("Adam"), optimizer("Adam")
+    go(make(first, "OneCycleLR"), 77)
+    resumed = make(second, "OneCycleLR")
+    second.load_state_dict(first.state_dict())
+    assert resumed.count == 77
+    assert options(second) == options(first)
+    # What another schedule is refused for, the optimizer is.
+    with pytest.raises(ValueError, match=r"OneCycleLR\.load_state_dict: .* got 'StepLR'"):
+        second.load_state_dict({**first.state_dict(), "schedule": {"schedule": "StepLR"}})
+    assert options(second) == options(first)
 
 
 def test_representations():

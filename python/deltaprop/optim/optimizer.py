@@ -5,7 +5,7 @@ import math
 import numbers
 from collections.abc import Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
+from typing import Any, ClassVar, TypedDict
 
 import numpy as np
 
@@ -28,9 +28,6 @@ class CommonOptions(TypedDict, total=False):
     clip_norm: float | None
     clip_value: float | None
     ema_decay: float | None
-
-if TYPE_CHECKING:
-    from deltaprop.optim.lr_scheduler import LRScheduler
 
 
 class ParameterGroup(MutableMapping[str, Any]):
@@ -125,7 +122,7 @@ class Optimizer:
     # Public options that hold several numbers of the core, by their count.
     _tuples: ClassVar[dict[str, int]] = {}
     # A schedule that is attached, with state_dict() and load_state_dict().
-    _schedule: "LRScheduler | None" = None
+    _schedule: Any = None
 
     _core: _core.Optimizer32 | _core.Optimizer64
 
