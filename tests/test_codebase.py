@@ -126,6 +126,7 @@ MADE_FOR_USERS = {
     optim.Optimizer,
     optim.ParameterGroup,
     dp.History,
+    dp.LRRange,
     dp.Run,
 }
 

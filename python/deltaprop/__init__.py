@@ -16,18 +16,20 @@ from importlib.metadata import version
 
 from deltaprop import nn, optim
 from deltaprop.gradcheck import GradientReport, check_gradients
-from deltaprop.training import History, Metric, Run, StopOnPlateau
+from deltaprop.training import History, LRRange, Metric, Run, StopOnPlateau, lr_range_test
 
 __version__ = version("deltaprop")
 
 __all__ = [
     "GradientReport",
     "History",
+    "LRRange",
     "Metric",
     "Run",
     "StopOnPlateau",
     "__version__",
     "check_gradients",
+    "lr_range_test",
     "nn",
     "optim",
 ]
