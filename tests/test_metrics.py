@@ -168,6 +168,12 @@ def test_edges(name):
     assert metric(y, a, whole) == pytest.approx(many, rel=1e-12)
 
 
+def test_the_highest_of_two_outputs_counts_whatever_they_are():
+    y, z = [1, 0, 1], np.array([[-3.0, -1.0], [2.0, 1.0], [0.1, 0.2]])
+    for probabilities in (False, True):
+        assert Metric("accuracy", probabilities=probabilities)(y, z) == 1
+
+
 def test_r2_of_constant_targets():
     assert Metric("r2")([2.0, 2.0], [2.0, 2.0]) == 1
     assert Metric("r2")([2.0, 2.0], [2.0, 3.0]) == 0

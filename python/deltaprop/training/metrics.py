@@ -217,7 +217,7 @@ class Metric:
     -----
     Classes are integers y (N,) from 0 to C - 1 for outputs (N, C), of which the highest counts, or
     0 and 1 (of any type) for one output, which counts as 1 above 0 (logits) or above 0.5
-    (probabilities). Two outputs are the same as one, their difference. A scorer of scikit-learn is
+    (probabilities). Two logits are scored as one, their difference. A scorer of scikit-learn is
     given classes where y can be such: one output and y all 0 or 1, or more outputs and y (N,).
 
     Examples
@@ -306,13 +306,15 @@ class Metric:
                 f"{self.name}: expected targets (N,) that are classes from 0 to {count - 1}, "
                 f"got {y.shape if flat.ndim > 1 else wrong[0]}"
             )
-        scores, threshold = outputs.astype(np.float64), 0.5 if self.probabilities else 0.0
+        scores = outputs.astype(np.float64)
         if outputs.shape[1] == 1:
             scores = scores[:, 0]
-        elif outputs.shape[1] == 2:
+            labels = scores > (0.5 if self.probabilities else 0)
+        else:
+            labels = scores.argmax(axis=1)
+        if outputs.shape[1] == 2:
             # The sigmoid of the difference of two logits is the softmax of them.
             scores = scores[:, 1] - (0 if self.probabilities else scores[:, 0])
-        labels = scores > threshold if scores.ndim == 1 else scores.argmax(axis=1)
         return Classes(
             flat.astype(np.int64), labels.astype(np.int64), scores, self.probabilities, weight
         )
