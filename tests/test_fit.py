@@ -707,7 +707,8 @@ class TestCallbacks:
         fit(network(), epochs=1, callbacks=[callback])
         assert caught == [
             "the network is in use: expected no other call while fit runs",
-            "the optimizer is in use: expected no other call while it steps or fit runs",
+            "the optimizer is in use: expected no other call while it steps, fit runs or its "
+            "averages are shown",
         ]
 
     def test_they_may_fit_another_network(self):

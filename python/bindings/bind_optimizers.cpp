@@ -12,7 +12,8 @@ namespace {
 
 namespace py = pybind11;
 
-/// A parameter's run of one of the optimizer's buffers in the parameter's own shape, writable; None where there is none.
+/// A parameter's run of one of the optimizer's buffers in the parameter's own shape, writable; None where there is
+/// none.
 template <class T>
 py::object run_of(const Buffer<T>& buffer, const Parameter& p) {
   if (buffer.size() == 0) return py::none();
@@ -74,7 +75,8 @@ void bind_optimizer(py::module_& m, const char* name) {
       .def("show_averages", &O::show_averages)
       .def("hide_averages", &O::hide_averages)
       .def("check_idle", [](O& o) { const Busy::Claim claim(o.busy, true); })
-      .def("scalars", [](const O& o) { return std::vector<std::string>(o.rule().scalars.begin(), o.rule().scalars.end()); })
+      .def("scalars",
+           [](const O& o) { return std::vector<std::string>(o.rule().scalars.begin(), o.rule().scalars.end()); })
       .def(
           "states",
           [](const O& o, const optim::Options& options) {

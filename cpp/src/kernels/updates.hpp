@@ -197,8 +197,8 @@ Vector<T> penalised(Vector<T> p, Vector<T> g, const UpdateTerms<T>& t) {
 }
 
 template <bool plain, class T, std::size_t S, std::size_t C, class F>
-[[gnu::always_inline]] inline void run_update(const Update<T>& u, Vector<T> (*)(Vector<T>, Vector<T>, Vectors<T, S>&,
-                                                                                 const Vectors<T, C>&),
+[[gnu::always_inline]] inline void run_update(const Update<T>& u,
+                                              Vector<T> (*)(Vector<T>, Vector<T>, Vectors<T, S>&, const Vectors<T, C>&),
                                               F formula) {
   static_assert(S <= kMaxStates && C <= kMaxCoefficients);
   const UpdateTerms<T>& t = *u.terms;

@@ -32,7 +32,7 @@ void Optimizer<T>::set_options(Index group, Options options) {
   const Busy::Claim claim(busy, true);  // a callback of fit may
   rule_.check(options);
   groups_.at(static_cast<std::size_t>(group)).options = std::move(options);
-  forget_plans();
+  prepared_ = false;
 }
 
 template <class T>
@@ -46,7 +46,7 @@ void Optimizer<T>::set_option(Index group, Index option, double value) {
     options[static_cast<std::size_t>(option)] = value;
     throw;
   }
-  forget_plans();
+  prepared_ = false;
 }
 
 template <class T>
@@ -61,24 +61,35 @@ void Optimizer<T>::set_whole(const WholeOptions& whole) {
   check(whole.clip_value, "clip_value > 0", whole.clip_value > 0.0);
   check(whole.ema_decay, "0 <= ema_decay < 1", whole.ema_decay >= 0.0 && whole.ema_decay < 1.0);
   whole_ = whole;
-  forget_plans();
+  prepared_ = false;
 }
 
 template <class T>
-bool Optimizer<T>::begin_states(Slot& slot, Range range) {
+void Optimizer<T>::prepare() {
+  std::fill(planned_.begin(), planned_.end(), Planned{});
+  ends_ = whole_.ema_decay.has_value();
+  for (Slot& s : slots_) {
+    if (s.group == -1) continue;
+    ends_ = ends_ || std::isfinite(option(s, max_norm));
+    s.states = {};
+    std::size_t taken = 0;
+    for (std::size_t k = 0; k < states_.size(); ++k) {
+      if (!rule_.states[k].needed(group(s.group).options)) continue;
+      states_[k].reserve(parameters_->size());
+      s.states[taken++] = states_[k].data();
+    }
+  }
+  prepared_ = true;
+}
+
+template <class T>
+void Optimizer<T>::fill_states(const Slot& slot, Range range) {
   const Options& options = group(slot.group).options;
-  slot.states = {};
-  std::size_t taken = 0;
   for (std::size_t k = 0; k < states_.size(); ++k) {
     const State& state = rule_.states[k];
     if (!state.needed(options)) continue;
-    states_[k].reserve(parameters_->size());
-    slot.states[taken++] = states_[k].data();
-    if (slot.clock.step == 0) {
-      std::fill_n(states_[k].data() + range.begin, range.size(), static_cast<T>(state.initial(options)));
-    }
+    std::fill_n(states_[k].data() + range.begin, range.size(), static_cast<T>(state.initial(options)));
   }
-  return taken > 0;
 }
 
 template <class T>
@@ -103,12 +114,13 @@ void Optimizer<T>::make_plan(Slot& slot) {
 
 template <class T>
 void Optimizer<T>::begin_step() {
-  ends_ = whole_.ema_decay.has_value();
+  if (!prepared_) prepare();
+  ++steps_;
   for (Index p = 0; p < size(); ++p) {
-    Slot& s = slot(p);
+    Slot& s = slots_[static_cast<std::size_t>(p)];
     s.plan = nullptr;
     if (s.group == -1 || parameter(p).frozen) continue;
-    if (begin_states(s, parameter(p).range)) ++s.clock.step;
+    if (s.states[0] != nullptr && ++s.clock.step == 1) fill_states(s, parameter(p).range);
     Planned& planned = planned_[static_cast<std::size_t>(s.group)];
     if (planned.slot != nullptr && planned.before == s.clock) {
       s.clock = planned.slot->clock;
@@ -117,7 +129,6 @@ void Optimizer<T>::begin_step() {
       make_plan(s);
     }
     s.plan = planned.slot;
-    ends_ = ends_ || std::isfinite(option(s, max_norm));
   }
   if (whole_.clip_norm) scale_to_norm(*whole_.clip_norm);
 }
@@ -151,7 +162,7 @@ kernels::Update<T> Optimizer<T>::run_of(const Slot& slot, Range run) const {
 
 template <class T>
 void Optimizer<T>::update(Index parameter, Range run) {
-  const Slot& s = slot(parameter);
+  const Slot& s = slots_[static_cast<std::size_t>(parameter)];
   if (s.plan == nullptr) return;
   kernels::get<T>().updates[static_cast<int>(s.plan->formula)](run_of(s, run));
 }
@@ -230,7 +241,7 @@ void Optimizer<T>::set_clock(Index parameter, const Clock& clock, bool averaged)
   const Busy::Claim claim(busy, true);
   slot(parameter).clock = clock;
   slot(parameter).averaged = averaged;
-  forget_plans();
+  prepared_ = false;
 }
 
 template <class T>

@@ -69,9 +69,7 @@ void check(const Options& o) {
 }
 StepPlan plan(const Options& o, Clock& t) {
   const bool first = t.step == 1;  // the buffer takes the gradient itself
-  const Formula formula = !has_momentum(o)     ? Formula::sgd
-                          : o[nesterov] == 0.0 ? Formula::momentum
-                                               : Formula::nesterov;
+  const Formula formula = !has_momentum(o) ? Formula::sgd : o[nesterov] == 0.0 ? Formula::momentum : Formula::nesterov;
   return {.formula = formula,
           .coefficients = {o[lr], first ? 0 : o[momentum], first ? 1 : 1 - o[dampening], o[momentum]},
           .decay = o[weight_decay]};
@@ -117,11 +115,11 @@ StepPlan plan(const Options& o, Clock& t) {
   const double mu = mu_at(t.step), next = mu_at(t.step + 1);
   double& product = t.scalars[0];
   product = (t.step == 1 ? 1 : product) * mu;
-  return with_decay({.formula = Formula::nadam,
-                     .coefficients = {o[lr] * (1 - mu) / (1 - product), o[lr] * next / (1 - product * next), o[beta1],
-                                      1 - o[beta1], o[beta2], 1 - o[beta2],
-                                      1 / std::sqrt(1 - power(o[beta2], t.step)), o[eps]}},
-                    o[weight_decay], o[decoupled] != 0, o[lr]);
+  return with_decay(
+      {.formula = Formula::nadam,
+       .coefficients = {o[lr] * (1 - mu) / (1 - product), o[lr] * next / (1 - product * next), o[beta1], 1 - o[beta1],
+                        o[beta2], 1 - o[beta2], 1 / std::sqrt(1 - power(o[beta2], t.step)), o[eps]}},
+      o[weight_decay], o[decoupled] != 0, o[lr]);
 }
 }  // namespace nadam
 
@@ -218,8 +216,7 @@ const std::vector<Option> options = with_common({{"lr", &at_least_zero},
                                                  {"etaplus", &above_one},
                                                  {"step_size_min", &at_least_zero},
                                                  {"step_size_max", &at_least_zero}});
-const std::vector<State> states{{"prev", always, zero},
-                                {"step_size", always, [](const Options& o) { return o[lr]; }}};
+const std::vector<State> states{{"prev", always, zero}, {"step_size", always, [](const Options& o) { return o[lr]; }}};
 void check(const Options& o) {
   if (o[step_size_min] > o[step_size_max]) {
     throw ValueError("Rprop: expected step_sizes in order, got " + number_text(o[step_size_min]) + " and " +
@@ -227,8 +224,7 @@ void check(const Options& o) {
   }
 }
 StepPlan plan(const Options& o, Clock&) {
-  return {.formula = Formula::rprop,
-          .coefficients = {o[etaminus], o[etaplus], o[step_size_min], o[step_size_max]}};
+  return {.formula = Formula::rprop, .coefficients = {o[etaminus], o[etaplus], o[step_size_min], o[step_size_max]}};
 }
 }  // namespace rprop
 
@@ -260,9 +256,8 @@ const std::vector<Option> options = with_common(
     {{"lr", &at_least_zero}, {"beta1", &below_one}, {"beta2", &below_one}, {"weight_decay", &at_least_zero}});
 const std::vector<State> states{{"exp_avg", always, zero}};
 StepPlan plan(const Options& o, Clock&) {
-  return with_decay(
-      {.formula = Formula::lion, .coefficients = {o[lr], o[beta1], 1 - o[beta1], o[beta2], 1 - o[beta2]}},
-      o[weight_decay], true, o[lr]);
+  return with_decay({.formula = Formula::lion, .coefficients = {o[lr], o[beta1], 1 - o[beta1], o[beta2], 1 - o[beta2]}},
+                    o[weight_decay], true, o[lr]);
 }
 }  // namespace lion
 

@@ -61,9 +61,9 @@ class Step {
     add_update(batch_size);
   }
 
-  /// Gradients and updates tile by tile, each updated while it is in cache. All gradients come first where the optimizer
-  /// has to see them together, and where the step would take long, so that an interrupt between tiles leaves no update
-  /// half done.
+  /// Gradients and updates tile by tile, each updated while it is in cache. All gradients come first where the
+  /// optimizer has to see them together, and where the step would take long, so that an interrupt between tiles leaves
+  /// no update half done.
   void add_update(Index batch_size) {
     constexpr double kLong = 4e9;  // multiplications, some tens of milliseconds
     const bool long_step = static_cast<double>(batch_size) * static_cast<double>(network_.parameters()->size()) > kLong;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -39,6 +40,8 @@ class Optimizer {
   Index groups() const { return static_cast<Index>(groups_.size()); }
   const Group& group(Index i) const { return groups_[static_cast<std::size_t>(i)]; }
   const WholeOptions& whole() const { return whole_; }
+  /// How many steps it has begun itself.
+  std::int64_t steps() const { return steps_; }
   /// ValueError for values out of range; then nothing has changed. They take effect at the next step.
   void set_options(Index group, Options options);
   void set_option(Index group, Index option, double value);
@@ -75,8 +78,8 @@ class Optimizer {
   struct Slot {
     Index group = -1;
     Clock clock;
-    bool averaged = false;  // its average has begun
-    std::array<T*, kernels::kMaxStates> states{};  // the buffers that this step's formula takes
+    bool averaged = false;                         // its average has begun
+    std::array<T*, kernels::kMaxStates> states{};  // the buffers that its formula takes, in order
     // Where formula and terms of this step are: with the first of the group at the same clock, or nowhere if it is not
     // updated.
     const Slot* plan = nullptr;
@@ -102,17 +105,14 @@ class Optimizer {
   Slot& slot(Index parameter) { return slots_.at(static_cast<std::size_t>(parameter)); }
   const Slot& slot(Index parameter) const { return slots_.at(static_cast<std::size_t>(parameter)); }
   const Parameter& parameter(Index i) const { return parameters_->list[static_cast<std::size_t>(i)]; }
-  double option(const Slot& slot, int common) const {
-    return group(slot.group).options[rule_.common(common)];
-  }
+  double option(const Slot& slot, int common) const { return group(slot.group).options[rule_.common(common)]; }
   Index size() const { return static_cast<Index>(slots_.size()); }
-  /// Makes room for the states; at a first step fills them. Whether there are any.
-  bool begin_states(Slot& slot, Range range);
+  /// What follows from the options alone: which states there are, with room for them.
+  void prepare();
+  void fill_states(const Slot& slot, Range range);
   void make_plan(Slot& slot);
   void scale_to_norm(double limit);
   void end_update(Slot& slot, const Parameter& parameter);
-  /// Plans are made anew at the next step.
-  void forget_plans() { std::fill(planned_.begin(), planned_.end(), Planned{}); }
   kernels::Update<T> run_of(const Slot& slot, Range run) const;
 
   const Rule& rule_;
@@ -124,7 +124,9 @@ class Optimizer {
   std::vector<Buffer<T>> states_;
   Buffer<T> averages_;
   std::optional<Shown> shown_;
-  bool ends_ = false;  // whether end_step() has anything to do
+  std::int64_t steps_ = 0;
+  bool prepared_ = false;  // since the options changed
+  bool ends_ = false;      // whether end_step() has anything to do
 };
 
 }  // namespace deltaprop::optim

@@ -51,9 +51,9 @@ struct State {
 /// An update rule: one line of the table in rules.cpp. It sees numbers of a step, never layers or tiles.
 struct Rule {
   const char* name;
-  std::vector<Option> options;       // the first one is "lr", the last ones are those of all rules (CommonOption)
-  std::vector<State> states;         // in the order in which the formula takes those that are needed
-  std::vector<const char*> scalars;  // how state dictionaries name the step and Clock::scalars; may name none
+  std::vector<Option> options;             // the first one is "lr", the last ones are those of all rules (CommonOption)
+  std::vector<State> states;               // in the order in which the formula takes those that are needed
+  std::vector<const char*> scalars;        // how state dictionaries name the step and Clock::scalars; may name none
   void (*check_together)(const Options&);  // or null
   StepPlan (*plan)(const Options&, Clock&);
 
