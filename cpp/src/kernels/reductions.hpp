@@ -7,18 +7,31 @@
 
 namespace deltaprop::kernels {
 
-/// Adds each column over the rows: chains of kBlock rows, the blocks added in order.
+/// Adds to `total` what `add(block, i)` adds for each row i: chains of kBlock rows, the blocks added in order.
+template <class T, class F>
+[[gnu::always_inline]] inline Vector<T> sum_over_rows(Index rows, Vector<T> total, F&& add) {
+  for (Index first = 0; first < rows; first += kBlock) {
+    const Index last = std::min(first + kBlock, rows);
+    auto block = Vector<T>::zero();
+    for (Index i = first; i < last; ++i) block = add(block, i);
+    total = total + block;
+  }
+  return total;
+}
+
+/// Adds each column over the rows, or its products with another.
 template <class T>
 void column_sums(const ColumnSums<T>& s) {
   for_each_vector<T>(s.cols, [&](Index j, auto load, auto store) {
-    auto total = s.accumulate ? load(s.sums + j) : Vector<T>::zero();
-    for (Index first = 0; first < s.rows; first += kBlock) {
-      const Index last = std::min(first + kBlock, s.rows);
-      auto block = Vector<T>::zero();
-      for (Index i = first; i < last; ++i) block = block + load(s.a + i * s.cols + j);
-      total = total + block;
+    const auto before = s.accumulate ? load(s.sums + j) : Vector<T>::zero();
+    const auto sum = [&](auto add) { store(s.sums + j, sum_over_rows(s.rows, before, add)); };
+    if (s.factors == nullptr) {
+      sum([&](auto block, Index i) { return block + load(s.a + i * s.cols + j); });
+    } else {
+      sum([&](auto block, Index i) {
+        return fma(load(s.a + i * s.cols + j), load(s.factors + i * s.cols + j), block);
+      });
     }
-    store(s.sums + j, total);
   });
 }
 

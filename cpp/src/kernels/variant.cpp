@@ -2,8 +2,10 @@
 
 #include <array>
 
+#include "dropout.hpp"
 #include "elementwise.hpp"
 #include "losses.hpp"
+#include "normalise.hpp"
 #include "product.hpp"
 #include "reductions.hpp"
 #include "updates.hpp"
@@ -18,6 +20,17 @@ Kernels<T> kernels() {
       .blocked_product = run_product<T, true>,
       .column_sums = column_sums<T>,
       .all_finite = all_finite<T>,
+      .layer_norm = row_norm<true, T>,
+      .layer_norm_delta = row_norm_delta<true, T>,
+      .rms_norm = row_norm<false, T>,
+      .rms_norm_delta = row_norm_delta<false, T>,
+      .column_moments = column_moments<T>,
+      .column_norm = column_norm<T>,
+      .column_norm_delta = column_norm_delta<T>,
+      .inverse_deviation = inverse_deviation<T>,
+      .blend = blend<T>,
+      .dropout_mask = dropout_mask<T>,
+      .masked = masked<T>,
       .activations = activations<T>().data(),
       .activation_count = static_cast<Index>(activations<T>().size()),
       // in the order of `Loss`

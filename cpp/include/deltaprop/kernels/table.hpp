@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "deltaprop/core/random.hpp"
 #include "deltaprop/core/types.hpp"
 
 /// The border between the network and its arithmetic: plain structs and functions that throw nothing. What stands
@@ -31,6 +32,104 @@ struct ColumnSums {
   const T* a;  // (rows, cols), row-major
   T* sums;     // (cols,)
   bool accumulate;
+  const T* factors = nullptr;  // (rows, cols), what each element is multiplied by first; or null
+};
+
+/// Each row on its own: LayerNorm and RMSNorm. y may be x.
+template <class T>
+struct RowNorm {
+  Index rows, cols;
+  const T* x;       // (rows, cols)
+  const T* weight;  // (cols,), or null for ones
+  const T* bias;    // (cols,), or null for zeros
+  T epsilon;
+  T* y;                  // (rows, cols)
+  T* normal;             // (rows, cols), x normalised, before weight and bias; or null where no delta follows
+  T* inverse_deviation;  // (rows,), likewise
+};
+
+/// Its delta, from what the forward pass has kept. delta_x may be delta_y. The weight's gradient is
+/// column_sums of delta_y with `normal` as factors, the bias's is column_sums of delta_y.
+template <class T>
+struct RowNormDelta {
+  Index rows, cols;
+  const T* delta_y;            // (rows, cols)
+  const T* normal;             // (rows, cols)
+  const T* inverse_deviation;  // (rows,)
+  const T* weight;             // (cols,), or null for ones
+  T* delta_x;                  // (rows, cols)
+};
+
+/// Mean and biased variance of each column over all rows.
+template <class T>
+struct ColumnMoments {
+  Index rows, cols;
+  const T* x;          // (rows, cols)
+  T *mean, *variance;  // (cols,)
+};
+
+/// BatchNorm for any run of rows, by the moments of the batch or by running ones. y may be x.
+template <class T>
+struct ColumnNorm {
+  Index rows, cols;
+  const T* x;                         // (rows, cols)
+  const T *mean, *inverse_deviation;  // (cols,)
+  const T *weight, *bias;             // (cols,), or null for ones and zeros
+  T* y;                               // (rows, cols)
+  T* normal;                          // (rows, cols), or null where no delta follows
+};
+
+/// Its delta for any run of rows. The sums are those of the whole batch, by column_sums: the bias's gradient and,
+/// with `normal` as factors, the weight's. delta_x may be delta_y.
+template <class T>
+struct ColumnNormDelta {
+  Index rows, cols;
+  Index batch;                         // rows of the whole batch
+  const T* delta_y;                    // (rows, cols)
+  const T* normal;                     // (rows, cols)
+  const T* inverse_deviation;          // (cols,)
+  const T* weight;                     // (cols,), or null for ones
+  const T *delta_sums, *product_sums;  // (cols,), or null where the moments were given, not the batch's
+  T* delta_x;                          // (rows, cols)
+};
+
+/// 1 / sqrt(variance + epsilon)
+template <class T>
+struct InverseDeviation {
+  Index n;
+  const T* variance;
+  T epsilon;
+  T* inverse_deviation;
+};
+
+/// values <- keep values + take fresh: running statistics, averages, and with ones a sum.
+template <class T>
+struct Blend {
+  Index n;
+  T* values;
+  const T* fresh;
+  T keep, take;
+};
+
+/// A run of a dropout mask. Element e of the batch, row * cols + col, stays with probability 1 - p: word e mod 4 of
+/// Philox at the counter {e / 4, stream} is then not below p 2^32. So a mask is the same in whatever runs it is drawn.
+template <class T>
+struct DropoutMask {
+  Random random;
+  double p;
+  Index first;  // of the run, its place in the batch
+  Index n;
+  T kept;   // written for an element that stays; 0 for the others
+  T* mask;  // (n,)
+};
+
+/// y = (x + offset) mask + shift. Zeros: Dropout and every delta; others: AlphaDropout. y may be x.
+template <class T>
+struct Masked {
+  Index n;
+  const T *x, *mask;
+  T offset, shift;
+  T* y;
 };
 
 /// One row-wise loss. Sums of a row are in float64 and unscaled; deltas carry weight * scale.
@@ -88,6 +187,17 @@ struct Kernels {
   void (*blocked_product)(const Product<T>&);
   void (*column_sums)(const ColumnSums<T>&);
   bool (*all_finite)(const T*, Index n);
+  void (*layer_norm)(const RowNorm<T>&);
+  void (*layer_norm_delta)(const RowNormDelta<T>&);
+  void (*rms_norm)(const RowNorm<T>&);
+  void (*rms_norm_delta)(const RowNormDelta<T>&);
+  void (*column_moments)(const ColumnMoments<T>&);
+  void (*column_norm)(const ColumnNorm<T>&);
+  void (*column_norm_delta)(const ColumnNormDelta<T>&);
+  void (*inverse_deviation)(const InverseDeviation<T>&);
+  void (*blend)(const Blend<T>&);
+  void (*dropout_mask)(const DropoutMask<T>&);
+  void (*masked)(const Masked<T>&);
   const Activation<T>* activations;
   Index activation_count;
   void (*losses[static_cast<int>(Loss::count)])(const LossRows<T>&);
