@@ -60,7 +60,8 @@ TEST_CASE_TEMPLATE("a mask keeps a share 1 - p, and its ends keep all and nothin
     CHECK(std::abs(neighbours / n) < 5 * p * (1 - p) / std::sqrt(n));
   }
   CHECK(mask<T>(Random(1, Purpose::dropout), 0, 0, 1000, T(1)) == std::vector<T>(1000, T(1)));
-  CHECK(mask<T>(Random(1, Purpose::dropout), 1, 0, 1000, T(1)) == std::vector<T>(1000, T(0)));
+  const T infinite = std::numeric_limits<T>::infinity();  // 1 / (1 - 1)
+  CHECK(mask<T>(Random(1, Purpose::dropout), 1, 0, 1000, infinite) == std::vector<T>(1000, T(0)));
 }
 
 TEST_CASE("steps and layers have masks of their own") {

@@ -15,6 +15,7 @@ template <class T>
 void dropout_mask(const DropoutMask<T>& s) {
   constexpr Index lanes = 16, group = 4 * lanes;  // elements drawn at once
   const auto threshold = static_cast<std::uint64_t>(s.p * 0x1p32 + 0.5);
+  const T kept = s.p < 1 ? s.kept : T(0);  // 1 / (1 - p) may be infinite there
   const Index end = s.first + s.n;
   for (Index start = s.first / group * group; start < end; start += group) {
     PhiloxWords<lanes> words;
@@ -27,10 +28,11 @@ void dropout_mask(const DropoutMask<T>& s) {
       words[3][lane] = 0;
     }
     philox_rounds(words, s.random.key());
+    // A product: branches on random bits are foretold wrongly half the time.
     T values[group];
     for (std::size_t lane = 0; lane < lanes; ++lane) {
       for (std::size_t word = 0; word < 4; ++word) {
-        values[4 * lane + word] = words[word][lane] >= threshold ? s.kept : T(0);
+        values[4 * lane + word] = static_cast<T>(words[word][lane] >= threshold) * kept;
       }
     }
     const Index from = std::max(start, s.first), to = std::min(start + group, end);

@@ -51,12 +51,17 @@ template <class T, class F>
 [[gnu::always_inline]] inline T row_sum(Index n, F&& f) {
   constexpr Index chains = 16;
   constexpr Index width = Vector<T>::size;
-  alignas(64) T sums[chains] = {};
-  for (Index first = 0; first < n; first += chains) {
-    for (Index lane = 0; lane < chains && first + lane < n; lane += width) {
-      const Index rest = std::min(width, n - first - lane);
-      (Vector<T>::load(sums + lane) + f(first + lane, rest)).store(sums + lane, rest);
-    }
+  Vector<T> running[chains / width];
+  unroll<chains / width>([&](auto k) { running[k] = Vector<T>::zero(); });
+  Index first = 0;
+  for (; first + chains <= n; first += chains) {
+    unroll<chains / width>([&](auto k) { running[k] = running[k] + f(first + k * width, width); });
+  }
+  alignas(64) T sums[chains];
+  unroll<chains / width>([&](auto k) { running[k].store(sums + k * width); });
+  for (Index lane = 0; lane < chains && first + lane < n; lane += width) {
+    const Index rest = std::min(width, n - first - lane);
+    (Vector<T>::load(sums + lane) + f(first + lane, rest)).store(sums + lane, rest);
   }
   for (Index half = chains / 2; half > 0; half /= 2) {
     for (Index lane = 0; lane < half; ++lane) sums[lane] += sums[lane + half];
