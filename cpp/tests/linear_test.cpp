@@ -9,7 +9,7 @@ using namespace deltaprop::testing;
 
 namespace {
 
-nn::Linear layer(Index in, Index out) { return {in, out, nn::Initialiser::standard}; }
+nn::Linear layer(Index in, Index out, bool bias = true) { return {in, out, bias, nn::Initialiser("default")}; }
 
 }  // namespace
 

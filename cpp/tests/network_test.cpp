@@ -7,7 +7,6 @@
 
 using namespace deltaprop;
 using namespace deltaprop::testing;
-using nn::Initialiser;
 using nn::Network;
 
 namespace {
@@ -68,29 +67,6 @@ TEST_CASE("initial parameters hang on the seed and the layer's place alone") {
   const auto longer = values(Network<double>({linear(3, 5), linear(5, 5), linear(5, 2)}, 5));
   CHECK(std::equal(a.begin(), a.begin() + 20, longer.begin()));
   CHECK_FALSE(std::equal(a.end() - 12, a.end(), longer.begin() + 20));
-}
-
-TEST_CASE("each initialiser has its distribution") {
-  constexpr Index in = 200, out = 300, n = in * out;
-  const auto check = [&](Initialiser how, double deviation, bool uniform, bool zero_bias) {
-    std::vector<double> w(n), b(out, 9.0);
-    nn::initialise(how, Random(1, Purpose::initialise), in, out, w.data(), b.data());
-    double sum = 0, squares = 0, most = 0;
-    for (const double v : w) sum += v, squares += v * v, most = std::max(most, std::abs(v));
-    CHECK(std::abs(sum / n) < 5 * deviation / std::sqrt(n));
-    CHECK(std::sqrt(squares / n) == doctest::Approx(deviation).epsilon(0.02));
-    CHECK((most <= std::sqrt(3.0) * deviation) == uniform);
-    CHECK((std::count(b.begin(), b.end(), 0.0) == out) == zero_bias);
-    CHECK(std::all_of(b.begin(), b.end(), [&](double v) { return std::abs(v) <= std::sqrt(3.0) * deviation; }));
-  };
-  check(Initialiser::standard, std::sqrt(1.0 / in / 3), true, false);
-  check(Initialiser::kaiming_uniform, std::sqrt(2.0 / in), true, true);
-  check(Initialiser::kaiming_normal, std::sqrt(2.0 / in), false, true);
-  check(Initialiser::xavier_uniform, std::sqrt(2.0 / (in + out)), true, true);
-  check(Initialiser::xavier_normal, std::sqrt(2.0 / (in + out)), false, true);
-  CHECK(nn::initialiser("he_normal") == Initialiser::kaiming_normal);
-  CHECK(nn::initialiser("default") == Initialiser::standard);
-  CHECK_THROWS_AS(nn::initialiser("zeros"), ValueError);
 }
 
 TEST_CASE("layers that do not fit are refused") {

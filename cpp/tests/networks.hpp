@@ -16,8 +16,8 @@ namespace deltaprop::testing {
 
 using Layers = std::vector<std::shared_ptr<nn::Layer>>;
 
-inline std::shared_ptr<nn::Layer> linear(Index in, Index out, nn::Initialiser init = nn::Initialiser::standard) {
-  return std::make_shared<nn::Linear>(in, out, init);
+inline std::shared_ptr<nn::Layer> linear(Index in, Index out, const char* init = "default") {
+  return std::make_shared<nn::Linear>(in, out, true, nn::Initialiser(init));
 }
 inline std::shared_ptr<nn::Layer> activation(const std::string& name) { return std::make_shared<nn::Activation>(name); }
 

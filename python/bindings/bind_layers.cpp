@@ -105,10 +105,10 @@ void bind_layers(py::module_& m) {
   using nn::Layer;
   py::class_<Layer, std::shared_ptr<Layer>>(m, "Layer").def("describe", &Layer::describe);
   py::class_<nn::Linear, Layer, std::shared_ptr<nn::Linear>>(m, "Linear")
-      .def(py::init([](Index in_features, Index out_features, const std::string& init) {
-             return std::make_shared<nn::Linear>(in_features, out_features, nn::initialiser(init));
+      .def(py::init([](Index in_features, Index out_features, bool bias, const std::string& init) {
+             return std::make_shared<nn::Linear>(in_features, out_features, bias, nn::Initialiser(init));
            }),
-           py::arg("in_features"), py::arg("out_features"), py::arg("init"));
+           py::arg("in_features"), py::arg("out_features"), py::arg("bias"), py::arg("init"));
   py::class_<nn::Activation, Layer, std::shared_ptr<nn::Activation>>(m, "Activation")
       .def(py::init<const std::string&>(), py::arg("name"));
   py::class_<PythonLayer, Layer, std::shared_ptr<PythonLayer>>(m, "PythonLayer")

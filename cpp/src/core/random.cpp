@@ -94,6 +94,21 @@ double normal_quantile(double p) {
   return q < 0 ? -x : x;
 }
 
+double normal_cdf(double x) {
+  if (x > 1) return 1 - normal_cdf(-x);
+  const double density = 0.3989422804014327 * portable_exp(-0.5 * x * x);
+  if (x < -1) {
+    // Abramowitz and Stegun, "Handbook of mathematical functions" (1964), 26.2.14: a continued fraction
+    double fraction = -x;
+    for (int k = 300; k >= 1; --k) fraction = k / fraction - x;
+    return density / fraction;
+  }
+  // 26.2.11: a series
+  double term = x, sum = x;
+  for (int k = 3; k <= 33; k += 2) sum += term *= x * x / k;
+  return 0.5 + density * sum;
+}
+
 void permutation(const Random& random, std::vector<Index>& order, const std::function<void()>& poll) {
   std::iota(order.begin(), order.end(), Index{0});
   for (std::size_t i = order.size(); i-- > 1;) {

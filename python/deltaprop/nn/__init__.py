@@ -1,5 +1,6 @@
 """Layers, losses and networks."""
 
+from deltaprop.nn import init
 from deltaprop.nn.activations import Identity, ReLU, Sigmoid, Tanh
 from deltaprop.nn.layer import Layer
 from deltaprop.nn.linear import Linear
@@ -18,4 +19,5 @@ __all__ = [
     "Sequential",
     "Sigmoid",
     "Tanh",
+    "init",
 ]

@@ -1,6 +1,8 @@
 """The dense layer."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import numpy as np
 
 from deltaprop import _core
 from deltaprop._arrays import Array, as_count, as_name
@@ -8,28 +10,32 @@ from deltaprop.nn.native import NativeLayer
 
 
 class Linear(NativeLayer):
-    """A dense layer, z = a w + b.
+    """A dense layer, z = a w + b, as ``torch.nn.Linear``.
 
     Parameters
     ----------
     in_features, out_features : int
         Widths of input and output, 1 or more.
+    bias : bool, default True
+        Whether there is a b.
     init : str, default "default"
         How the weight starts. "default": weight and bias uniform on +-1/sqrt(in_features), as
-        PyTorch's Linear. "kaiming_uniform", "kaiming_normal" (He et al. 2015, equation 10, for
-        ReLU) and "xavier_uniform", "xavier_normal" (Glorot and Bengio 2010, equation 16): the bias
-        is 0 then. Keras's "he_..." and "glorot_..." name the same.
+        PyTorch's Linear. With any other the bias is 0: "kaiming_uniform", "xavier_normal",
+        "orthogonal" and all of `nn.init`, without the underscore and with the default options;
+        Keras's "he_..." and "glorot_..." name the same as "kaiming_..." and "xavier_...".
 
     Attributes
     ----------
     weight, grad_weight : ndarray, shape (out_features, in_features)
         Writable views into the flat buffers, which store w as (in_features, out_features).
-    bias, grad_bias : ndarray, shape (out_features,)
+    bias, grad_bias : ndarray, shape (out_features,), or None without a bias
 
     Raises
     ------
     ValueError
         For a width below 1 or an unknown `init`.
+    TypeError
+        For a width, `bias` or `init` of another kind.
 
     Notes
     -----
@@ -47,15 +53,26 @@ class Linear(NativeLayer):
     _names: ClassVar[tuple[str, ...]] = ("weight", "bias")
 
     weight: Array
-    bias: Array
+    bias: Array | None
     grad_weight: Array
-    grad_bias: Array
+    grad_bias: Array | None
 
-    def __init__(self, in_features: int, out_features: int, *, init: str = "default") -> None:
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, *, init: str = "default"
+    ) -> None:
         self.in_features: int = as_count(in_features, "Linear: in_features", 1)
         self.out_features: int = as_count(out_features, "Linear: out_features", 1)
+        if not isinstance(bias, bool | np.bool_):
+            raise TypeError(f"Linear: bias: expected True or False, got {bias!r}")
+        if not bias:
+            self.__dict__.update(_names=("weight",), bias=None, grad_bias=None)
         self.init = as_name(init, "Linear: init")
         self._core_layer()
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("bias", "grad_bias") and name in self.__dict__:
+            raise AttributeError(f"{self!r} has no bias to set")
+        super().__setattr__(name, value)
+
     def _core_layer(self) -> _core.Layer:
-        return _core.Linear(self.in_features, self.out_features, self.init)
+        return _core.Linear(self.in_features, self.out_features, "bias" in self._names, self.init)

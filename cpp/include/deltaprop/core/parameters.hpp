@@ -17,11 +17,7 @@ struct ParameterShape {
   std::vector<Index> shape;
   bool transposed = false;
 
-  Index size() const {
-    Index product = 1;
-    for (const Index n : shape) product = checked_size(product, n);
-    return product;
-  }
+  Index size() const { return element_count(shape); }
 };
 
 /// A parameter and its place in the flat buffers.

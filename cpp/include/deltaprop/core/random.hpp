@@ -46,6 +46,9 @@ std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter, std::a
 /// test.
 double normal_quantile(double p);
 
+/// The standard normal distribution P(X <= x), within 1e-13 of itself while it is above 1e-300, and 0 beyond.
+double normal_cdf(double x);
+
 /// Writes a random permutation of 0..n-1 (Fisher and Yates) into `order`, whose size is n. `poll` is called now and
 /// then, and may throw.
 void permutation(const Random& random, std::vector<Index>& order, const std::function<void()>& poll = [] {});
