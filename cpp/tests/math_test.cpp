@@ -51,3 +51,23 @@ TEST_CASE("portable_log at the edges") {
   CHECK(std::isnan(portable_log(-inf)));
   CHECK(std::isnan(portable_log(std::numeric_limits<double>::quiet_NaN())));
 }
+
+TEST_CASE("portable_exp is within 1 ulp, and at the edges") {
+  std::mt19937_64 bits(2);
+  double most = 0;
+  for (int i = 0; i < 200000; ++i) {
+    const double unit = static_cast<double>(bits() >> 11) * 0x1p-52 - 1;
+    for (const double x : {unit, 745 * unit, std::ldexp(unit, -static_cast<int>(bits() % 60))}) {
+      most = std::max(most, ulps(portable_exp(x), std::exp(static_cast<long double>(x))));
+    }
+  }
+  CHECK(most <= 1);
+  constexpr double inf = std::numeric_limits<double>::infinity();
+  CHECK(same_bits(portable_exp(0.0), 1.0));
+  CHECK(portable_exp(-746) == 0);
+  CHECK(portable_exp(-inf) == 0);
+  CHECK(portable_exp(709.7) < inf);
+  CHECK(portable_exp(710) == inf);
+  CHECK(portable_exp(inf) == inf);
+  CHECK(std::isnan(portable_exp(std::numeric_limits<double>::quiet_NaN())));
+}
