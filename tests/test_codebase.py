@@ -37,7 +37,7 @@ MODULES = [
 
 def public_objects():
     """Give every object that the package says is public, by its full name."""
-    for module in (dp, nn, optim):
+    for module in (dp, nn, nn.init, optim):
         for name in module.__all__:
             value = getattr(module, name)
             if not inspect.ismodule(value) and not name.startswith("__"):
@@ -74,7 +74,7 @@ def test_the_version():
     assert re.fullmatch(r"\d+\.\d+\.\d+", dp.__version__)
 
 
-@pytest.mark.parametrize("module", [dp, nn, optim], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [dp, nn, nn.init, optim], ids=lambda m: m.__name__)
 def test_all_names_exist(module):
     assert len(module.__all__) == len(set(module.__all__))
     for name in module.__all__:
@@ -120,7 +120,15 @@ def sections(doc):
 
 
 # These the package makes; users only meet them.
-MADE_FOR_USERS = {nn.Parameter, optim.Optimizer, optim.ParameterGroup, dp.History, dp.Run}
+MADE_FOR_USERS = {
+    nn.Parameter,
+    optim.LRScheduler,
+    optim.Optimizer,
+    optim.ParameterGroup,
+    dp.History,
+    dp.LRRange,
+    dp.Run,
+}
 
 
 @pytest.mark.parametrize(

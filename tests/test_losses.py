@@ -336,7 +336,12 @@ class TestMaking:
 
     def test_repr(self):
         assert repr(nn.MSELoss()) == "MSELoss(reduction='mean', factor=1.0)"
-        assert repr(nn.CrossEntropyLoss("sum")) == "CrossEntropyLoss(reduction='sum')"
+        assert repr(nn.L1Loss("sum", factor=2)) == "L1Loss(reduction='sum', factor=2.0)"
+        assert repr(nn.HuberLoss(delta=3)) == "HuberLoss(reduction='mean', delta=3.0, factor=1.0)"
+        assert repr(nn.CrossEntropyLoss("sum", weight=np.arange(1, 3))) == (
+            "CrossEntropyLoss(reduction='sum', factor=1.0, weight=(1.0, 2.0), ignore_index=-100, "
+            "label_smoothing=0.0)"
+        )
 
 
 def test_weights_are_checked_in_the_precision_they_are_used_in():

@@ -152,9 +152,16 @@ class TestParamGroups:
             "betas": (0.5, 0.75),
             "eps": 1e-8,
             "weight_decay": 0.0,
+            "amsgrad": False,
+            "decoupled_weight_decay": False,
+            "maximize": False,
+            "l1": 0.0,
+            "l2": 0.0,
+            "max_norm": None,
+            "nonnegative": False,
         }
         assert [p.name for p in group["params"]] == [p.name for p in net.parameters()]
-        assert len(group) == 5
+        assert len(group) == 12
         assert "lr=0.25, betas=(0.5, 0.75)" in repr(opt)
         assert type(optim.SGD(net.parameters()).param_groups[0]["nesterov"]) is bool
 

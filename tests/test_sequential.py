@@ -38,10 +38,6 @@ class TestMaking:
         ):
             nn.Sequential(nn.ReLU)
 
-    def test_a_network_is_no_layer(self):
-        with pytest.raises(TypeError, match=r"^Sequential: expected layers, got Sequential at 0$"):
-            nn.Sequential(network())
-
     def test_widths_that_differ(self):
         message = (
             "Sequential: layer 2, Linear(4, 1), expected 4 features, got 3 from layer 1, Tanh()"

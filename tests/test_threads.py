@@ -320,3 +320,51 @@ def test_fit_does_not_begin_under_an_inference_of_another_thread():
             layer.go_on.set()
         assert prediction.result().shape == (3, 2)
     assert net.fit(X, X, **options).updates == 1
+
+
+def test_two_fits_with_callbacks_in_two_threads(tmp_path):
+    X = np.random.default_rng(0).normal(size=(100, 8))
+
+    def work(i):
+        net = network(seed=i)
+        opt = optim.Adam(net.parameters(), lr=0.01)
+        optim.StepLR(opt, 3)
+        early, path = dp.EarlyStopping(patience=3), tmp_path / f"{i}-{threading.get_ident()}.dp"
+        history = net.fit(
+            X,
+            X[:, :3],
+            loss=nn.MSELoss(),
+            optimizer=opt,
+            epochs=10,
+            validation_split=0.2,
+            metrics=("mae",),
+            callbacks=[early, dp.ModelCheckpoint(path)],
+        )
+        twin = dp.load(path)
+        assert twin.flat_parameters.tobytes() == net.flat_parameters.tobytes()
+        return net.flat_parameters.tobytes(), history.to_dict()
+
+    assert together(work, 2) == [work(0), work(1)]
+
+
+def test_ctrl_c_in_a_fit_with_callbacks():
+    out = alone("""
+import signal
+import deltaprop as dp
+net = nn.Sequential(nn.Linear(8, 64), nn.Tanh(), nn.Linear(64, 8), seed=0)
+opt = optim.SGD(net.parameters())
+schedule = optim.ExponentialLR(opt, 0.999, every="step")
+class Counts(dp.Callback):
+    ends = updates = 0
+    def on_train_batch_end(self, run):
+        self.updates += 1
+        if self.updates == 7: signal.raise_signal(signal.SIGINT)
+    def on_train_end(self, run): self.ends += 1
+counts = Counts()
+X = np.zeros((300, 8))
+try: net.fit(X, X, loss=nn.MSELoss(), optimizer=opt, epochs=10**6, callbacks=[counts])
+except KeyboardInterrupt: print("interrupted")
+print(counts.updates - schedule.count, counts.ends)
+print(net.fit(X, X, loss=nn.MSELoss(), optimizer=opt, epochs=1).updates)
+""")
+    assert out == "interrupted\n0 0\n10\n"

@@ -9,9 +9,6 @@ using namespace deltaprop::testing;
 
 namespace {
 
-const nn::MSELoss kSquared(nn::Reduction::mean, 1.0);
-const nn::CrossEntropyLoss kEntropy(nn::Reduction::mean);
-
 Layers layers() { return {linear(4, 16), activation("ReLU"), linear(16, 9), activation("Tanh"), linear(9, 3)}; }
 
 template <class F>
@@ -29,8 +26,7 @@ long allocated_by_fit(Index batches, const nn::Loss& loss, const std::string& ru
   train::Model<T> model(layers(), 1);
   auto optimizer = testing::optimizer(model, rule, options);
   const train::Data data = set.for_loss(loss);
-  const train::FitOptions fit{.epochs = 2, .batch_size = 8, .poll = [] {}};
-  return allocated_by([&] { train::fit(model, optimizer, loss, data, fit); });
+  return allocated_by([&] { fit(model, optimizer, loss, data, {.size = 8}, {.epochs = 2, .poll = [] {}}); });
 }
 
 }  // namespace
@@ -41,7 +37,8 @@ TEST_CASE("the counter counts") {
 }
 
 TEST_CASE_TEMPLATE("a thousand batches allocate no more than ten", T, float, double) {
-  for (const nn::Loss* loss : {static_cast<const nn::Loss*>(&kSquared), static_cast<const nn::Loss*>(&kEntropy)}) {
+  for (const nn::Loss* loss :
+       {static_cast<const nn::Loss*>(&squared_error()), static_cast<const nn::Loss*>(&cross_entropy())}) {
     CHECK(allocated_by_fit<T>(1000, *loss, "Adam", adam_options(0.001)) ==
           allocated_by_fit<T>(10, *loss, "Adam", adam_options(0.001)));
     CHECK(allocated_by_fit<T>(1000, *loss, "SGD", sgd_options(0.001, 0.9)) ==
@@ -54,12 +51,12 @@ TEST_CASE_TEMPLATE("epochs allocate for their history alone", T, float, double) 
   const train::Data data = set.values();
   train::Model<T> model(layers(), 1);
   auto rule = optimizer(model, "Adam", adam_options(0.001));
-  const auto fit = [&](Index epochs) {
-    return allocated_by([&] { train::fit(model, rule, kSquared, data, {.epochs = epochs, .batch_size = 8}); });
+  const auto allocated = [&](Index epochs) {
+    return allocated_by([&] { fit(model, rule, squared_error(), data, {.size = 8}, {.epochs = epochs}); });
   };
-  fit(1);
+  allocated(1);
   // Two vectors of 1024 numbers, each grown by doubling.
-  CHECK(fit(1024) - fit(1) <= 2 * 10);
+  CHECK(allocated(1024) - allocated(1) <= 2 * 10);
 }
 
 TEST_CASE_TEMPLATE("a step by hand allocates nothing after the first", T, float, double) {
@@ -67,7 +64,7 @@ TEST_CASE_TEMPLATE("a step by hand allocates nothing after the first", T, float,
   const train::Data one = large.values(), other = small.values();
   train::Model<T> model(layers(), 1);
   auto rule = optimizer(model, "Adam", adam_options(0.001));
-  ByHand<T> hand(model, kSquared);
+  ByHand<T> hand(model, squared_error());
   hand.step(one, rule);
   CHECK(allocated_by([&] { hand.step(one, rule); }) == 0);
   // A ragged last batch, and a full one after it.
@@ -80,10 +77,34 @@ TEST_CASE_TEMPLATE("a stop rule allocates for its list of losses alone", T, floa
     const train::Data data = set.values();
     train::Model<T> model(layers(), 1);
     auto rule = optimizer(model, "SGD", sgd_options(0.001));
-    const train::FitOptions fit{
-        .epochs = 1, .batch_size = 8, .stop = train::StopOnPlateau{1e-300, true, nullptr}, .poll = [] {}};
-    return allocated_by([&] { train::fit(model, rule, kSquared, data, fit); });
+    const train::FitOptions options{.epochs = 1, .stop = train::StopOnPlateau{1e-300, true}, .poll = [] {}};
+    return allocated_by([&] { fit(model, rule, squared_error(), data, {.size = 8}, options); });
   };
   // From 11 looks to 513: a vector grown by doubling six times.
   CHECK(allocated(512) - allocated(10) <= 6);
+}
+
+TEST_CASE_TEMPLATE("nor does a tree with several inputs and outputs, or an update of several batches", T, float,
+                   double) {
+  const auto block = [] {
+    return sequential(concat(residual(linear(4, 4), activation("Tanh")), linear(2, 4)), std::make_shared<Centre>(8),
+                      heads(linear(8, 3), residual(linear(8, 8))));
+  };
+  const Losses losses{{&squared_error(), 0.5}, {&squared_error()}};
+  const auto allocated = [&](Index batches) {
+    const Tables<T> tables(8 * batches + 3, {4, 2}, {3, 8});
+    const train::Data data = tables.data();
+    train::Model<T> model(block(), 1);
+    auto rule = optimizer(model, "Adam", adam_options(0.001));
+    return allocated_by([&] { fit(model, rule, losses, data, {.size = 8}, {.epochs = 2, .accumulate = 3}); });
+  };
+  CHECK(allocated(1000) == allocated(10));
+
+  const Tables<T> tables(11, {4, 2}, {3, 8});
+  const train::Data data = tables.data();
+  train::Model<T> model(block(), 1);
+  auto rule = optimizer(model, "Adam", adam_options(0.001));
+  ByHand<T> hand(model, losses);
+  hand.step(data, rule);
+  CHECK(allocated_by([&] { hand.step(data, rule); }) == 0);
 }

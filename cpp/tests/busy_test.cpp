@@ -50,3 +50,25 @@ TEST_CASE("an exception lets go") {
   }());
   CHECK_NOTHROW(Busy::Claim{busy});
 }
+
+TEST_CASE("any number may visit, but not beside one who holds") {
+  Busy busy("in use");
+  const auto claim = [&] { Busy::Claim c(busy); };
+  const auto visit = [&] { Busy::Visit v(busy); };
+  {
+    const Busy::Visit one(busy), two(busy);
+    CHECK_FALSE(refused_elsewhere(visit));
+    CHECK_THROWS_WITH_AS(claim(), "in use", std::runtime_error);
+    CHECK(refused_elsewhere(claim));
+    CHECK_NOTHROW(busy.check());
+  }
+  {
+    const Busy::Claim held(busy);
+    CHECK_NOTHROW(visit());
+    CHECK(refused_elsewhere(visit));
+    // A refused visitor must not be counted.
+    const Busy::Claim again(busy, true);
+    CHECK_THROWS_AS(claim(), std::runtime_error);
+  }
+  CHECK_NOTHROW(claim());
+}

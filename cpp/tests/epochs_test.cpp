@@ -13,8 +13,6 @@ using train::Model;
 
 namespace {
 
-const nn::MSELoss kLoss(nn::Reduction::mean, 1.0);
-
 /// A network that notes the rows it is trained with: row i's input is i.
 struct Watched {
   std::shared_ptr<Spy> spy = std::make_shared<Spy>();
@@ -25,9 +23,9 @@ struct Watched {
   explicit Watched(Index rows) : set(rows, 1, 1) {
     for (Index i = 0; i < rows; ++i) set.x[at(i)] = static_cast<double>(i);
   }
-  std::vector<std::vector<double>> fit(const FitOptions& options) {
+  std::vector<std::vector<double>> fit(const Batches& batches, const FitOptions& options) {
     spy->trained.clear();
-    train::fit(model, rule, kLoss, set.values(), options);
+    testing::fit(model, rule, squared_error(), set.values(), batches, options);
     return spy->trained;
   }
 };
@@ -45,20 +43,20 @@ std::vector<double> sorted(std::vector<double> v) {
 
 Layers small() { return {linear(2, 8), activation("Tanh"), linear(8, 1)}; }
 
-History fit_small(const FitOptions& options, Index rows = 40) {
+History fit_small(const Batches& batches, const FitOptions& options) {
   Model<double> model(small(), 1);
   auto rule = optimizer(model, "SGD", sgd_options(0.05));
-  const Set<double> set(rows, 2, 1);
-  return train::fit(model, rule, kLoss, set.values(), options);
+  const Set<double> set(40, 2, 1);
+  return fit(model, rule, squared_error(), set.values(), batches, options);
 }
 
 }  // namespace
 
 TEST_CASE("an epoch visits each row once, the last batch ragged") {
   Watched watched(10);
-  const auto batches = watched.fit({.epochs = 3, .batch_size = 4, .seed = 5});
+  const auto batches = watched.fit({.size = 4, .seed = 5}, {.epochs = 3});
   REQUIRE(batches.size() == 9);
-  const auto all = joined(Watched(10).fit({.epochs = 1, .batch_size = 10}), 0, 1);
+  const auto all = joined(Watched(10).fit({.size = 10}, {.epochs = 1}), 0, 1);
   std::set<std::vector<double>> orders;
   for (std::size_t epoch = 0; epoch < 3; ++epoch) {
     CHECK(batches[3 * epoch].size() == 4);
@@ -69,29 +67,29 @@ TEST_CASE("an epoch visits each row once, the last batch ragged") {
     orders.insert(order);
   }
   CHECK(orders.size() == 3);
-  CHECK(Watched(10).fit({.epochs = 3, .batch_size = 4, .seed = 5}) == batches);
-  CHECK(Watched(10).fit({.epochs = 3, .batch_size = 4, .seed = 6}) != batches);
+  CHECK(Watched(10).fit({.size = 4, .seed = 5}, {.epochs = 3}) == batches);
+  CHECK(Watched(10).fit({.size = 4, .seed = 6}, {.epochs = 3}) != batches);
 }
 
 TEST_CASE("without shuffling, and in one batch, rows come as they are") {
   const std::vector<double> order{0, 1, 2, 3, 4, 5, 6};
-  CHECK(joined(Watched(7).fit({.epochs = 1, .batch_size = 3, .shuffle = false}), 0, 3) == order);
-  CHECK(Watched(7).fit({.epochs = 1, .batch_size = 7}) == std::vector<std::vector<double>>{order});
-  CHECK(Watched(7).fit({.epochs = 1, .batch_size = 100}) == std::vector<std::vector<double>>{order});
+  CHECK(joined(Watched(7).fit({.size = 3, .shuffle = false}, {.epochs = 1}), 0, 3) == order);
+  CHECK(Watched(7).fit({.size = 7}, {.epochs = 1}) == std::vector<std::vector<double>>{order});
+  CHECK(Watched(7).fit({.size = 100}, {.epochs = 1}) == std::vector<std::vector<double>>{order});
 }
 
 TEST_CASE("without a seed, two fits go on where one would") {
   Watched one(10), two(10);
-  const auto whole = one.fit({.epochs = 4, .batch_size = 3});
-  auto halves = two.fit({.epochs = 2, .batch_size = 3});
-  const auto second = two.fit({.epochs = 2, .batch_size = 3});
+  const auto whole = one.fit({.size = 3}, {.epochs = 4});
+  auto halves = two.fit({.size = 3}, {.epochs = 2});
+  const auto second = two.fit({.size = 3}, {.epochs = 2});
   halves.insert(halves.end(), second.begin(), second.end());
   CHECK(halves == whole);
   CHECK(first_difference(values_of(one.model), values_of(two.model)) == -1);
 }
 
 TEST_CASE("no epochs change nothing") {
-  const auto history = fit_small({.epochs = 0, .batch_size = 8});
+  const auto history = fit_small({.size = 8}, {.epochs = 0});
   CHECK(history.epochs == 0);
   CHECK(history.updates == 0);
   CHECK(history.loss.empty());
@@ -99,8 +97,7 @@ TEST_CASE("no epochs change nothing") {
 }
 
 TEST_CASE("StopOnPlateau looks at the whole set after an epoch") {
-  const auto history =
-      fit_small({.epochs = 1000, .batch_size = 16, .stop = train::StopOnPlateau{1e-4, false, nullptr}});
+  const auto history = fit_small({.size = 16}, {.epochs = 1000, .stop = train::StopOnPlateau{1e-4, false}});
   CHECK(history.stop_reason == "plateau");
   CHECK(history.epochs > 1);
   CHECK(history.epochs < 1000);
@@ -110,7 +107,7 @@ TEST_CASE("StopOnPlateau looks at the whole set after an epoch") {
 }
 
 TEST_CASE("StopOnPlateau looks after an update, even within an epoch") {
-  const auto history = fit_small({.epochs = 1000, .batch_size = 16, .stop = train::StopOnPlateau{1e9, true, nullptr}});
+  const auto history = fit_small({.size = 16}, {.epochs = 1000, .stop = train::StopOnPlateau{1e9, true}});
   CHECK(history.stop_reason == "plateau");
   CHECK(history.updates == 2);
   CHECK(history.epochs == 1);
@@ -120,14 +117,15 @@ TEST_CASE("StopOnPlateau looks after an update, even within an epoch") {
 
 TEST_CASE("StopOnPlateau's loss is that of the network as updated, or another one") {
   const Set<double> set(40, 2, 1);
-  const nn::MSELoss other(nn::Reduction::sum, 3.0);
-  for (const nn::Loss* asked : {static_cast<const nn::Loss*>(nullptr), static_cast<const nn::Loss*>(&other)}) {
+  const nn::NamedLoss other("MSELoss", nn::Reduction::sum, 3.0);
+  const Losses own{{&squared_error()}}, others{{&other}};
+  for (const Losses* asked : {static_cast<const Losses*>(nullptr), &others}) {
     Model<double> model(small(), 1);
     auto rule = optimizer(model, "SGD", sgd_options(0.05));
-    const auto history = train::fit(model, rule, kLoss, set.values(),
-                                    {.epochs = 2, .batch_size = 40, .stop = train::StopOnPlateau{0, true, asked}});
+    const auto history = fit(model, rule, squared_error(), set.values(), {.size = 40},
+                             {.epochs = 2, .stop = train::StopOnPlateau{0, true, asked}});
     REQUIRE(history.stop_losses.size() == 2);
-    CHECK(history.stop_losses[1] == evaluate(model, asked == nullptr ? kLoss : *asked, set.values()));
+    CHECK(history.stop_losses[1] == evaluate(model, asked == nullptr ? own : *asked, set.values()));
     CHECK(history.stop_reason == "epochs");
     // The next epoch's loss before its update is this epoch's after it.
     if (asked == nullptr) CHECK(history.loss[1] == history.stop_losses[0]);
@@ -136,11 +134,11 @@ TEST_CASE("StopOnPlateau's loss is that of the network as updated, or another on
 
 TEST_CASE("epoch_end sees the history and may stop") {
   std::vector<Index> seen;
-  const auto history = fit_small({.epochs = 10, .batch_size = 16, .epoch_end = [&](const History& h) {
-                                    seen.push_back(h.epochs);
-                                    CHECK(static_cast<Index>(h.loss.size()) == h.epochs);
-                                    return h.epochs == 3;
-                                  }});
+  const auto history = fit_small({.size = 16}, {.epochs = 10, .epoch_end = [&](const History& h) {
+                                                  seen.push_back(h.epochs);
+                                                  CHECK(static_cast<Index>(h.loss.size()) == h.epochs);
+                                                  return h.epochs == 3;
+                                                }});
   CHECK(seen == std::vector<Index>{1, 2, 3});
   CHECK(history.stop_reason == "callback");
   CHECK(history.updates == 9);
@@ -152,18 +150,17 @@ TEST_CASE("validation after each epoch, on the network as updated") {
   const Set<double> set(40, 2, 1), other(5, 2, 1, 77);
   const train::Data held_out = other.values();
   std::vector<double> expected;
-  const auto history =
-      train::fit(model, rule, kLoss, set.values(),
-                 {.epochs = 3, .batch_size = 16, .validation = &held_out, .epoch_end = [&](const auto&) {
-                    expected.push_back(evaluate(model, kLoss, held_out));
-                    return false;
-                  }});
+  const auto history = fit(model, rule, squared_error(), set.values(), {.size = 16},
+                           {.epochs = 3, .validation = &held_out, .epoch_end = [&](const auto&) {
+                              expected.push_back(evaluate(model, squared_error(), held_out));
+                              return false;
+                            }});
   CHECK(expected.size() == 3);
   CHECK(history.val_loss == expected);
 
-  const nn::MSELoss other_loss(nn::Reduction::sum, 3.0);
-  const auto judged =
-      train::fit(model, rule, kLoss, set.values(),
-                 {.epochs = 1, .batch_size = 16, .validation = &held_out, .validation_loss = &other_loss});
+  const nn::NamedLoss other_loss("MSELoss", nn::Reduction::sum, 3.0);
+  const Losses other_losses{{&other_loss}};
+  const auto judged = fit(model, rule, squared_error(), set.values(), {.size = 16},
+                          {.epochs = 1, .validation = &held_out, .validation_heads = &other_losses});
   CHECK(judged.val_loss == std::vector<double>{evaluate(model, other_loss, held_out)});
 }

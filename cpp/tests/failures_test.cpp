@@ -14,7 +14,6 @@ using train::Model;
 
 namespace {
 
-const nn::MSELoss kLoss(nn::Reduction::mean, 1.0);
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 Layers small() { return {linear(2, 8), activation("Tanh"), linear(8, 1)}; }
@@ -24,10 +23,10 @@ struct Trainee {
   Model<T> model{small(), 1};
   optim::Optimizer<T> rule = optimizer(model, "Adam", adam_options(0.01));
 
-  train::History fit(const Set<T>& set, const FitOptions& options, bool check_rows = false) {
+  train::History fit(const Set<T>& set, const Batches& batches, const FitOptions& options, bool check_rows = false) {
     train::Data data = set.values();
-    data.check_x_rows = data.check_y_rows = check_rows;
-    return train::fit(model, rule, kLoss, data, options);
+    data.check_x_rows = data.answers[0].check_rows = check_rows;
+    return testing::fit(model, rule, squared_error(), data, batches, options);
   }
 };
 
@@ -61,9 +60,9 @@ template <class T>
 void check_usable(Trainee<T>& t, const Set<T>& set) {
   const auto g = gradients_of(t.model);
   CHECK(std::all_of(g.begin(), g.end(), [](T v) { return v == 0; }));
-  CHECK_NOTHROW(t.fit(set, {.epochs = 1, .batch_size = 8}));
-  CHECK_NOTHROW(ByHand<T>(t.model, kLoss).step(set.values(), t.rule));
-  CHECK(inferred(t.model, set.values().x).size() == set.y.size());
+  CHECK_NOTHROW(t.fit(set, {.size = 8}, {.epochs = 1}));
+  CHECK_NOTHROW(ByHand<T>(t.model, squared_error()).step(set.values(), t.rule));
+  CHECK(inferred(t.model, set.values().x[0]).size() == set.y.size());
 }
 
 std::string message(const std::function<void()>& f) {
@@ -83,9 +82,9 @@ TEST_CASE_TEMPLATE("a loss that is not finite stops before its update", T, float
     Set<T> spoilt = good;
     spoilt.y[19] = bad;  // in the third batch of 8
     Trainee<T> trainee, expected;
-    const auto fail = [&] { trainee.fit(spoilt, {.epochs = 3, .batch_size = 8, .shuffle = false}); };
+    const auto fail = [&] { trainee.fit(spoilt, {.size = 8, .shuffle = false}, {.epochs = 3}); };
     CHECK_THROWS_AS(fail(), NotFinite);
-    expected.fit(good.taken(run_of(0, 16)), {.epochs = 1, .batch_size = 8, .shuffle = false});
+    expected.fit(good.taken(run_of(0, 16)), {.size = 8, .shuffle = false}, {.epochs = 1});
     CHECK(trainee.rule.steps() == 2);
     CHECK(first_difference(values_of(trainee.model), values_of(expected.model)) == -1);
     check_usable(trainee, good);
@@ -96,7 +95,7 @@ TEST_CASE("the message names epoch and batch") {
   Set<double> set(24, 2, 1);
   set.y[19] = kNan;
   Trainee<double> trainee;
-  const auto text = message([&] { trainee.fit(set, {.epochs = 3, .batch_size = 8, .shuffle = false}); });
+  const auto text = message([&] { trainee.fit(set, {.size = 8, .shuffle = false}, {.epochs = 3}); });
   CHECK(text.find("the loss is nan") != std::string::npos);
   CHECK(text.find("epoch 0, batch 2") != std::string::npos);
 }
@@ -108,7 +107,7 @@ TEST_CASE("a delta that is not finite stops before its update") {
   Trainee<float> trainee;
   trainee.model.network().parameters()->values.data()[32] = -3e38f;
   const auto before = values_of(trainee.model);
-  const auto text = message([&] { trainee.fit(set, {.epochs = 1, .batch_size = 8}); });
+  const auto text = message([&] { trainee.fit(set, {.size = 8}, {.epochs = 1}); });
   CHECK(text.find("a delta is not finite in epoch 0, batch 0") != std::string::npos);
   CHECK(first_difference(values_of(trainee.model), before) == -1);
   CHECK(trainee.rule.steps() == 0);
@@ -118,7 +117,7 @@ TEST_CASE("divergence is found") {
   Set<float> set(8, 2, 1);
   Model<float> model(small(), 1);
   auto rule = optimizer(model, "SGD", sgd_options(1e12));
-  CHECK_THROWS_AS(train::fit(model, rule, kLoss, set.values(), {.epochs = 1000, .batch_size = 8}), NotFinite);
+  CHECK_THROWS_AS(fit(model, rule, squared_error(), set.values(), {.size = 8}, {.epochs = 1000}), NotFinite);
 }
 
 TEST_CASE("rows are checked as they come where that is asked for") {
@@ -127,9 +126,9 @@ TEST_CASE("rows are checked as they come where that is asked for") {
     Set<double> spoilt = good;
     (in_x ? spoilt.x[33] : spoilt.y[16]) = kNan;  // in the third batch of 8
     Trainee<double> trainee, expected;
-    const auto fail = [&] { trainee.fit(spoilt, {.epochs = 1, .batch_size = 8, .shuffle = false}, true); };
+    const auto fail = [&] { trainee.fit(spoilt, {.size = 8, .shuffle = false}, {.epochs = 1}, true); };
     CHECK_THROWS_AS(fail(), ValueError);
-    expected.fit(good.taken(run_of(0, 16)), {.epochs = 1, .batch_size = 8, .shuffle = false});
+    expected.fit(good.taken(run_of(0, 16)), {.size = 8, .shuffle = false}, {.epochs = 1});
     CHECK(first_difference(values_of(trainee.model), values_of(expected.model)) == -1);
     check_usable(trainee, good);
   }
@@ -139,13 +138,13 @@ TEST_CASE("an exception from epoch_end leaves everything usable") {
   const Set<double> set(24, 2, 1);
   Trainee<double> trainee, expected;
   const auto fail = [&] {
-    trainee.fit(set, {.epochs = 5, .batch_size = 8, .epoch_end = [](const train::History& h) -> bool {
-                        if (h.epochs == 2) throw std::out_of_range("mine");
-                        return false;
-                      }});
+    trainee.fit(set, {.size = 8}, {.epochs = 5, .epoch_end = [](const train::History& h) -> bool {
+                                     if (h.epochs == 2) throw std::out_of_range("mine");
+                                     return false;
+                                   }});
   };
   CHECK_THROWS_WITH_AS(fail(), "mine", std::out_of_range);
-  expected.fit(set, {.epochs = 2, .batch_size = 8});
+  expected.fit(set, {.size = 8}, {.epochs = 2});
   CHECK(first_difference(values_of(trainee.model), values_of(expected.model)) == -1);
   check_usable(trainee, set);
 }
@@ -156,9 +155,9 @@ TEST_CASE("an exception from poll ends an endless fit soon and leaves everything
   int polls = 0;
   const auto start = std::chrono::steady_clock::now();
   const auto fail = [&] {
-    trainee.fit(set, {.epochs = std::numeric_limits<Index>::max(), .batch_size = 8, .poll = [&] {
-                        if (++polls == 2) throw std::out_of_range("mine");
-                      }});
+    trainee.fit(set, {.size = 8}, {.epochs = std::numeric_limits<Index>::max(), .poll = [&] {
+                                     if (++polls == 2) throw std::out_of_range("mine");
+                                   }});
   };
   CHECK_THROWS_WITH_AS(fail(), "mine", std::out_of_range);
   CHECK(polls == 2);
@@ -172,7 +171,7 @@ TEST_CASE("poll never sees an update half done, and may stop a long step between
   for (const Index rows : {10, 3000}) {
     CAPTURE(rows);
     const auto slow = std::make_shared<SlowGradient>();
-    Model<float> model({slow}, 1);
+    Model<float> model(Layers{slow}, 1);
     auto rule = optimizer(model, "SGD", sgd_options(1));
     const Set<float> set(rows, 1, 1);
     const auto all_updated_alike = [&] {
@@ -188,7 +187,7 @@ TEST_CASE("poll never sees an update half done, and may stop a long step between
     };
     bool thrown = false;
     try {
-      train::fit(model, rule, kLoss, set.values(), {.epochs = 3, .batch_size = rows, .poll = poll});
+      fit(model, rule, squared_error(), set.values(), {.size = rows}, {.epochs = 3, .poll = poll});
     } catch (const std::out_of_range&) {
       thrown = true;
     }
@@ -202,36 +201,36 @@ TEST_CASE("poll never sees an update half done, and may stop a long step between
 
 TEST_CASE("while fit runs its callbacks may predict, but nobody may train or call from elsewhere") {
   const Set<double> set(24, 2, 1);
-  const Source x = set.values().x;
+  const Source x = set.values().x[0];
   Trainee<double> trainee;
   auto other_rule = optimizer(trainee.model, "SGD", sgd_options(0.1));
   bool asked = false;
-  trainee.fit(set, {.epochs = 1, .batch_size = 8, .epoch_end = [&](const train::History&) {
-                      asked = true;
-                      CHECK(inferred(trainee.model, x).size() == 24);
-                      CHECK(std::isfinite(evaluate(trainee.model, kLoss, set.values())));
-                      CHECK_THROWS_AS(trainee.fit(set, {.epochs = 1, .batch_size = 8}), std::runtime_error);
-                      CHECK_THROWS_AS(trainee.rule.step(), std::runtime_error);
-                      int refused = 0;
-                      const auto count = [&](const std::function<void()>& f) {
-                        try {
-                          f();
-                        } catch (const std::runtime_error&) {
-                          ++refused;
-                        }
-                      };
-                      std::thread([&] {
-                        count([&] { inferred(trainee.model, x); });
-                        count([&] { trainee.model.forward(x); });
-                        count([&] { trainee.rule.step(); });
-                        count([&] { trainee.rule.set_options(0, adam_options(1)); });
-                        count([&] { other_rule.step(); });
-                        count([&] { other_rule.zero_grad(); });
-                        count([&] { trainee.fit(set, {.epochs = 1, .batch_size = 8}); });
-                      }).join();
-                      CHECK(refused == 7);
-                      return false;
-                    }});
+  trainee.fit(set, {.size = 8}, {.epochs = 1, .epoch_end = [&](const train::History&) {
+                                   asked = true;
+                                   CHECK(inferred(trainee.model, x).size() == 24);
+                                   CHECK(std::isfinite(evaluate(trainee.model, squared_error(), set.values())));
+                                   CHECK_THROWS_AS(trainee.fit(set, {.size = 8}, {.epochs = 1}), std::runtime_error);
+                                   CHECK_THROWS_AS(trainee.rule.step(), std::runtime_error);
+                                   int refused = 0;
+                                   const auto count = [&](const std::function<void()>& f) {
+                                     try {
+                                       f();
+                                     } catch (const std::runtime_error&) {
+                                       ++refused;
+                                     }
+                                   };
+                                   std::thread([&] {
+                                     count([&] { inferred(trainee.model, x); });
+                                     count([&] { forward(trainee.model, x); });
+                                     count([&] { trainee.rule.step(); });
+                                     count([&] { trainee.rule.set_options(0, adam_options(1)); });
+                                     count([&] { other_rule.step(); });
+                                     count([&] { other_rule.zero_grad(); });
+                                     count([&] { trainee.fit(set, {.size = 8}, {.epochs = 1}); });
+                                   }).join();
+                                   CHECK(refused == 7);
+                                   return false;
+                                 }});
   CHECK(asked);
   check_usable(trainee, set);
 }
@@ -260,8 +259,8 @@ TEST_CASE("checks at the door say what and where") {
   const auto column = [&](Index first, Index rows) {
     return Source{reinterpret_cast<const std::byte*>(classes + first), Dtype::int64, rows, 1, 8, 0};
   };
-  CHECK_NOTHROW(train::check_classes(column(0, 2), 3, "y"));
-  CHECK_THROWS_WITH_AS(train::check_classes(column(0, 3), 3, "y"), "y: expected classes from 0 to 2, got 3 in row 2",
-                       ValueError);
-  CHECK_THROWS_AS(train::check_classes(column(3, 1), 3, "y"), ValueError);
+  CHECK_NOTHROW(train::check_classes(column(0, 2), 3, "y", -100));
+  CHECK_THROWS_WITH_AS(train::check_classes(column(0, 3), 3, "y", -100),
+                       "y: expected classes from 0 to 2, got 3 in row 2", ValueError);
+  CHECK_THROWS_AS(train::check_classes(column(3, 1), 3, "y", -100), ValueError);
 }

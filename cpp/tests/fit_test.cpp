@@ -6,13 +6,9 @@
 
 using namespace deltaprop;
 using namespace deltaprop::testing;
-using train::FitOptions;
 using train::Model;
 
 namespace {
-
-const nn::MSELoss kSquared(nn::Reduction::mean, 1.0);
-const nn::CrossEntropyLoss kEntropy(nn::Reduction::mean);
 
 Layers small() { return {linear(2, 50), activation("Sigmoid"), linear(50, 1)}; }
 Layers deep() {
@@ -38,14 +34,14 @@ Layers wide() { return {linear(1200, 70), activation("ReLU"), linear(70, 10)}; }
 
 struct Case {
   Layers (*layers)();
-  const nn::Loss* loss;
+  const nn::Loss& (*loss)();
   Index rows, in, out, batch;
   bool weighted;
 };
 // More rows than a block of sums, than a tile of rows; a ragged last batch; gradients of several tiles.
-const Case kCases[] = {{small, &kSquared, 700, 2, 1, 700, false}, {small, &kSquared, 100, 2, 1, 32, true},
-                       {deep, &kEntropy, 300, 20, 5, 64, false},  {deep, &kEntropy, 600, 20, 5, 270, true},
-                       {deep, &kSquared, 9, 20, 5, 1, false},     {wide, &kEntropy, 40, 1200, 10, 30, false}};
+const Case kCases[] = {{small, squared_error, 700, 2, 1, 700, false}, {small, squared_error, 100, 2, 1, 32, true},
+                       {deep, cross_entropy, 300, 20, 5, 64, false},  {deep, cross_entropy, 600, 20, 5, 270, true},
+                       {deep, squared_error, 9, 20, 5, 1, false},     {wide, cross_entropy, 40, 1200, 10, 30, false}};
 
 /// Trains one copy by fit and one by hand.
 template <class T>
@@ -58,10 +54,10 @@ void check_against_by_hand(const Case& c, const std::string& rule, const optim::
   for (T& w : set.weights) w += T(1.5);
   Model<T> fitted(c.layers(), 4), model(c.layers(), 4);
   auto fitted_rule = optimizer(fitted, rule, options), hand_rule = optimizer(model, rule, options);
-  const auto history = train::fit(fitted, fitted_rule, *c.loss, set.for_loss(*c.loss),
-                                  {.epochs = 3, .batch_size = c.batch, .shuffle = shuffle, .seed = 11});
+  const auto history = fit(fitted, fitted_rule, c.loss(), set.for_loss(c.loss()),
+                           {.size = c.batch, .shuffle = shuffle, .seed = 11}, {.epochs = 3});
 
-  ByHand<T> hand(model, *c.loss);
+  ByHand<T> hand(model, c.loss());
   std::vector<double> losses;
   auto order = run_of(0, c.rows);
   for (std::uint32_t epoch = 0; epoch < 3; ++epoch) {
@@ -70,7 +66,7 @@ void check_against_by_hand(const Case& c, const std::string& rule, const optim::
     for (Index first = 0; first < c.rows; first += c.batch) {
       const Index last = std::min(first + c.batch, c.rows);
       const Set<T> batch = set.taken({order.begin() + first, order.begin() + last});
-      sum += hand.step(batch.for_loss(*c.loss), hand_rule) *
+      sum += hand.step(batch.for_loss(c.loss()), hand_rule) *
              (static_cast<double>(last - first) / static_cast<double>(c.rows));
     }
     losses.push_back(sum);
@@ -95,7 +91,7 @@ TEST_CASE_TEMPLATE("fit has the bits of the loop by hand", T, float, double) {
 
 // Where a step counts as long, all gradients come before the updates, so that it can be left between them.
 TEST_CASE_TEMPLATE("a long step has the bits of the loop by hand too", T, float, double) {
-  check_against_by_hand<T>({heavy, &kEntropy, 2100, 20, 5, 2100, false}, "Adam", adam_options(0.01), false);
+  check_against_by_hand<T>({heavy, cross_entropy, 2100, 20, 5, 2100, false}, "Adam", adam_options(0.01), false);
 }
 
 TEST_CASE_TEMPLATE("fit learns a regression", T, float, double) {
@@ -103,9 +99,9 @@ TEST_CASE_TEMPLATE("fit learns a regression", T, float, double) {
   for (Index i = 0; i < set.rows; ++i) set.y[at(i)] = std::sin(3 * set.x[at(2 * i)]) * set.x[at(2 * i + 1)];
   Model<T> model(small(), 0);
   auto rule = optimizer(model, "Adam", adam_options(0.02));
-  const auto before = evaluate(model, kSquared, set.values());
-  const auto history = train::fit(model, rule, kSquared, set.values(), {.epochs = 300, .batch_size = 32});
-  const auto after = evaluate(model, kSquared, set.values());
+  const auto before = evaluate(model, squared_error(), set.values());
+  const auto history = fit(model, rule, squared_error(), set.values(), {.size = 32}, {.epochs = 300});
+  const auto after = evaluate(model, squared_error(), set.values());
   CHECK(after < 1e-3);
   CHECK(after < 0.05 * before);
   CHECK(history.loss.size() == 300);
@@ -126,17 +122,17 @@ TEST_CASE_TEMPLATE("fit learns to tell classes apart", T, float, double) {
   }
   Model<T> model({linear(2, 16), activation("ReLU"), linear(16, 3)}, 0);
   auto rule = optimizer(model, "SGD", sgd_options(0.1, 0.9));
-  train::fit(model, rule, kEntropy, set.labels(), {.epochs = 100, .batch_size = 32});
-  CHECK(evaluate(model, kEntropy, set.labels()) < 0.1);
+  fit(model, rule, cross_entropy(), set.labels(), {.size = 32}, {.epochs = 100});
+  CHECK(evaluate(model, cross_entropy(), set.labels()) < 0.1);
 }
 
 TEST_CASE("gradients left from passes by hand count for nothing and are gone afterwards") {
   const Set<double> set(20, 2, 1);
   Model<double> clean(small(), 0), stained(small(), 0);
-  ByHand<double>(stained, kSquared).pass(set.values());
+  ByHand<double>(stained, squared_error()).pass(set.values());
   for (Model<double>* model : {&clean, &stained}) {
     auto rule = optimizer(*model, "SGD", sgd_options(0.1));
-    train::fit(*model, rule, kSquared, set.values(), {.epochs = 2, .batch_size = 7});
+    fit(*model, rule, squared_error(), set.values(), {.size = 7}, {.epochs = 2});
     const auto g = gradients_of(*model);
     CHECK(std::all_of(g.begin(), g.end(), [](double v) { return v == 0; }));
     CHECK_THROWS_AS(model->activations(), std::runtime_error);
@@ -148,8 +144,8 @@ TEST_CASE("a parameter without an optimizer stays") {
   const Set<double> set(20, 2, 1);
   Model<double> model(small(), 0);
   const auto before = values_of(model);
-  optim::Optimizer<double> rule(optim::make_rule("SGD"), model.network().parameters(), {{{3}, sgd_options(0.1)}});
-  train::fit(model, rule, kSquared, set.values(), {.epochs = 1, .batch_size = 20});
+  optim::Optimizer<double> rule(optim::find_rule("SGD"), model.network().parameters(), {{{3}, sgd_options(0.1)}});
+  fit(model, rule, squared_error(), set.values(), {.size = 20}, {.epochs = 1});
   const auto after = values_of(model);
   CHECK(first_difference(after.data(), before.data(), 200) == -1);
   CHECK(after[200] != before[200]);
@@ -163,7 +159,7 @@ TEST_CASE("rows of weight zero might as well not be there, and ones change nothi
   const auto fitted = [](const Set<double>& s) {
     Model<double> model(deep(), 4);
     auto rule = optimizer(model, "SGD", sgd_options(0.1));
-    const auto history = train::fit(model, rule, kEntropy, s.labels(), {.epochs = 3, .batch_size = 50});
+    const auto history = fit(model, rule, cross_entropy(), s.labels(), {.size = 50}, {.epochs = 3});
     return std::pair{values_of(model), history.loss};
   };
   CHECK(fitted(ones) == fitted(set));
@@ -186,7 +182,8 @@ TEST_CASE("evaluate is the loss over all rows, however many") {
     const double e = (a[i] - set.y[i]) * (a[i] - set.y[i]);
     sum += e, weighted_sum += weighted.weights[i] * e, weight += weighted.weights[i];
   }
-  CHECK(evaluate(model, kSquared, set.values()) == doctest::Approx(sum / 5000).epsilon(1e-13));
-  CHECK(evaluate(model, kSquared, weighted.values()) == doctest::Approx(weighted_sum / weight).epsilon(1e-13));
-  CHECK(evaluate(model, nn::MSELoss(nn::Reduction::sum, 0.5), set.values()) == doctest::Approx(sum / 2).epsilon(1e-13));
+  CHECK(evaluate(model, squared_error(), set.values()) == doctest::Approx(sum / 5000).epsilon(1e-13));
+  CHECK(evaluate(model, squared_error(), weighted.values()) == doctest::Approx(weighted_sum / weight).epsilon(1e-13));
+  CHECK(evaluate(model, nn::NamedLoss("MSELoss", nn::Reduction::sum, 0.5), set.values()) ==
+        doctest::Approx(sum / 2).epsilon(1e-13));
 }

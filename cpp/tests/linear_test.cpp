@@ -9,7 +9,7 @@ using namespace deltaprop::testing;
 
 namespace {
 
-nn::Linear layer(Index in, Index out) { return {in, out, nn::Initialiser::standard}; }
+nn::Linear layer(Index in, Index out, bool bias = true) { return {in, out, bias, nn::Initialiser("default")}; }
 
 }  // namespace
 
@@ -47,6 +47,25 @@ TEST_CASE_TEMPLATE("z = a w + b, and back", T, float, double) {
     CHECK(gradients.values() == std::vector<T>{5 * k, 2 * k, -1 * k, 5 * k, 3 * k, 1 * k, 3 * k, 1 * k, -1 * k});
   }
   CHECK((y.intact() && dx.intact() && gradients.intact()));
+}
+
+TEST_CASE_TEMPLATE("z = a w, and back", T, float, double) {
+  const auto linear = layer(2, 3, false);
+  CHECK(linear.parameters().size() == 1);
+  CHECK(linear.describe() == "Linear(2, 3, bias=False)");
+  const T w[] = {1, 2, 3, 4, 5, 6};
+  const T x[] = {1, -1, 2, 3};
+  const T delta[] = {1, 0, -1, 2, 1, 0};
+  const Guarded<T> y(6), gradients(6, T(100));
+  linear.forward(nn::Forward<T>{.parameters = w, .x = {x, 2, 2}, .y = {y.data(), 2, 3}, .training = true});
+  CHECK(y.values() == std::vector<T>{-3, -3, -3, 14, 19, 24});
+  for (const Range tile : linear.gradient_tiles()) {
+    linear.gradient(
+        nn::Gradient<T>{.x = {x, 2, 2}, .delta_y = {delta, 2, 3}, .gradients = gradients.data(), .accumulate = false},
+        tile);
+  }
+  CHECK(gradients.values() == std::vector<T>{5, 2, -1, 5, 3, 1});
+  CHECK((y.intact() && gradients.intact()));
 }
 
 TEST_CASE("gradient tiles cover every parameter exactly once, each inside one parameter") {

@@ -27,15 +27,18 @@ struct Question {
   std::vector<T> outputs, targets, weights;  // no weights: ones
   std::vector<std::int64_t> classes;
   double scale;
+  std::vector<T> columns = {};  // none: ones
+  Index target_cols = -1;       // below 0: as many as outputs
 
   nn::LossCall<T> call(Range r) const {
     nn::LossCall<T> c{.outputs = Matrix<const T>{outputs.data(), rows, cols}.slice(r), .scale = scale};
     if (classes.empty()) {
-      c.targets.values = Matrix<const T>{targets.data(), rows, cols}.slice(r);
+      c.targets.values = Matrix<const T>{targets.data(), rows, target_cols < 0 ? cols : target_cols}.slice(r);
     } else {
       c.targets.classes = classes.data() + r.begin;
     }
     if (!weights.empty()) c.weights = weights.data() + r.begin;
+    if (!columns.empty()) c.columns = columns.data();
     return c;
   }
 };
@@ -72,11 +75,11 @@ Question<T> classification(Index rows, Index cols, bool weighted, T size = 5) {
   return q;
 }
 
-constexpr Index kWidths[] = {1, 2, 3, 4, 5, 8, 10, 15, 16, 17, 33, 100};
+constexpr Index kWidths[] = {1, 2, 3, 4, 5, 8, 10, 15, 16, 17, 33, 100, 300};
 
 template <class T>
 void check_squared_error(const Question<T>& q) {
-  const auto answer = ask(nn::MSELoss(Reduction::mean, 1.0), q);
+  const auto answer = ask(nn::NamedLoss("MSELoss", Reduction::mean, 1.0), q);
   for (Index i = 0; i < q.rows; ++i) {
     const double w = q.weights.empty() ? 1 : static_cast<double>(q.weights[at(i)]);
     double sum = 0;
@@ -92,7 +95,7 @@ void check_squared_error(const Question<T>& q) {
 
 template <class T>
 void check_cross_entropy(const Question<T>& q) {
-  const auto answer = ask(nn::CrossEntropyLoss(Reduction::mean), q);
+  const auto answer = ask(nn::NamedLoss("CrossEntropyLoss", Reduction::mean), q);
   constexpr double eps = std::numeric_limits<T>::epsilon();
   for (Index i = 0; i < q.rows; ++i) {
     const T* a = q.outputs.data() + i * q.cols;
@@ -139,7 +142,7 @@ TEST_CASE_TEMPLATE("extreme logits overflow nowhere", T, float, double) {
     // Large with equals, small, and all large and negative.
     Question<T> q{4, 3, {size, -size, 0, -size, size, size, -size, -size, -size, 0, 0, size}, {}, {}, {0, 0, 2, 2}, 1};
     check_cross_entropy(q);
-    const auto answer = ask(nn::CrossEntropyLoss(Reduction::mean), q);
+    const auto answer = ask(nn::NamedLoss("CrossEntropyLoss", Reduction::mean), q);
     CHECK(answer.values[0] == 0);
     CHECK(answer.values[1] == doctest::Approx(2 * static_cast<double>(size) + std::log(2.0)));
     CHECK(answer.values[2] == doctest::Approx(std::log(3.0)));
@@ -155,57 +158,80 @@ TEST_CASE_TEMPLATE("a loss of what is not finite is not finite", T, float, doubl
       auto mse = regression<T>(1, 5, false);
       auto ce = classification<T>(1, 5, false);
       mse.outputs[at(j)] = ce.outputs[at(j)] = bad;
-      CHECK_FALSE(std::isfinite(ask(nn::MSELoss(Reduction::mean, 1.0), mse).values[0]));
-      CHECK_FALSE(std::isfinite(ask(nn::CrossEntropyLoss(Reduction::mean), ce).values[0]));
+      CHECK_FALSE(std::isfinite(ask(nn::NamedLoss("MSELoss", Reduction::mean, 1.0), mse).values[0]));
+      CHECK_FALSE(std::isfinite(ask(nn::NamedLoss("CrossEntropyLoss", Reduction::mean), ce).values[0]));
     }
   }
 }
 
 TEST_CASE_TEMPLATE("a row's loss depends neither on the other rows nor on what else is asked", T, float, double) {
-  const nn::MSELoss mse(Reduction::mean, 1.0);
-  const nn::CrossEntropyLoss ce(Reduction::mean);
-  for (const Index cols : kWidths) {
-    for (const nn::Loss* loss : {static_cast<const nn::Loss*>(&mse), static_cast<const nn::Loss*>(&ce)}) {
-      const auto q = loss == &ce ? classification<T>(7, cols, true) : regression<T>(7, cols, true);
-      const auto all = ask(*loss, q);
-      for (Index i = 0; i < q.rows; ++i) {
-        const auto one = ask(*loss, q, {i, i + 1});
-        REQUIRE(first_difference(one.deltas.data(), all.deltas.data() + i * cols, cols) == -1);
-        REQUIRE(same_bits(one.values[0], all.values[i]));
-        REQUIRE(same_bits(one.elements[0], all.elements[i * loss->elements(cols)]));
+  for (const std::string& name : nn::loss_names()) {
+    const nn::NamedLoss loss(name, Reduction::mean);
+    for (const Index cols : kWidths) {
+      if (name == "GaussianNLLLoss" && cols % 2 == 1) continue;
+      auto q = regression<T>(7, cols, true);
+      if (loss.target_kind() == nn::TargetKind::classes) q = classification<T>(7, cols, true);
+      if (!q.classes.empty()) q.classes[2] = -1;
+      q.target_cols = loss.target_cols(cols);
+      for (const bool columns : {false, true}) {
+        if (columns) q.columns.assign(q.outputs.begin(), q.outputs.begin() + cols);
+        const auto all = ask(loss, q);
+        for (Index i = 0; i < q.rows; ++i) {
+          const auto one = ask(loss, q, {i, i + 1});
+          const Index n = loss.elements(cols);
+          REQUIRE(first_difference(one.deltas.data(), all.deltas.data() + i * cols, cols) == -1);
+          REQUIRE(same_bits(one.values[0], all.values[i]));
+          REQUIRE(first_difference(one.elements.data(), all.elements.data() + i * n, n) == -1);
+        }
+        Answer<T> part(q.rows, cols, loss.elements(cols));
+        auto call = q.call({0, q.rows});
+        call.deltas = {part.deltas.data(), q.rows, cols};
+        loss.run(call);
+        CHECK(first_difference(part.deltas.values(), all.deltas.values()) == -1);
+        call.deltas = {};
+        call.values = part.values.data();
+        loss.run(call);
+        CHECK(first_difference(part.values.values(), all.values.values()) == -1);
+        CHECK(part.intact());
       }
-      Answer<T> part(q.rows, cols, loss->elements(cols));
-      auto call = q.call({0, q.rows});
-      call.deltas = {part.deltas.data(), q.rows, cols};
-      loss->run(call);
-      CHECK(first_difference(part.deltas.values(), all.deltas.values()) == -1);
-      call.deltas = {};
-      call.values = part.values.data();
-      loss->run(call);
-      CHECK(first_difference(part.values.values(), all.values.values()) == -1);
-      CHECK(part.intact());
     }
   }
 }
 
 TEST_CASE_TEMPLATE("weights of one change no bit", T, float, double) {
   auto q = classification<T>(6, 10, false);
-  const auto without = ask(nn::CrossEntropyLoss(Reduction::mean), q);
+  const auto without = ask(nn::NamedLoss("CrossEntropyLoss", Reduction::mean), q);
   q.weights.assign(6, T(1));
-  const auto with = ask(nn::CrossEntropyLoss(Reduction::mean), q);
+  const auto with = ask(nn::NamedLoss("CrossEntropyLoss", Reduction::mean), q);
   CHECK(first_difference(with.deltas.values(), without.deltas.values()) == -1);
   CHECK(first_difference(with.values.values(), without.values.values()) == -1);
 }
 
+TEST_CASE("what a loss is made with") {
+  CHECK_THROWS_WITH_AS(nn::NamedLoss("L0Loss", Reduction::mean), "Loss: expected a known name, got 'L0Loss'",
+                       ValueError);
+  nn::LossOptions three;
+  three.repeats = 3;
+  CHECK_THROWS_AS(nn::NamedLoss("QuantileLoss", Reduction::mean, 1, three), ValueError);
+  three.column_weights = {0.1, 0.5, 0.9};
+  CHECK(nn::NamedLoss("QuantileLoss", Reduction::mean, 1, three).target_cols(6) == 2);
+  CHECK_THROWS_AS(nn::NamedLoss("QuantileLoss", Reduction::mean, 1, three).target_cols(4), ValueError);
+  CHECK(nn::NamedLoss("GaussianNLLLoss", Reduction::mean).target_cols(6) == 3);
+  CHECK(nn::NamedLoss("GaussianNLLLoss", Reduction::mean).elements(6) == 3);
+  CHECK_THROWS_AS(nn::NamedLoss("GaussianNLLLoss", Reduction::mean).target_cols(5), ValueError);
+}
+
 TEST_CASE("what a reduction multiplies by") {
-  CHECK(nn::MSELoss(Reduction::mean, 1.0).scale(8, 4) == 1.0 / 32);
-  CHECK(nn::MSELoss(Reduction::mean, 0.5).scale(8, 4) == 0.5 / 32);
-  CHECK(nn::MSELoss(Reduction::sum, 0.5).scale(8, 4) == 0.5);
-  CHECK(nn::MSELoss(Reduction::none, 1.0).scale(8, 4) == 1);
-  CHECK(nn::MSELoss(Reduction::mean, 1.0).scale(0, 4) == 0);
-  CHECK(nn::CrossEntropyLoss(Reduction::mean).scale(8, 4) == 1.0 / 8);
+  CHECK(nn::NamedLoss("MSELoss", Reduction::mean, 1.0).scale(8, 4) == 1.0 / 32);
+  CHECK(nn::NamedLoss("MSELoss", Reduction::mean, 0.5).scale(8, 4) == 0.5 / 32);
+  CHECK(nn::NamedLoss("MSELoss", Reduction::sum, 0.5).scale(8, 4) == 0.5);
+  CHECK(nn::NamedLoss("MSELoss", Reduction::none, 1.0).scale(8, 4) == 1);
+  CHECK(nn::NamedLoss("MSELoss", Reduction::mean, 1.0).scale(0, 4) == 0);
+  CHECK(nn::NamedLoss("CrossEntropyLoss", Reduction::mean).scale(8, 4) == 1.0 / 8);
+  CHECK(nn::NamedLoss("KLDivLoss", Reduction::batchmean).scale(8, 4) == 1.0 / 8);
   const double rows[] = {1, 2, 4};
-  CHECK(nn::MSELoss(Reduction::mean, 1.0).value(rows, 3, 0.5) == 3.5);
+  CHECK(nn::NamedLoss("MSELoss", Reduction::mean, 1.0).value(rows, 3, 0.5) == 3.5);
+  CHECK(nn::reduction("batchmean") == Reduction::batchmean);
   CHECK(nn::reduction("sum") == Reduction::sum);
   CHECK_THROWS_AS(nn::reduction("average"), ValueError);
 }

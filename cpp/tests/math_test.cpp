@@ -51,3 +51,37 @@ TEST_CASE("portable_log at the edges") {
   CHECK(std::isnan(portable_log(-inf)));
   CHECK(std::isnan(portable_log(std::numeric_limits<double>::quiet_NaN())));
 }
+
+TEST_CASE("portable_exp is within 1 ulp") {
+  std::mt19937_64 bits(2);
+  double most = 0, most_subnormal = 0;
+  const auto check = [](double x, double& worst) {
+    worst = std::max(worst, ulps(portable_exp(x), std::exp(static_cast<long double>(x))));
+  };
+  for (int i = 0; i < 200000; ++i) {
+    const double unit = static_cast<double>(bits() >> 11) * 0x1p-53;
+    check(-708 + unit * 1417.7, most);
+    check(unit - 0.5, most);
+    check(std::ldexp(unit - 0.5, -(i % 60)), most);
+    check(-745.1 + unit * 37, most_subnormal);
+  }
+  CHECK(most <= 1);
+  CHECK(most_subnormal <= 1);
+}
+
+TEST_CASE("portable_exp at the edges") {
+  constexpr double inf = std::numeric_limits<double>::infinity();
+  CHECK(portable_exp(0.0) == 1);
+  CHECK(portable_exp(-0.0) == 1);
+  CHECK(portable_exp(inf) == inf);
+  CHECK(portable_exp(709.79) == inf);
+  CHECK(portable_exp(709.785) == inf);
+  CHECK(portable_exp(709.78) < inf);
+  CHECK(portable_exp(-inf) == 0);
+  CHECK(portable_exp(-746) == 0);
+  CHECK(portable_exp(-745.13) == std::numeric_limits<double>::denorm_min());
+  CHECK(std::isnan(portable_exp(std::numeric_limits<double>::quiet_NaN())));
+  CHECK(portable_power(2, 10) == doctest::Approx(1024).epsilon(1e-15));
+  CHECK(portable_power(0.96, 0.5) == doctest::Approx(std::sqrt(0.96)).epsilon(1e-15));
+  CHECK(portable_power(3, 0) == 1);
+}

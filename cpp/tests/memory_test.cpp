@@ -63,7 +63,7 @@ TEST_CASE("sizes that no memory could hold are refused") {
 }
 
 TEST_CASE("a layer that no memory could hold is refused") {
-  const auto make = [](Index in, Index out) { nn::Linear(in, out, nn::Initialiser::standard); };
+  const auto make = [](Index in, Index out) { nn::Linear(in, out, true, nn::Initialiser("default")); };
   CHECK_NOTHROW(make(1, 1));
   CHECK_THROWS_AS(make(Index{1} << 32, Index{1} << 32), std::bad_alloc);
   for (const auto& [in, out] : {std::pair{kMost, Index{1}}, std::pair{Index{1}, kMost}}) {

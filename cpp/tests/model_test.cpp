@@ -15,31 +15,31 @@ TEST_CASE("a pass by hand in its order, and out of it") {
   CHECK_THROWS_AS(model.activations(), std::runtime_error);
   CHECK_THROWS_AS(model.deltas(), std::runtime_error);
   CHECK_THROWS_WITH_AS(
-      model.backward(delta),
+      backward(model, delta),
       "backward: expected a fresh training pass; call net.forward(x), not net(x), before each backward",
       std::runtime_error);
   inferred(model, x);
-  CHECK_THROWS_AS(model.backward(delta), std::runtime_error);
+  CHECK_THROWS_AS(backward(model, delta), std::runtime_error);
 
-  model.forward(x);
+  forward(model, x);
   CHECK(model.output().rows == 5);
   CHECK(model.output().cols == 4);
   CHECK(first_difference(model.activations().a(0).data, set.x.data(), 15) == -1);
   CHECK_THROWS_AS(model.deltas(), std::runtime_error);
-  model.backward(delta);
+  backward(model, delta);
   CHECK(first_difference(model.deltas().delta(2).data, set.y.data(), 20) == -1);
   CHECK_NOTHROW(model.activations());
-  CHECK_THROWS_AS(model.backward(delta), std::runtime_error);
+  CHECK_THROWS_AS(backward(model, delta), std::runtime_error);
 
-  model.forward(x);
+  forward(model, x);
   CHECK_THROWS_AS(model.deltas(), std::runtime_error);
   model.forget_pass();
-  CHECK_THROWS_AS(model.backward(delta), std::runtime_error);
+  CHECK_THROWS_AS(backward(model, delta), std::runtime_error);
 }
 
 TEST_CASE_TEMPLATE("by-hand passes of any size leave only their own numbers", T, float, double) {
   const Set<T> large(300, 3, 4), small = large.taken(run_of(0, 7));
-  const nn::MSELoss loss(nn::Reduction::mean, 1.0);
+  const nn::NamedLoss loss("MSELoss", nn::Reduction::mean, 1.0);
   train::Model<T> used({linear(3, 4), activation("Tanh")}, 1), fresh({linear(3, 4), activation("Tanh")}, 1);
   ByHand<T> hand(used, loss);
   hand.pass(large.values());
@@ -54,7 +54,7 @@ TEST_CASE_TEMPLATE("by-hand passes of any size leave only their own numbers", T,
 TEST_CASE("a pass over no rows adds nothing") {
   train::Model<double> model({linear(3, 4), activation("Tanh")}, 1);
   const Set<double> none(0, 3, 4);
-  CHECK(ByHand<double>(model, nn::MSELoss(nn::Reduction::mean, 1.0)).pass(none.values()) == 0);
+  CHECK(ByHand<double>(model, nn::NamedLoss("MSELoss", nn::Reduction::mean, 1.0)).pass(none.values()) == 0);
   const auto g = gradients_of(model);
   CHECK(std::all_of(g.begin(), g.end(), [](double v) { return v == 0; }));
 }

@@ -7,7 +7,6 @@
 
 using namespace deltaprop;
 using namespace deltaprop::testing;
-using nn::Initialiser;
 using nn::Network;
 
 namespace {
@@ -70,29 +69,6 @@ TEST_CASE("initial parameters hang on the seed and the layer's place alone") {
   CHECK_FALSE(std::equal(a.end() - 12, a.end(), longer.begin() + 20));
 }
 
-TEST_CASE("each initialiser has its distribution") {
-  constexpr Index in = 200, out = 300, n = in * out;
-  const auto check = [&](Initialiser how, double deviation, bool uniform, bool zero_bias) {
-    std::vector<double> w(n), b(out, 9.0);
-    nn::initialise(how, Random(1, Purpose::initialise), in, out, w.data(), b.data());
-    double sum = 0, squares = 0, most = 0;
-    for (const double v : w) sum += v, squares += v * v, most = std::max(most, std::abs(v));
-    CHECK(std::abs(sum / n) < 5 * deviation / std::sqrt(n));
-    CHECK(std::sqrt(squares / n) == doctest::Approx(deviation).epsilon(0.02));
-    CHECK((most <= std::sqrt(3.0) * deviation) == uniform);
-    CHECK((std::count(b.begin(), b.end(), 0.0) == out) == zero_bias);
-    CHECK(std::all_of(b.begin(), b.end(), [&](double v) { return std::abs(v) <= std::sqrt(3.0) * deviation; }));
-  };
-  check(Initialiser::standard, std::sqrt(1.0 / in / 3), true, false);
-  check(Initialiser::kaiming_uniform, std::sqrt(2.0 / in), true, true);
-  check(Initialiser::kaiming_normal, std::sqrt(2.0 / in), false, true);
-  check(Initialiser::xavier_uniform, std::sqrt(2.0 / (in + out)), true, true);
-  check(Initialiser::xavier_normal, std::sqrt(2.0 / (in + out)), false, true);
-  CHECK(nn::initialiser("he_normal") == Initialiser::kaiming_normal);
-  CHECK(nn::initialiser("default") == Initialiser::standard);
-  CHECK_THROWS_AS(nn::initialiser("zeros"), ValueError);
-}
-
 TEST_CASE("layers that do not fit are refused") {
   CHECK_THROWS_WITH_AS(Network<float>({}, 0), "Sequential: expected one layer or more, got none", ValueError);
   CHECK_THROWS_WITH_AS(Network<float>({linear(3, 5), activation("Tanh"), linear(4, 2)}, 0),
@@ -103,19 +79,16 @@ TEST_CASE("layers that do not fit are refused") {
 
 TEST_CASE("widths and the check of an input") {
   const Network<float> network({activation("ReLU"), linear(3, 5), activation("Tanh")}, 0);
-  CHECK(network.in_features() == 3);
-  CHECK(network.widths(3) == std::vector<Index>{3, 3, 5, 5});
-  CHECK(network.widths({1, 2}, 3) == std::vector<Index>{3, 5});
-  const auto check = [&](const std::vector<Index>& shape) { network.check_input(network.all(), shape); };
+  CHECK(network.widths(network.plan().section(0), {3}) == std::vector<Index>{3, 3, 5, 5});
+  CHECK(network.widths(network.plan().section(2), {3}) == std::vector<Index>{0, 3, 5, 0});
+  const auto check = [&](const std::vector<Index>& shape) { network.entered(0, {shape}); };
   CHECK_NOTHROW(check({3}));
   CHECK_NOTHROW(check({0, 3}));
   CHECK_THROWS_WITH_AS(check({2, 4}), "Linear(3, 5): expected input (N, 3), got (2, 4)", ValueError);
   CHECK_THROWS_WITH_AS(check({3, 1}), "Linear(3, 5): expected input (N, 3), got (3, 1)", ValueError);
-  CHECK_THROWS_AS(check({}), ValueError);
+  CHECK_THROWS_WITH_AS(check({}), "Linear(3, 5): expected input (N, 3), got ()", ValueError);
   CHECK_THROWS_AS(check({1, 2, 3}), ValueError);
-  const Network<float> any({activation("ReLU")}, 0);
-  CHECK(any.in_features() == nn::kAnyWidth);
-  CHECK_NOTHROW(any.check_input(any.all(), {7, 9}));
-  CHECK_THROWS_WITH_AS(any.check_input(any.all(), {1, 2, 3}), "ReLU(): expected input (N, features), got (1, 2, 3)",
-                       ValueError);
+  const Network<float> any(Layers{activation("ReLU")}, 0);
+  CHECK_NOTHROW(any.entered(0, {{7, 9}}));
+  CHECK_THROWS_WITH_AS(any.entered(0, {{1, 2, 3}}), "ReLU(): expected input (N, features), got (1, 2, 3)", ValueError);
 }

@@ -1,8 +1,11 @@
 #pragma once
 
+#include <limits>
+#include <map>
 #include <memory>
-#include <mutex>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "check.hpp"
@@ -16,17 +19,40 @@ namespace deltaprop::testing {
 
 using Layers = std::vector<std::shared_ptr<nn::Layer>>;
 
-inline std::shared_ptr<nn::Layer> linear(Index in, Index out, nn::Initialiser init = nn::Initialiser::standard) {
-  return std::make_shared<nn::Linear>(in, out, init);
+inline std::shared_ptr<nn::Layer> linear(Index in, Index out, const char* init = "default") {
+  return std::make_shared<nn::Linear>(in, out, true, nn::Initialiser(init));
 }
-inline std::shared_ptr<nn::Layer> activation(const std::string& name) { return std::make_shared<nn::Activation>(name); }
+inline std::shared_ptr<nn::Layer> activation(const std::string& name, const std::vector<double>& options = {}) {
+  return std::make_shared<nn::Activation>(name, options, name + "()");
+}
+
+template <class... Parts>
+nn::Block block(nn::Block::Kind kind, Parts&&... parts) {
+  return {kind, {nn::Block(std::forward<Parts>(parts))...}};
+}
+template <class... Parts>
+nn::Block sequential(Parts&&... parts) {
+  return block(nn::Block::Kind::sequential, std::forward<Parts>(parts)...);
+}
+template <class... Parts>
+nn::Block residual(Parts&&... parts) {
+  return block(nn::Block::Kind::residual, std::forward<Parts>(parts)...);
+}
+template <class... Parts>
+nn::Block concat(Parts&&... parts) {
+  return block(nn::Block::Kind::concat, std::forward<Parts>(parts)...);
+}
+template <class... Parts>
+nn::Block heads(Parts&&... parts) {
+  return block(nn::Block::Kind::heads, std::forward<Parts>(parts)...);
+}
 
 /// Passes rows on and notes the first number of each it was given in training, one list a call.
 class Spy final : public nn::BothPrecisions<Spy> {
  public:
   explicit Spy(bool rowwise = true) : rowwise_(rowwise) {}
   std::string describe() const override { return "Spy()"; }
-  bool rowwise() const override { return rowwise_; }
+  bool rowwise(bool) const override { return rowwise_; }
 
   template <class T>
   void run_forward(const nn::Forward<T>& f) const {
@@ -45,6 +71,60 @@ class Spy final : public nn::BothPrecisions<Spy> {
  private:
   bool rowwise_;
 };
+
+/// y = x - m, m the batch's mean of each feature in training, and their running mean otherwise.
+class Centre final : public nn::BothPrecisions<Centre> {
+ public:
+  explicit Centre(Index features) : features_(features) {}
+  std::string describe() const override { return "Centre()"; }
+  Index in_features() const override { return features_; }
+  std::vector<ParameterShape> buffers() const override { return {{"running_mean", {features_}}}; }
+  void initialise_buffers(double* buffers) const override { std::fill_n(buffers, features_, 0.25); }
+  Index shares(Index in) const override { return in; }
+  bool rowwise(bool training) const override { return !training; }
+
+  template <class T>
+  void run_forward(const nn::Forward<T>& f) const {
+    for (Index j = 0; j < features_; ++j) {
+      if (f.training) f.shared[j] = mean<T>(f.x, j);
+      subtract<T>(f.x, j, f.training ? f.shared[j] : f.buffers[j], f.y);
+    }
+  }
+  template <class T>
+  void run_backward(const nn::Backward<T>& b) const {
+    for (Index j = 0; b.delta_x.data != nullptr && j < features_; ++j) {
+      subtract<T>(b.delta_y, j, b.training ? mean<T>(b.delta_y, j) : T(0), b.delta_x);
+    }
+  }
+  template <class T>
+  void run_update_buffers(const nn::Statistics<T>& s) const {
+    for (Index j = 0; j < features_; ++j) s.buffers[j] = (s.buffers[j] + s.shared[j]) / 2;
+  }
+
+ private:
+  template <class T>
+  static T mean(Matrix<const T> x, Index j) {
+    T sum = 0;
+    for (Index i = 0; i < x.rows; ++i) sum += x.row(i)[j];
+    return sum / static_cast<T>(x.rows);
+  }
+  template <class T>
+  static void subtract(Matrix<const T> x, Index j, T m, Matrix<T> y) {
+    for (Index i = 0; i < x.rows; ++i) y.row(i)[j] = x.row(i)[j] - m;
+  }
+
+  Index features_;
+};
+
+/// Made when first asked for: a loss looks into the kernels' table, which main loads.
+inline const nn::Loss& squared_error() {
+  static const nn::NamedLoss loss("MSELoss", nn::Reduction::mean);
+  return loss;
+}
+inline const nn::Loss& cross_entropy() {
+  static const nn::NamedLoss loss("CrossEntropyLoss", nn::Reduction::mean);
+  return loss;
+}
 
 /// Inputs with values or classes to learn.
 template <class T>
@@ -79,9 +159,39 @@ struct Set {
 
  private:
   train::Data with(Source targets) const {
-    train::Data d{.x = table(x.data(), rows, in), .y = targets};
-    if (!weights.empty()) d.weights = table(weights.data(), rows, 1);
+    train::Answers answers{.y = targets, .weights = {}};
+    if (!weights.empty()) answers.weights = table(weights.data(), rows, 1);
+    return {.x = {table(x.data(), rows, in)}, .answers = {answers}};
+  }
+};
+
+/// Numbers for several inputs and outputs.
+template <class T>
+struct Tables {
+  Index rows;
+  std::vector<Index> in, out;
+  std::vector<std::vector<T>> x, y;
+
+  Tables(Index rows_, std::vector<Index> in_, std::vector<Index> out_)
+      : rows(rows_), in(std::move(in_)), out(std::move(out_)) {
+    for (const Index cols : in) x.push_back(numbers<T>(rows * cols, x.size() + 1));
+    for (const Index cols : out) y.push_back(numbers<T>(rows * cols, y.size() + 51));
+  }
+
+  train::Inputs inputs() const { return sources(x, in); }
+  /// The answers as they are, for instance as deltas of the outputs.
+  train::Inputs outputs() const { return sources(y, out); }
+  train::Data data() const {
+    train::Data d{.x = inputs(), .answers = {}};
+    for (const Source& y_k : outputs()) d.answers.push_back({.y = y_k, .weights = {}});
     return d;
+  }
+
+ private:
+  train::Inputs sources(const std::vector<std::vector<T>>& numbers, const std::vector<Index>& cols) const {
+    train::Inputs list;
+    for (std::size_t k = 0; k < cols.size(); ++k) list.push_back(table(numbers[k].data(), rows, cols[k]));
+    return list;
   }
 };
 
@@ -97,10 +207,21 @@ template <class T>
 optim::Optimizer<T> optimizer(const train::Model<T>& model, const std::string& rule, const optim::Options& options) {
   optim::Group group{.parameters = run_of(0, static_cast<Index>(model.network().parameters()->list.size())),
                      .options = options};
-  return optim::Optimizer<T>(optim::make_rule(rule), model.network().parameters(), {group});
+  return optim::Optimizer<T>(optim::find_rule(rule), model.network().parameters(), {group});
 }
-inline optim::Options sgd_options(double lr, double momentum = 0) { return {lr, momentum, 0, 0, 0}; }
-inline optim::Options adam_options(double lr) { return {lr, 0.9, 0.999, 1e-8, 0}; }
+/// A rule's options by name; those not named are 0, which is none.
+inline optim::Options options_of(const std::string& rule, std::map<std::string, double> values) {
+  values.try_emplace("max_norm", std::numeric_limits<double>::infinity());
+  optim::Options options;
+  for (const optim::Option& option : optim::find_rule(rule).options) options.push_back(values[option.name]);
+  return options;
+}
+inline optim::Options sgd_options(double lr, double momentum = 0) {
+  return options_of("SGD", {{"lr", lr}, {"momentum", momentum}});
+}
+inline optim::Options adam_options(double lr) {
+  return options_of("Adam", {{"lr", lr}, {"beta1", 0.9}, {"beta2", 0.999}, {"eps", 1e-8}});
+}
 
 template <class T>
 std::vector<T> values_of(const train::Model<T>& model) {
@@ -108,60 +229,106 @@ std::vector<T> values_of(const train::Model<T>& model) {
   return {p.values.data(), p.values.data() + p.size()};
 }
 template <class T>
+std::vector<T> buffers_of(const train::Model<T>& model) {
+  const auto& p = *model.network().parameters();
+  return {p.buffer_values.data(),
+          p.buffer_values.data() + (p.buffer_list.empty() ? 0 : p.buffer_list.back().range.end)};
+}
+template <class T>
 std::vector<T> gradients_of(const train::Model<T>& model) {
   const auto& p = *model.network().parameters();
   return {p.gradients.data(), p.gradients.data() + p.size()};
 }
 
+using Losses = std::vector<train::Head>;
+
+/// How a set in memory is cut into batches. Without a seed, the network's own and its count of epochs.
+struct Batches {
+  Index size;
+  bool shuffle = true;
+  std::optional<std::uint64_t> seed{};
+};
+
+template <class T>
+train::History fit(train::Model<T>& model, optim::Optimizer<T>& rule, const Losses& losses, const train::Data& data,
+                   const Batches& batches, train::FitOptions options) {
+  if (batches.seed) options.first_epoch = 0;
+  if (options.stop) options.stop->data = &data;
+  train::MemoryFeed feed(data, batches.size, batches.shuffle, batches.seed.value_or(model.network().seed()));
+  return train::fit(model, rule, losses, feed, options);
+}
+template <class T>
+train::History fit(train::Model<T>& model, optim::Optimizer<T>& rule, const nn::Loss& loss, const train::Data& data,
+                   const Batches& batches, train::FitOptions options) {
+  return fit(model, rule, Losses{{&loss}}, data, batches, std::move(options));
+}
+
 /// The loss over a whole set, as `fit` takes it for validation and stop rules.
 template <class T>
+double evaluate(const train::Model<T>& model, const Losses& losses, const train::Data& data) {
+  return train::Evaluator<T>(model, losses, data)([] {});
+}
+template <class T>
 double evaluate(const train::Model<T>& model, const nn::Loss& loss, const train::Data& data) {
-  return train::Evaluator<T>(model, loss, data)([] {});
+  return evaluate(model, Losses{{&loss}}, data);
+}
+
+/// What a block, most often the whole network, gives for these inputs in inference.
+template <class T>
+std::vector<std::vector<T>> inferred(const train::Model<T>& model, const train::Inputs& x, Index block = 0) {
+  auto inference = model.inference(model.entered(x, block), x);
+  std::vector<Guarded<T>> outputs;
+  std::vector<Matrix<T>> out;
+  for (const Index cols : inference.out_features()) {
+    outputs.emplace_back(x[0].rows * cols);
+    out.push_back({outputs.back().data(), x[0].rows, cols});
+  }
+  model.infer(inference, x, out);
+  std::vector<std::vector<T>> values;
+  for (const Guarded<T>& y : outputs) values.push_back(y.intact() ? y.values() : std::vector<T>{});
+  return values;
+}
+template <class T>
+std::vector<T> inferred(const train::Model<T>& model, const Source& x) {
+  return inferred(model, train::Inputs{x})[0];
 }
 
 template <class T>
-std::vector<T> inferred(const train::Model<T>& model, const Source& x) {
-  const Index cols = model.network().widths(x.cols).back();
-  const Guarded<T> out(x.rows * cols);
-  model.infer(x, {out.data(), x.rows, cols});
-  return out.intact() ? out.values() : std::vector<T>{};
+void zero_gradients(const train::Model<T>& model) {
+  const auto& p = *model.network().parameters();
+  std::fill_n(p.gradients.data(), p.size(), T(0));
 }
 
-/// The training step as a user writes it, loss and all.
+/// A pass by hand of one input and one output.
+template <class T>
+void forward(train::Model<T>& model, const Source& x) {
+  model.forward(train::Inputs{x});
+}
+template <class T>
+void backward(train::Model<T>& model, const Source& delta) {
+  model.backward(train::Inputs{delta});
+}
+
+/// The training step as a user writes it, losses and all.
 template <class T>
 class ByHand {
  public:
-  ByHand(train::Model<T>& model, const nn::Loss& loss) : model_(model), loss_(loss) {}
+  ByHand(train::Model<T>& model, const nn::Loss& loss) : ByHand(model, Losses{{&loss}}) {}
+  ByHand(train::Model<T>& model, const Losses& losses) : model_(model), deltas_(losses.size()) {
+    for (const train::Head& head : losses) heads_.push_back({head.loss, head.weight});
+  }
 
   /// Adds the gradients of all rows; gives the loss.
   double pass(const train::Data& d) {
-    const Index rows = d.x.rows, cols = d.y.cols;
-    weights_.reserve(rows);
-    classes_.reserve(rows);
-    targets_.reserve(rows * cols);
-    sums_.reserve(rows);
     model_.forward(d.x);
-    const Matrix<const T> a = model_.output();
-    deltas_.reserve(a.size());
-    nn::LossCall<T> call{.outputs = a, .deltas = {deltas_.data(), rows, a.cols}, .values = sums_.data()};
-    if (loss_.target_kind() == nn::TargetKind::values) {
-      gather<T>(d.y, nullptr, 0, {targets_.data(), rows, cols});
-      call.targets.values = {targets_.data(), rows, cols};
-    } else {
-      gather<std::int64_t>(d.y, nullptr, 0, {classes_.data(), rows, 1});
-      call.targets.classes = classes_.data();
+    double value = 0;
+    for (std::size_t k = 0; k < heads_.size(); ++k) {
+      const Matrix<const T> a = model_.output(static_cast<Index>(k));
+      value += heads_[k].weight * heads_[k].run(a, d.answers[k]);
+      deltas_[k] = table(heads_[k].deltas.data(), a.rows, a.cols);
     }
-    double total = static_cast<double>(rows);
-    if (d.weights) {
-      gather<T>(*d.weights, nullptr, 0, {weights_.data(), rows, 1});
-      call.weights = weights_.data();
-      total = 0;
-      for (Index i = 0; i < rows; ++i) total += static_cast<double>(weights_.data()[i]);
-    }
-    call.scale = loss_.scale(total, a.cols);
-    loss_.run(call);
-    model_.backward(table(deltas_.data(), rows, a.cols));
-    return loss_.value(sums_.data(), rows, call.scale);
+    model_.backward(deltas_);
+    return value;
   }
 
   double step(const train::Data& d, optim::Optimizer<T>& rule) {
@@ -172,11 +339,45 @@ class ByHand {
   }
 
  private:
+  struct RunningHead {
+    const nn::Loss* loss;
+    double weight;
+    Buffer<T> targets{}, deltas{}, weights{};
+    Buffer<std::int64_t> classes{};
+    Buffer<double> sums{};
+
+    double run(Matrix<const T> a, const train::Answers& answers) {
+      const Index rows = a.rows, cols = answers.y.cols;
+      weights.reserve(rows);
+      classes.reserve(rows);
+      targets.reserve(rows * cols);
+      sums.reserve(rows);
+      deltas.reserve(a.size());
+      nn::LossCall<T> call{.outputs = a, .deltas = {deltas.data(), rows, a.cols}, .values = sums.data()};
+      if (loss->target_kind() == nn::TargetKind::values) {
+        gather<T>(answers.y, nullptr, 0, {targets.data(), rows, cols});
+        call.targets.values = {targets.data(), rows, cols};
+      } else {
+        gather<std::int64_t>(answers.y, nullptr, 0, {classes.data(), rows, 1});
+        call.targets.classes = classes.data();
+      }
+      double total = static_cast<double>(rows);
+      if (answers.weights) {
+        gather<T>(*answers.weights, nullptr, 0, {weights.data(), rows, 1});
+        call.weights = weights.data();
+        total = 0;
+        for (Index i = 0; i < rows; ++i) total += static_cast<double>(weights.data()[i]);
+      }
+      const double scale = loss->scale(total, a.cols);
+      call.scale = scale * weight;
+      loss->run(call);
+      return loss->value(sums.data(), rows, scale);
+    }
+  };
+
   train::Model<T>& model_;
-  const nn::Loss& loss_;
-  Buffer<T> targets_, deltas_, weights_;
-  Buffer<std::int64_t> classes_;
-  Buffer<double> sums_;
+  std::vector<RunningHead> heads_;
+  train::Inputs deltas_;
 };
 
 }  // namespace deltaprop::testing

@@ -44,6 +44,22 @@ TEST_CASE("the quantile undoes the distribution") {
   }
 }
 
+TEST_CASE("the distribution is within 1e-13 of itself") {
+  for (const double u : numbers<double>(20000, 5)) {
+    for (const double x : {u, 3 * u, 8 * u, 37 * u}) {
+      const long double exact = 0.5L * std::erfc(-static_cast<long double>(x) / std::sqrt(2.0L));
+      REQUIRE(static_cast<double>(std::abs(normal_cdf(x) - exact) / exact) < 1e-13);
+    }
+  }
+  constexpr double inf = std::numeric_limits<double>::infinity();
+  CHECK(normal_cdf(0) == 0.5);
+  CHECK(normal_cdf(-inf) == 0);
+  CHECK(normal_cdf(inf) == 1);
+  CHECK(normal_cdf(-40) == 0);
+  CHECK(normal_cdf(40) == 1);
+  CHECK(std::isnan(normal_cdf(std::numeric_limits<double>::quiet_NaN())));
+}
+
 // Expected values: CPython's statistics.NormalDist().inv_cdf, which is AS 241 too.
 TEST_CASE("normal draws are the same on every machine") {
   const Random random(42, Purpose::initialise);

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "chains.hpp"
+#include "counted_new.hpp"
 #include "deltaprop/core/errors.hpp"
 #include "networks.hpp"
 
@@ -33,7 +34,11 @@ std::vector<T> values(const Parameters<T>& p) {
 
 template <class T>
 Optimizer<T> make(const std::string& rule, std::shared_ptr<Parameters<T>> p, std::vector<Group> groups) {
-  return {optim::make_rule(rule), std::move(p), std::move(groups)};
+  return {optim::find_rule(rule), std::move(p), std::move(groups)};
+}
+
+optim::Options damped(double momentum) {
+  return options_of("SGD", {{"lr", 0.1}, {"momentum", momentum}, {"dampening", 0.5}});
 }
 
 /// Adam as its paper writes it.
@@ -51,7 +56,9 @@ struct PaperAdam {
 
 TEST_CASE("Adam follows the paper over many steps") {
   const auto p = two_parameters<double>();
-  auto rule = make<double>("Adam", p, {{{0, 1}, {0.01, 0.8, 0.95, 1e-6, 0.1}}});
+  const auto adam =
+      options_of("Adam", {{"lr", 0.01}, {"beta1", 0.8}, {"beta2", 0.95}, {"eps", 1e-6}, {"weight_decay", 0.1}});
+  auto rule = make<double>("Adam", p, {{{0, 1}, adam}});
   std::vector<PaperAdam> paper(9, {0.01, 0.8, 0.95, 1e-6, 0.1});
   auto expected = values(*p);
   for (int t = 1; t <= 200; ++t) {
@@ -60,13 +67,14 @@ TEST_CASE("Adam follows the paper over many steps") {
     for (std::size_t i = 0; i < 9; ++i) expected[i] = paper[i].step(expected[i], g[i], t);
     rule.step();
   }
-  CHECK(rule.steps() == 200);
+  CHECK(rule.clock(0).step == 200);
+  CHECK(rule.clock(1).step == 200);
   for (std::size_t i = 0; i < 9; ++i) CHECK(p->values.data()[i] == doctest::Approx(expected[i]).epsilon(1e-12));
 }
 
 TEST_CASE("SGD takes its gradient as the first momentum") {
   const auto p = two_parameters<double>();
-  auto rule = make<double>("SGD", p, {{{0, 1}, {0.1, 0.9, 0.5, 0, 0}}});
+  auto rule = make<double>("SGD", p, {{{0, 1}, damped(0.9)}});
   auto expected = values(*p);
   std::vector<double> buffer(9);
   for (int t = 1; t <= 5; ++t) {
@@ -82,9 +90,9 @@ TEST_CASE("SGD takes its gradient as the first momentum") {
 
 TEST_CASE("momentum may begin later") {
   const auto p = two_parameters<double>();
-  auto rule = make<double>("SGD", p, {{{0, 1}, {0.1, 0, 0.5, 0, 0}}});
+  auto rule = make<double>("SGD", p, {{{0, 1}, damped(0)}});
   rule.step();
-  rule.set_options(0, {0.1, 0.9, 0.5, 0, 0});
+  rule.set_options(0, damped(0.9));
   const double before = p->values.data()[0], g = p->gradients.data()[0];
   rule.step();
   CHECK(p->values.data()[0] == doctest::Approx(before - 0.1 * g).epsilon(1e-14));
@@ -132,33 +140,132 @@ TEST_CASE("each group has its options, and who is in none stays") {
 
 TEST_CASE("options out of range are refused") {
   const auto p = two_parameters<float>();
-  const auto sgd = [&](const optim::Options& o) { make<float>("SGD", p, {{{0}, o}}); };
-  const auto adam = [&](const optim::Options& o) { make<float>("Adam", p, {{{0}, o}}); };
-  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-  CHECK_THROWS_WITH_AS(sgd({-0.5, 0, 0, 0, 0}), "SGD: expected lr >= 0, got -0.5", ValueError);
-  CHECK_THROWS_AS(sgd({nan, 0, 0, 0, 0}), ValueError);
-  CHECK_THROWS_AS(sgd({0.1, -1, 0, 0, 0}), ValueError);
-  CHECK_THROWS_AS(sgd({0.1, 0, nan, 0, 0}), ValueError);
-  CHECK_THROWS_AS(sgd({0.1, 0, 0, -1, 0}), ValueError);
-  CHECK_THROWS_AS(sgd({0.1, 0, 0, 0, 1}), ValueError);
-  CHECK_THROWS_AS(sgd({0.1, 0.9, 0.1, 0, 1}), ValueError);
-  CHECK_NOTHROW(sgd({0.1, 0.9, 0, 0, 1}));
-  CHECK_THROWS_AS(adam({0.1, 1, 0.9, 0, 0}), ValueError);
-  CHECK_THROWS_AS(adam({0.1, 0.9, 1, 0, 0}), ValueError);
-  CHECK_THROWS_AS(adam({0.1, 0.9, 0.9, -1, 0}), ValueError);
-  CHECK_THROWS_AS(adam({std::numeric_limits<double>::infinity(), 0.9, 0.9, 0, 0}), ValueError);
-  CHECK_NOTHROW(adam({0, 0, 0, 0, 0}));
-  CHECK_THROWS_AS(optim::make_rule("Newton"), ValueError);
+  const auto made = [&](const std::string& rule, const std::map<std::string, double>& values) {
+    make<float>(rule, p, {{{0}, options_of(rule, values)}});
+  };
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
+  CHECK_THROWS_WITH_AS(made("SGD", {{"lr", -0.5}}), "SGD: expected lr >= 0, got -0.5", ValueError);
+  CHECK_THROWS_AS(made("SGD", {{"lr", nan}}), ValueError);
+  CHECK_THROWS_AS(made("SGD", {{"dampening", nan}}), ValueError);
+  CHECK_THROWS_AS(made("SGD", {{"nesterov", 1}}), ValueError);
+  CHECK_THROWS_AS(made("SGD", {{"nesterov", 0.5}}), ValueError);
+  CHECK_THROWS_AS(made("SGD", {{"momentum", 0.9}, {"dampening", 0.1}, {"nesterov", 1}}), ValueError);
+  CHECK_NOTHROW(made("SGD", {{"momentum", 0.9}, {"nesterov", 1}}));
+  CHECK_THROWS_AS(made("Adam", {{"beta1", 1}}), ValueError);
+  CHECK_THROWS_AS(made("Adam", {{"lr", inf}}), ValueError);
+  CHECK_NOTHROW(made("Adam", {}));
+  CHECK_THROWS_AS(made("Adam", {{"max_norm", 0}}), ValueError);
+  CHECK_THROWS_AS(optim::find_rule("Newton"), ValueError);
+  CHECK_THROWS_AS(make<float>("SGD", p, {{{0}, {0.1}}}), ValueError);
   CHECK_THROWS_WITH_AS(make<float>("SGD", p, {{{0, 1}, sgd_options(1)}, {{1}, sgd_options(1)}}),
                        "SGD: parameter 'b' is listed twice", ValueError);
   auto rule = make<float>("SGD", p, {{{0}, sgd_options(1)}});
   CHECK_THROWS_AS(rule.set_options(0, sgd_options(-1)), ValueError);
+  CHECK_THROWS_AS(rule.set_option(0, 0, -1), ValueError);
+  CHECK_THROWS_AS(rule.set_option(0, 99, 1), std::out_of_range);
+  CHECK_THROWS_AS(rule.set_whole({.clip_norm = 0.0, .clip_value = {}, .ema_decay = {}}), ValueError);
   CHECK(rule.group(0).options == sgd_options(1));
+  CHECK(!rule.whole().clip_norm);
+}
+
+TEST_CASE("an option set alone is that of the group, and allocates nothing") {
+  const auto p = two_parameters<double>();
+  auto rule = make<double>("Adam", p, {{{0}, adam_options(1)}, {{1}, adam_options(1)}});
+  rule.step();
+  const long before = allocations;
+  for (int i = 0; i < 10; ++i) {
+    rule.set_option(1, 0, 0.5 / (i + 1));
+    rule.set_option(1, 1, 0.8);
+    rule.step();
+  }
+  CHECK(allocations == before);
+  CHECK(rule.group(0).options == adam_options(1));
+  CHECK(rule.group(1).options[0] == 0.05);
+  CHECK(rule.group(1).options[1] == 0.8);
+}
+
+// Together they make the sum that clipping takes, and each stands on its own clock.
+TEST_CASE_TEMPLATE("what is frozen stands still", T, float, double) {
+  for (const std::string name : {"SGD", "Adam", "NAdam", "ASGD"}) {
+    CAPTURE(name);
+    const auto options = options_of(name, {{"lr", 0.1}, {"momentum", 0.9}, {"beta1", 0.9}, {"beta2", 0.99}});
+    const auto both = two_parameters<T>(), alone = two_parameters<T>();
+    auto a = make<T>(name, both, {{{0, 1}, options}}), b = make<T>(name, alone, {{{1}, options}});
+    const optim::WholeOptions whole{.clip_norm = 0.3, .clip_value = {}, .ema_decay = 0.5};
+    a.set_whole(whole);
+    b.set_whole(whole);
+    both->list[0].frozen = true;
+    const auto before = values(*both);
+    for (int t = 0; t < 3; ++t) a.step(), b.step();
+    CHECK(first_difference(values(*both), values(*alone)) == -1);
+    CHECK(first_difference(values(*both).data(), before.data(), 6) == -1);
+    CHECK(a.clock(0).step == 0);
+    CHECK(a.clock(1) == b.clock(1));
+    CHECK(!a.averaged(0));
+    CHECK(a.averaged(1));
+
+    // Later it begins as at a first step: the clocks of one group go apart.
+    both->list[0].frozen = false;
+    a.set_whole({});
+    const auto fresh = two_parameters<T>();
+    auto c = make<T>(name, fresh, {{{0}, options}});
+    for (int t = 0; t < 4; ++t) {
+      a.step();
+      c.step();
+      CHECK(first_difference(values(*both).data(), values(*fresh).data(), 6) == -1);
+    }
+    CHECK(a.clock(0) == c.clock(0));
+    CHECK(a.clock(1).step == a.clock(0).step + 3);
+  }
+}
+
+TEST_CASE("the averages stand in for the parameters of this optimizer only") {
+  const auto p = two_parameters<double>();
+  auto rule = make<double>("SGD", p, {{{0}, sgd_options(0.1)}});
+  CHECK_THROWS_AS(rule.hide_averages(), std::runtime_error);
+  rule.set_whole({.clip_norm = {}, .clip_value = {}, .ema_decay = 0.75});
+  rule.step();
+  const auto first = values(*p);
+  rule.step();
+  const auto own = values(*p);
+  rule.show_averages();
+  CHECK_THROWS_AS(rule.show_averages(), std::runtime_error);
+  CHECK_THROWS_AS(rule.step(), std::runtime_error);
+  for (std::size_t i = 0; i < 6; ++i) {
+    CHECK(p->values.data()[i] == doctest::Approx(0.75 * first[i] + 0.25 * own[i]).epsilon(1e-14));
+  }
+  p->values.data()[0] = p->values.data()[8] = 5;
+  rule.hide_averages();
+  CHECK(first_difference(values(*p).data(), own.data(), 6) == -1);
+  CHECK(p->values.data()[8] == 5);  // not this optimizer's
+  CHECK_NOTHROW(rule.step());
+}
+
+TEST_CASE("the norm of a unit's weights is limited in either order of storage") {
+  for (const bool transposed : {false, true}) {
+    const auto p = two_parameters<double>();
+    p->list[0].shape.transposed = transposed;
+    auto options = sgd_options(0);
+    options[optim::find_rule("SGD").common(optim::max_norm)] = 0.5;
+    const auto before = values(*p);
+    make<double>("SGD", p, {{{0, 1}, options}}).step();
+    const std::size_t units = transposed ? 3 : 2, inputs = transposed ? 2 : 3;
+    for (std::size_t j = 0; j < units; ++j) {
+      const auto at = [&](std::size_t i) { return transposed ? i * units + j : j * inputs + i; };
+      double squares = 0;
+      for (std::size_t i = 0; i < inputs; ++i) squares += before[at(i)] * before[at(i)];
+      const double norm = std::sqrt(squares), factor = norm > 0.5 ? 0.5 / (norm + 1e-7) : 1;
+      for (std::size_t i = 0; i < inputs; ++i) {
+        CHECK(p->values.data()[at(i)] == doctest::Approx(factor * before[at(i)]).epsilon(1e-14));
+      }
+    }
+    CHECK(first_difference(values(*p).data() + 6, before.data() + 6, 3) == -1);
+  }
 }
 
 TEST_CASE("an optimizer in use says so") {
   auto rule = make<float>("SGD", two_parameters<float>(), {{{0}, sgd_options(1)}});
   const Busy::Claim held(rule.busy);
   CHECK_THROWS_AS(rule.step(), std::runtime_error);
-  CHECK(rule.steps() == 0);
+  CHECK(rule.clock(0).step == 0);
 }

@@ -23,20 +23,22 @@ struct Pass {
 
 /// A whole pass, forward and back, in tiles of so many rows.
 template <class T>
-Pass<T> pass(const nn::Network<T>& network, const Set<T>& set, Index rows_per_tile, engine::BackwardOptions options) {
+Pass<T> pass(const nn::Network<T>& network, const Set<T>& set, Index rows_per_tile, engine::Reach reach) {
+  const nn::Section& section = network.plan().section(0);
   engine::Workspace<T> workspace;
-  workspace.resize(set.rows, network.widths(set.in));
+  workspace.shape(network, section, {set.in});
+  workspace.resize(set.rows);
   engine::Program forward, backward;
-  engine::add_forward(forward, network, workspace);
-  engine::add_backward(backward, network, workspace, options);
-  std::copy(set.x.begin(), set.x.end(), workspace.a(0).data);
-  std::copy(set.y.begin(), set.y.end(), workspace.delta(network.size()).data);
+  engine::add_forward(forward, network, section, workspace);
+  engine::add_backward(backward, network, section, workspace, reach);
+  std::copy(set.x.begin(), set.x.end(), workspace.a(section.inputs[0]).data);
+  std::copy(set.y.begin(), set.y.end(), workspace.delta(section.outputs[0]).data);
   forward.run(set.rows, rows_per_tile);
   backward.run(set.rows, rows_per_tile);
-  for (const auto& tile : engine::gradient_tiles(network)) engine::find_gradient(network, workspace, tile, false);
+  for (const auto& tile : engine::gradient_tiles(network)) engine::find_gradient(network, workspace, tile);
   Pass<T> result;
-  for (Index i = 0; i <= network.size(); ++i) {
-    const auto a = workspace.a(i), d = workspace.delta(i);
+  for (Index v = 0; v < network.plan().values(); ++v) {
+    const auto a = workspace.a(v), d = workspace.delta(v);
     result.a.emplace_back(a.data, a.data + a.size());
     result.delta.emplace_back(d.data, d.data + d.size());
   }
@@ -50,10 +52,10 @@ Pass<T> pass(const nn::Network<T>& network, const Set<T>& set, Index rows_per_ti
 TEST_CASE_TEMPLATE("a pass has the same bits in tiles of any size", T, float, double) {
   const nn::Network<T> network(mixed(), 1);
   const Set<T> set(301, 20, 5);
-  const auto whole = pass(network, set, 301, {.input_delta = true, .accumulate = false});
+  const auto whole = pass(network, set, 301, engine::Reach::inputs);
   for (const Index tile : {1, 5, 12, 192, 300}) {
     CAPTURE(tile);
-    const auto tiled = pass(network, set, tile, {.input_delta = true, .accumulate = false});
+    const auto tiled = pass(network, set, tile, engine::Reach::inputs);
     for (std::size_t i = 0; i < whole.a.size(); ++i) {
       CHECK(first_difference(tiled.a[i], whole.a[i]) == -1);
       CHECK(first_difference(tiled.delta[i], whole.delta[i]) == -1);
@@ -65,10 +67,9 @@ TEST_CASE_TEMPLATE("a pass has the same bits in tiles of any size", T, float, do
 TEST_CASE_TEMPLATE("a delta that nobody wants is not found, and no gradient misses it", T, float, double) {
   const nn::Network<T> network({activation("Tanh"), linear(20, 9), activation("ReLU"), linear(9, 5)}, 1);
   const Set<T> set(10, 20, 5);
-  const auto all = pass(network, set, 4, {.input_delta = true, .accumulate = false});
-  const auto some = pass(network, set, 4, {.input_delta = false, .accumulate = false});
+  const auto all = pass(network, set, 4, engine::Reach::inputs);
+  const auto some = pass(network, set, 4, engine::Reach::gradients);
   CHECK(first_difference(some.gradients, all.gradients) == -1);
-  CHECK(engine::lowest_layer(network) == 1);
   const std::vector<T> untouched(200);
   CHECK(first_difference(some.delta[0], untouched) == -1);
   CHECK(first_difference(some.delta[1], untouched) == -1);
@@ -77,8 +78,7 @@ TEST_CASE_TEMPLATE("a delta that nobody wants is not found, and no gradient miss
 }
 
 TEST_CASE("a network without parameters has nothing to go back for") {
-  const nn::Network<float> network({activation("Tanh"), activation("ReLU")}, 1);
-  CHECK(engine::lowest_layer(network) == 2);
+  const nn::Network<float> network(Layers{activation("Tanh"), activation("ReLU")}, 1);
   CHECK(engine::gradient_tiles(network).empty());
 }
 
@@ -129,26 +129,25 @@ TEST_CASE_TEMPLATE("inference has the bits of the training pass", T, float, doub
   train::Model<T> model(mixed(), 2);
   const Set<T> set(333, 20, 5);
   const Source x = table(set.x.data(), 333, 20);
-  model.forward(x);
+  forward(model, x);
   CHECK(first_difference(inferred(model, x).data(), model.output().data, 333 * 5) == -1);
 }
 
-TEST_CASE_TEMPLATE("layers can be run a few at a time", T, float, double) {
-  const train::Model<T> model(mixed(), 2);
+TEST_CASE_TEMPLATE("blocks can be run alone, one after the other", T, float, double) {
+  const train::Model<T> model(sequential(linear(20, 33), residual(activation("Tanh"), linear(33, 33)), linear(33, 5)),
+                              2);
   const Set<T> set(600, 20, 5);
   const Source x = table(set.x.data(), 600, 20);
-  const auto all = inferred(model, x);
-  for (Index split = 1; split < model.network().size(); ++split) {
-    const Index width = model.network().widths({0, split}, 20).back();
-    std::vector<T> middle(at(600 * width)), out(600 * 5);
-    model.infer_through({0, split}, x, {middle.data(), 600, width});
-    model.infer_through({split, model.network().size()}, table(middle.data(), 600, width), {out.data(), 600, 5});
-    CHECK(first_difference(out, all) == -1);
+  std::vector<T> rows = set.x;
+  // Block 0 is the whole; 3 and 4 are within the residual one.
+  for (const Index block : {1, 2, 5}) {
+    rows = inferred(model, {table(rows.data(), 600, static_cast<Index>(rows.size()) / 600)}, block)[0];
   }
+  CHECK(first_difference(rows, inferred(model, x)) == -1);
 }
 
 TEST_CASE("no rows and no features give as much") {
-  const train::Model<float> model(mixed(), 2), wide({activation("ReLU")}, 2);
+  const train::Model<float> model(mixed(), 2), wide(Layers{activation("ReLU")}, 2);
   CHECK(inferred(model, table<float>(nullptr, 0, 20)).empty());
   CHECK(inferred(wide, table<float>(nullptr, 3, 0)).empty());
 }
@@ -158,12 +157,12 @@ TEST_CASE("a layer that couples rows is given all of them") {
   train::Model<float> model({linear(2, 3), spy, activation("ReLU")}, 1);
   const Set<float> set(5000, 2, 3);
   inferred(model, table(set.x.data(), 5000, 2));
-  model.forward(table(set.x.data(), 5000, 2));
+  forward(model, table(set.x.data(), 5000, 2));
   REQUIRE(spy->inferred.size() == 1);
   CHECK(spy->inferred[0].size() == 5000);
   REQUIRE(spy->trained.size() == 1);
   CHECK(spy->trained[0].size() == 5000);
-  evaluate(model, nn::MSELoss(nn::Reduction::mean, 1.0), set.values());
+  evaluate(model, nn::NamedLoss("MSELoss", nn::Reduction::mean, 1.0), set.values());
   CHECK(spy->inferred.back().size() == 5000);
 }
 

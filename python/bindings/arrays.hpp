@@ -82,6 +82,21 @@ inline Source one_or_more_rows(const py::array& array, const char* name) {
   return array.ndim() == 1 ? row(array, name) : table(array, name);
 }
 
+/// One array, or a tuple of them, as they are given for one input or several.
+inline std::vector<py::array> array_or_tuple(const py::object& value) {
+  if (!py::isinstance<py::tuple>(value)) return {value.cast<py::array>()};
+  std::vector<py::array> list;
+  for (const py::handle item : value) list.push_back(item.cast<py::array>());
+  return list;
+}
+/// The other way round: one alone as it is, several as a tuple.
+inline py::object one_or_tuple(const std::vector<py::object>& list) {
+  if (list.size() == 1) return list[0];
+  py::tuple tuple(list.size());
+  for (std::size_t i = 0; i < list.size(); ++i) tuple[i] = list[i];
+  return tuple;
+}
+
 /// A fresh array.
 template <class T>
 py::array_t<T> fresh(const std::vector<Index>& shape) {

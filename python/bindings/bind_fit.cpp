@@ -1,8 +1,12 @@
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <deque>
+
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "deltaprop/train/fit.hpp"
+#include "deltaprop/train/judge.hpp"
 #include "gil.hpp"
 #include "losses.hpp"
 
@@ -10,112 +14,295 @@ namespace deltaprop::python {
 namespace {
 
 using train::Data;
+using train::Head;
 
-/// x, y and weights as the caller keeps them.
-using Arrays = std::tuple<py::array, py::array, std::optional<py::array>>;
-/// The same, held out, with the loss to judge them by: a loss written in Python is told how its y was shaped.
-using Validation = std::tuple<py::array, py::array, std::optional<py::array>, std::shared_ptr<nn::Loss>>;
-using Stop = std::tuple<double, bool, std::shared_ptr<nn::Loss>>;
+/// Inputs, answers and weights as the caller keeps them, an array for each input and each output; and which of the
+/// inputs and answers are looked at only as they are gathered.
+struct Arrays {
+  std::vector<py::array> x, y;
+  std::optional<py::array> weights;
+  bool check_x_rows = false;
+  std::vector<bool> check_y_rows;
+};
+using ArraysTuple =
+    std::tuple<std::vector<py::array>, std::vector<py::array>, std::optional<py::array>, bool, std::vector<bool>>;
 
-/// Sources for a set of data, its shapes checked.
+Arrays arrays_of(ArraysTuple t) {
+  auto& [x, y, weights, check_x, check_y] = t;
+  return {std::move(x), std::move(y), std::move(weights), check_x, std::move(check_y)};
+}
+
+/// The losses of the outputs, with their weights; kept alive by the tuple they come in.
+using Losses = std::vector<std::pair<std::shared_ptr<nn::Loss>, double>>;
+
+std::vector<Head> heads_of(const Losses& losses) {
+  std::vector<Head> heads;
+  for (const auto& [loss, weight] : losses) heads.push_back({loss.get(), weight});
+  return heads;
+}
+
+/// Sources for a set of data, its shapes checked; `whose` stands before the names in messages.
 template <class T>
-Data data_of(const train::Model<T>& model, const nn::Loss& loss, const Arrays& arrays, const char* x_name,
-             const char* y_name) {
-  const auto& [x, y, weights] = arrays;
-  const std::vector<Index> shape = shape_of(x);
-  if (shape.size() == 1) {
-    throw ValueError(std::string(x_name) + ": expected (N, features), got " + shape_text(shape) +
+Data data_of(const train::Model<T>& model, const std::vector<Head>& heads, const Arrays& arrays,
+             const std::string& whose) {
+  const std::string x_name = whose + "X", y_name = whose + "y";
+  std::vector<std::vector<Index>> shapes;
+  for (const py::array& x : arrays.x) shapes.push_back(shape_of(x));
+  if (shapes[0].size() == 1) {
+    throw ValueError(x_name + ": expected (N, features), got " + shape_text(shapes[0]) +
                      "; for one feature use X.reshape(-1, 1)");
   }
-  model.network().check_input(model.network().all(), shape);
-  if (shape[0] == 0) throw ValueError(std::string(x_name) + ": expected one row or more, got " + shape_text(shape));
-  if (y.ndim() == 0 || y.shape(0) != shape[0]) {
-    throw ValueError(std::string(y_name) + ": expected " + std::to_string(shape[0]) + " rows, as " + x_name +
-                     " has, got shape " + shape_text(shape_of(y)));
+  const nn::Section section = model.network().entered(0, shapes);
+  const Index rows = shapes[0][0];
+  if (rows == 0) throw ValueError(x_name + ": expected one row or more, got " + shape_text(shapes[0]));
+  std::vector<Index> features;
+  for (const auto& shape : shapes) features.push_back(shape[1]);
+  const std::vector<Index> cols = nn::taken(model.network().widths(section, features), section.outputs);
+  if (heads.size() != cols.size()) {
+    throw ValueError("fit: expected " + std::to_string(cols.size()) + " losses, one for each output, got " +
+                     std::to_string(heads.size()));
   }
-  const std::vector<Index> outputs{shape[0], model.network().widths(shape[1]).back()};
-  Data data{.x = table(x, x_name), .y = targets_source(loss, outputs, y, y_name)};
-  if (weights) data.weights = weights_source(*weights, shape[0]);
+  if (arrays.y.size() != cols.size()) {
+    throw ValueError(y_name + ": expected " + std::to_string(cols.size()) + " arrays, one for each output, got " +
+                     std::to_string(arrays.y.size()));
+  }
+  Data data{.x = {}, .answers = {}, .check_x_rows = arrays.check_x_rows};
+  for (const py::array& x : arrays.x) data.x.push_back(table(x, x_name.c_str()));
+  for (std::size_t k = 0; k < heads.size(); ++k) {
+    const py::array& y = arrays.y[k];
+    if (y.ndim() == 0 || y.shape(0) != rows) {
+      throw ValueError(y_name + ": expected " + std::to_string(rows) + " rows, as " + x_name + " has, got shape " +
+                       shape_text(shape_of(y)));
+    }
+    train::Answers answers{.y = targets_source(*heads[k].loss, {rows, cols[k]}, y, y_name.c_str()),
+                           .weights = std::nullopt,
+                           .check_rows = arrays.check_y_rows[k]};
+    if (arrays.weights) answers.weights = weights_source(*arrays.weights, rows);
+    data.answers.push_back(std::move(answers));
+  }
   return data;
 }
 
-/// Looks through the targets that a loss is to take for what could do harm later; without the GIL.
+/// Looks through a set of data for what could do harm later; without the GIL.
 template <class T>
-void check_targets(const Data& data, const nn::Loss& loss, Index outputs, const std::string& name,
-                   const train::Poll& poll) {
-  if (loss.target_kind() == nn::TargetKind::classes) train::check_classes(data.y, outputs, name, poll);
-  if (loss.target_kind() == nn::TargetKind::values && !data.check_y_rows) train::check_finite<T>(data.y, name, poll);
+void check_values(const train::Model<T>& model, const Data& data, const std::vector<Head>& heads,
+                  const std::string& whose, bool inputs, const train::Poll& poll) {
+  if (inputs && !data.check_x_rows) {
+    for (const Source& x : data.x) train::check_finite<T>(x, whose + "X", poll);
+  }
+  std::vector<Index> features;
+  for (const Source& x : data.x) features.push_back(x.cols);
+  const nn::Section section = model.entered(data.x);
+  const std::vector<Index> cols = nn::taken(model.network().widths(section, features), section.outputs);
+  for (std::size_t k = 0; k < heads.size(); ++k) {
+    const train::Answers& answers = data.answers[k];
+    if (!answers.check_rows) train::check_targets<T>(*heads[k].loss, answers.y, cols[k], whose + "y", poll);
+  }
+  if (inputs && data.answers[0].weights) train::check_weights<T>(*data.answers[0].weights, poll);
 }
 
-/// The same for a whole set of data.
+/// Batches that an iterable written in Python gives, which is asked for the next one as it is wanted.
 template <class T>
-void check_values(const Data& data, const nn::Loss& loss, Index outputs, const std::string& x_name,
-                  const std::string& y_name, const train::Poll& poll) {
-  if (!data.check_x_rows) train::check_finite<T>(data.x, x_name, poll);
-  check_targets<T>(data, loss, outputs, y_name, poll);
-  if (data.weights) train::check_weights<T>(*data.weights, poll);
+class PythonFeed final : public train::Feed {
+ public:
+  /// `begin`: called at the begin of an epoch; `next`: gives arrays, or None at the end of the epoch.
+  PythonFeed(const train::Model<T>& model, const std::vector<Head>& heads, py::object begin, py::object next)
+      : model_(model), heads_(heads), begin_(std::move(begin)), next_(std::move(next)) {}
+
+  /// The first batch, pulled ahead.
+  const Data& example() override {
+    const WithGil gil;
+    call(begin_, py::dict());
+    if (!pull()) throw std::logic_error("an empty iterable came so far");
+    pulled_ = true;
+    return batches_.front().data;
+  }
+  void begin_epoch(std::uint64_t, const std::function<void()>&) override {
+    if (pulled_) return;
+    const WithGil gil;
+    call(begin_, py::dict());
+  }
+  void begin_step() override {
+    if (pulled_) return;
+    const WithGil gil;  // arrays are let go
+    batches_.clear();
+  }
+  std::optional<train::Batch> next() override {
+    if (!pulled_) {
+      const WithGil gil;
+      if (!pull()) return std::nullopt;
+    }
+    pulled_ = false;
+    const Data& data = batches_.back().data;
+    check_values<T>(model_, data, heads_, "", true, [] {});
+    return train::Batch{&data, nullptr, 0, data.rows()};
+  }
+  ~PythonFeed() override {
+    const WithGil gil;
+    batches_.clear();
+  }
+
+ private:
+  struct Pulled {
+    Arrays arrays;
+    Data data;
+  };
+
+  bool pull() {
+    const py::object value = call(next_, py::dict());
+    if (value.is_none()) return false;
+    Arrays arrays = arrays_of(value.cast<ArraysTuple>());
+    Data data = data_of(model_, heads_, arrays, "");
+    batches_.push_back({std::move(arrays), std::move(data)});
+    return true;
+  }
+
+  const train::Model<T>& model_;
+  const std::vector<Head>& heads_;
+  py::object begin_, next_;
+  std::deque<Pulled> batches_;
+  bool pulled_ = false;
+};
+
+py::dict as_dict(const train::History& h, bool held_out, Index layers) {
+  py::dict result;
+  result["loss"] = h.loss;
+  for (std::size_t k = 0; k < h.losses.size(); ++k) result[py::str("loss_" + std::to_string(k))] = h.losses[k];
+  if (held_out) result["val_loss"] = h.val_loss;
+  for (std::size_t k = 0; k < h.val_losses.size(); ++k) {
+    result[py::str("val_loss_" + std::to_string(k))] = h.val_losses[k];
+  }
+  result["lr"] = h.lr;
+  result["stop_losses"] = h.stop_losses;
+  const auto norms = [&](const char* key, const std::vector<double>& list) {
+    if (list.empty()) return;
+    py::array_t<double> table = fresh<double>({static_cast<Index>(list.size()) / layers, layers});
+    std::copy(list.begin(), list.end(), table.mutable_data());
+    result[key] = table;
+  };
+  norms("activation_norm", h.activation_norms);
+  norms("delta_norm", h.delta_norms);
+  norms("gradient_norm", h.gradient_norms);
+  return result;
 }
 
+template <class V>
+V option(const py::dict& options, const char* name) {
+  return options[name].cast<V>();
+}
+
+/// What `fit` takes from Python; the fields are those of training/fit.py's call.
 template <class T>
-py::dict fit(train::Model<T>& model, optim::Optimizer<T>& optimizer, const nn::Loss& loss, const Arrays& arrays,
-             std::pair<bool, bool> check_rows, Index epochs, Index batch_size, bool shuffle,
-             std::optional<std::uint64_t> seed, const std::optional<Validation>& validation,
-             const std::optional<Stop>& stop, const py::object& epoch_end) {
-  if (epochs < 0) throw ValueError("fit: expected epochs >= 0, got " + std::to_string(epochs));
-  if (batch_size < 1) throw ValueError("fit: expected batch_size >= 1, got " + std::to_string(batch_size));
+py::dict fit(train::Model<T>& model, optim::Optimizer<T>& optimizer, const Losses& losses, const py::object& data,
+             const py::dict& o) {
   if (optimizer.parameters() != model.network().parameters()) {
     throw ValueError("fit: expected an optimizer of this network's parameters, got one of another network's");
   }
-  Data data = data_of(model, loss, arrays, "X", "y");
-  data.check_x_rows = check_rows.first;
-  data.check_y_rows = check_rows.second;
-  std::optional<Data> held_out, stop_data;
-  if (validation) {
-    const auto& [x, y, weights, judge] = *validation;
-    held_out = data_of(model, *judge, {x, y, weights}, "validation_data X", "validation_data y");
+  const std::vector<Head> heads = heads_of(losses);
+  const train::Poll poll = SignalPoll();
+
+  Arrays arrays, held_out_arrays;
+  std::optional<Data> whole, held_out, stop_data;
+  std::unique_ptr<train::Feed> feed;
+  if (py::isinstance<py::tuple>(data)) {
+    arrays = arrays_of(data.cast<ArraysTuple>());
+    whole = data_of(model, heads, arrays, "");
+    const auto seed = option<std::optional<std::uint64_t>>(o, "seed");
+    feed = std::make_unique<train::MemoryFeed>(*whole, option<Index>(o, "batch_size"), option<bool>(o, "shuffle"),
+                                               seed.value_or(model.network().seed()));
+  } else {
+    feed = std::make_unique<PythonFeed<T>>(model, heads, data.attr("begin"), data.attr("next"));
   }
 
-  const Index outputs = model.network().widths(data.x.cols).back();
-  train::FitOptions options{.epochs = epochs, .batch_size = batch_size, .shuffle = shuffle, .seed = seed};
-  if (held_out) {
+  train::FitOptions options{.epochs = option<Index>(o, "epochs"), .accumulate = option<Index>(o, "accumulate")};
+  options.first_epoch = option<std::optional<std::uint64_t>>(o, "first_epoch");
+  options.record_activations = option<bool>(o, "record_activations");
+  options.record_deltas = option<bool>(o, "record_deltas");
+  options.record_gradients = option<bool>(o, "record_gradients");
+  options.poll = poll;
+
+  std::vector<Head> held_out_heads, stop_heads;
+  const auto validation = option<std::optional<std::pair<ArraysTuple, Losses>>>(o, "validation");
+  if (validation) {
+    held_out_heads = heads_of(validation->second);
+    held_out_arrays = arrays_of(validation->first);
+    held_out = data_of(model, held_out_heads, held_out_arrays, "validation_data ");
     options.validation = &*held_out;
-    options.validation_loss = std::get<3>(*validation).get();
+    options.validation_heads = &held_out_heads;
   }
+  const auto stop = option<std::optional<std::tuple<double, bool, std::optional<Losses>>>>(o, "stop");
   if (stop) {
-    const auto& [eps, every_update, stop_loss] = *stop;
-    options.stop = train::StopOnPlateau{eps, every_update};
-    if (stop_loss) {
-      stop_data = data;
-      stop_data->y = targets_source(*stop_loss, {data.x.rows, outputs}, std::get<1>(arrays), "y");
-      options.stop->loss = stop_loss.get();
+    const auto& [eps, every_update, stop_losses] = *stop;
+    options.stop = train::StopOnPlateau{eps, every_update, nullptr, &*whole};
+    options.stop_losses = option<std::vector<double>>(o, "stop_losses");
+    if (stop_losses) {
+      stop_heads = heads_of(*stop_losses);
+      stop_data = data_of(model, stop_heads, arrays, "");
+      options.stop->heads = &stop_heads;
       options.stop->data = &*stop_data;
     }
   }
+  options.schedule.every_update = option<bool>(o, "schedule_every_update");
+  for (const auto& [group, name, values] :
+       option<std::vector<std::tuple<Index, std::string, std::vector<double>>>>(o, "schedule")) {
+    const auto& known = optimizer.rule().options;
+    const auto found = std::find_if(known.begin(), known.end(), [&](const auto& k) { return k.name == name; });
+    if (found == known.end()) throw ValueError("fit: the optimizer has no option " + name);
+    options.schedule.columns.push_back({group, found - known.begin(), values});
+  }
+
+  const bool tells_val = held_out.has_value();
+  const auto epoch_end = option<py::object>(o, "epoch_end"), batch_end = option<py::object>(o, "batch_end");
+  const Index layers = model.network().size();
+  std::size_t looks_told = options.stop_losses.size();
   if (!epoch_end.is_none()) {
+    // The last epoch's values: what has been told before stays told.
     options.epoch_end = [&](const train::History& h) {
       const WithGil gil;
-      const py::object val_loss = h.val_loss.empty() ? py::object(py::none()) : py::float_(h.val_loss.back());
-      return call(epoch_end, py::dict(), h.epochs, h.updates, h.loss.back(), val_loss, h.lr.back()).cast<bool>();
+      const auto last = [](const std::vector<double>& list, Index width = 1) {
+        return list.empty() ? list : std::vector<double>(list.end() - width, list.end());
+      };
+      train::History latest;
+      latest.loss = last(h.loss);
+      latest.val_loss = last(h.val_loss);
+      latest.lr = last(h.lr);
+      for (const auto& list : h.losses) latest.losses.push_back(last(list));
+      for (const auto& list : h.val_losses) latest.val_losses.push_back(last(list));
+      latest.activation_norms = last(h.activation_norms, layers);
+      latest.delta_norms = last(h.delta_norms, layers);
+      latest.gradient_norms = last(h.gradient_norms, layers);
+      latest.stop_losses.assign(h.stop_losses.begin() + static_cast<Index>(looks_told), h.stop_losses.end());
+      looks_told = h.stop_losses.size();
+      return call(epoch_end, py::dict(), h.epochs, h.updates, as_dict(latest, tells_val, layers)).template cast<bool>();
     };
   }
-  options.poll = SignalPoll();
+  if (!batch_end.is_none()) {
+    options.batch_end = [&](const train::History& h, double loss) {
+      const WithGil gil;
+      return call(batch_end, py::dict(), h.updates, loss).template cast<bool>();
+    };
+  }
+
+  options.broken_off = [&](const train::History& h) {
+    const WithGil gil;
+    call(o["broken_off"], py::dict(), h.epochs, h.updates);
+  };
 
   train::History history;
   {
     const WithoutGil released;
-    check_values<T>(data, loss, outputs, "X", "y", options.poll);
-    if (stop_data) check_targets<T>(*stop_data, *options.stop->loss, outputs, "y", options.poll);
-    if (held_out) {
-      const nn::Loss& judge = *options.validation_loss;
-      check_values<T>(*held_out, judge, outputs, "validation_data X", "validation_data y", options.poll);
+    if (whole) {
+      check_values<T>(model, *whole, heads, "", true, poll);
+      if (stop_data) check_values<T>(model, *stop_data, stop_heads, "", false, poll);
     }
-    history = train::fit(model, optimizer, loss, data, options);
+    if (held_out) check_values<T>(model, *held_out, held_out_heads, "validation_data ", true, poll);
+    if (whole) {
+      const Busy::Claim claim(model.network().parameters()->busy);
+      model.learn(0, whole->x, false, poll);
+    }
+    history = train::fit(model, optimizer, heads, *feed, options);
   }
-  py::dict result;
-  result["loss"] = history.loss;
-  if (held_out) result["val_loss"] = history.val_loss;
-  result["lr"] = history.lr;
-  result["stop_losses"] = history.stop_losses;
+  py::dict result = as_dict(history, tells_val, layers);
   result["epochs"] = history.epochs;
   result["updates"] = history.updates;
   result["stop_reason"] = history.stop_reason;
@@ -124,9 +311,8 @@ py::dict fit(train::Model<T>& model, optim::Optimizer<T>& optimizer, const nn::L
 
 template <class T>
 void bind_fit_as(py::module_& m) {
-  m.def("fit", &fit<T>, py::arg("network"), py::arg("optimizer"), py::arg("loss"), py::arg("data"),
-        py::arg("check_rows"), py::arg("epochs"), py::arg("batch_size"), py::arg("shuffle"), py::arg("seed"),
-        py::arg("validation"), py::arg("stop"), py::arg("epoch_end"));
+  m.def("fit", &fit<T>, py::arg("network"), py::arg("optimizer"), py::arg("losses"), py::arg("data"),
+        py::arg("options"));
 }
 
 }  // namespace

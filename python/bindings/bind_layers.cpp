@@ -3,8 +3,14 @@
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "deltaprop/nn/activation.hpp"
+#include "deltaprop/nn/block.hpp"
+#include "deltaprop/nn/dropout.hpp"
+#include "deltaprop/nn/embedding.hpp"
 #include "deltaprop/nn/initialise.hpp"
 #include "deltaprop/nn/linear.hpp"
+#include "deltaprop/nn/normalise.hpp"
+#include "deltaprop/nn/prelu.hpp"
+#include "deltaprop/nn/standardize.hpp"
 #include "gil.hpp"
 
 namespace deltaprop::python {
@@ -33,7 +39,7 @@ class PythonLayer final : public nn::BothPrecisions<PythonLayer> {
   Index in_features() const override { return in_; }
   Index out_features(Index in) const override { return out_ == nn::kAnyWidth ? in : out_; }
   std::vector<ParameterShape> parameters() const override { return parameters_; }
-  bool rowwise() const override { return false; }
+  bool rowwise(bool) const override { return false; }
   bool always_backward() const override { return true; }
 
   std::vector<Range> gradient_tiles() const override {
@@ -104,13 +110,35 @@ class PythonLayer final : public nn::BothPrecisions<PythonLayer> {
 void bind_layers(py::module_& m) {
   using nn::Layer;
   py::class_<Layer, std::shared_ptr<Layer>>(m, "Layer").def("describe", &Layer::describe);
-  py::class_<nn::Linear, Layer, std::shared_ptr<nn::Linear>>(m, "Linear")
-      .def(py::init([](Index in_features, Index out_features, const std::string& init) {
-             return std::make_shared<nn::Linear>(in_features, out_features, nn::initialiser(init));
+  py::class_<nn::Block>(m, "Block")
+      .def(py::init<std::shared_ptr<Layer>>(), py::arg("layer"))
+      .def(py::init([](const std::string& kind, std::vector<nn::Block> children) {
+             return nn::Block(nn::block_kind(kind), std::move(children));
            }),
-           py::arg("in_features"), py::arg("out_features"), py::arg("init"));
+           py::arg("kind"), py::arg("children"));
+  py::class_<nn::Linear, Layer, std::shared_ptr<nn::Linear>>(m, "Linear")
+      .def(py::init([](Index in_features, Index out_features, bool bias, const std::string& init) {
+             return std::make_shared<nn::Linear>(in_features, out_features, bias, nn::Initialiser(init));
+           }),
+           py::arg("in_features"), py::arg("out_features"), py::arg("bias"), py::arg("init"));
   py::class_<nn::Activation, Layer, std::shared_ptr<nn::Activation>>(m, "Activation")
-      .def(py::init<const std::string&>(), py::arg("name"));
+      .def(py::init<const std::string&, const std::vector<double>&, std::string>(), py::arg("name"), py::arg("options"),
+           py::arg("description"));
+  py::class_<nn::PReLU, Layer, std::shared_ptr<nn::PReLU>>(m, "PReLU")
+      .def(py::init<Index, double>(), py::arg("num_parameters"), py::arg("init"));
+  py::class_<nn::BatchNorm, Layer, std::shared_ptr<nn::BatchNorm>>(m, "BatchNorm")
+      .def(py::init<Index, double, std::optional<double>, bool, std::string>(), py::arg("features"), py::arg("eps"),
+           py::arg("momentum"), py::arg("affine"), py::arg("description"));
+  py::class_<nn::RowNorm, Layer, std::shared_ptr<nn::RowNorm>>(m, "RowNorm")
+      .def(py::init<bool, Index, std::optional<double>, bool, bool, std::string>(), py::arg("centred"),
+           py::arg("features"), py::arg("eps"), py::arg("weight"), py::arg("bias"), py::arg("description"));
+  py::class_<nn::Dropout, Layer, std::shared_ptr<nn::Dropout>>(m, "Dropout")
+      .def(py::init<const std::string&, double>(), py::arg("name"), py::arg("p"));
+  py::class_<nn::Embedding, Layer, std::shared_ptr<nn::Embedding>>(m, "Embedding")
+      .def(py::init<Index, Index, std::optional<Index>, std::string>(), py::arg("embeddings"), py::arg("dim"),
+           py::arg("padding"), py::arg("description"));
+  py::class_<nn::Standardize, Layer, std::shared_ptr<nn::Standardize>>(m, "Standardize")
+      .def(py::init<Index, std::string>(), py::arg("features"), py::arg("description"));
   py::class_<PythonLayer, Layer, std::shared_ptr<PythonLayer>>(m, "PythonLayer")
       .def(py::init<py::object, std::string, Index, Index, std::vector<std::pair<std::string, std::vector<Index>>>>(),
            py::arg("layer"), py::arg("name"), py::arg("in_features"), py::arg("out_features"), py::arg("parameters"));

@@ -84,23 +84,24 @@ py::object call(const nn::Loss& loss, const py::array& a, const py::array& y, co
   if (shape.size() != 1 && shape.size() != 2) {
     throw ValueError(loss.describe() + ": expected outputs (N, features), got " + shape_text(shape));
   }
-  train::Data data{.x = one_or_more_rows(a, "outputs"), .y = targets_source(loss, shape, y, "y")};
-  if (weights) data.weights = weights_source(*weights, data.x.rows);
+  const Source outputs = one_or_more_rows(a, "outputs");
+  train::Answers answers{.y = targets_source(loss, shape, y, "y"), .weights = std::nullopt};
+  if (weights) answers.weights = weights_source(*weights, outputs.rows);
   {
     const WithoutGil released;
     const train::Poll poll = SignalPoll();
-    if (loss.target_kind() == nn::TargetKind::classes) train::check_classes(data.y, data.x.cols, "y", poll);
-    if (weights) train::check_weights<T>(*data.weights, poll);
+    if (weights) train::check_weights<T>(*answers.weights, poll);
   }
   if (delta) {
     py::array_t<T> result = fresh<T>(shape);
-    train::loss_delta(loss, data, result.mutable_data());
+    train::loss_delta(loss, outputs, answers, result.mutable_data());
     return result;
   }
-  if (loss.reduction() != nn::Reduction::none) return py::float_(train::loss_value<T>(loss, data));
-  const bool per_row = loss.target_kind() == nn::TargetKind::classes;
-  py::array_t<T> result = fresh<T>(per_row ? std::vector<Index>(shape.begin(), shape.end() - 1) : shape);
-  train::loss_elements(loss, data, result.mutable_data());
+  if (loss.reduction() != nn::Reduction::none) return py::float_(train::loss_value<T>(loss, outputs, answers));
+  std::vector<Index> elements(shape.begin(), shape.end() - 1);
+  if (!loss.per_row()) elements.push_back(loss.elements(shape.back()));
+  py::array_t<T> result = fresh<T>(elements);
+  train::loss_elements(loss, outputs, answers, result.mutable_data());
   return result;
 }
 
@@ -115,7 +116,7 @@ py::object call_either(const nn::Loss& loss, const py::array& a, const py::array
 
 Source targets_source(const nn::Loss& loss, const std::vector<Index>& outputs, const py::array& y, const char* name) {
   const std::vector<Index> shape = shape_of(y);
-  const Index cols = outputs.back();
+  const Index cols = loss.target_cols(outputs.back());
   const auto refuse = [&](const std::vector<Index>& expected) {
     return ValueError(loss.describe() + ": expected " + name + " " + shape_text(expected) + " for outputs " +
                       shape_text(outputs) + ", got " + shape_text(shape));
@@ -128,7 +129,9 @@ Source targets_source(const nn::Loss& loss, const std::vector<Index>& outputs, c
   if (loss.target_kind() == nn::TargetKind::values) {
     const bool column_of_one = outputs.size() == 2 && cols == 1 && shape.size() == 1 && shape[0] == outputs[0];
     if (column_of_one) return column(y, name);
-    if (shape != outputs) throw refuse(outputs);
+    std::vector<Index> expected(outputs.begin(), outputs.end() - 1);
+    expected.push_back(cols);
+    if (shape != expected) throw refuse(expected);
     return one_or_more_rows(y, name);
   }
   const Dtype dtype = dtype_of(y, name);
@@ -163,16 +166,25 @@ void bind_losses(py::module_& m) {
             return call_either(l, a, y, w, true);
           },
           py::arg("outputs"), py::arg("y"), py::arg("sample_weight"));
-  py::class_<nn::MSELoss, Loss, std::shared_ptr<nn::MSELoss>>(m, "MSELoss")
-      .def(py::init([](const std::string& reduction, double factor) {
-             return std::make_shared<nn::MSELoss>(nn::reduction(reduction), factor);
+  py::class_<nn::NamedLoss, Loss, std::shared_ptr<nn::NamedLoss>>(m, "NamedLoss")
+      .def(py::init([](const std::string& name, const std::string& reduction, double factor, double threshold,
+                       double smoothing, double eps, bool logarithmic, bool full, std::int64_t ignored_class,
+                       std::vector<double> column_weights, Index repeats) {
+             nn::LossOptions o;
+             o.threshold = threshold;
+             o.smoothing = smoothing;
+             o.eps = eps;
+             o.logarithmic = logarithmic;
+             o.full = full;
+             o.ignored_class = ignored_class;
+             o.column_weights = std::move(column_weights);
+             o.repeats = repeats;
+             return std::make_shared<nn::NamedLoss>(name, nn::reduction(reduction), factor, std::move(o));
            }),
-           py::arg("reduction"), py::arg("factor"));
-  py::class_<nn::CrossEntropyLoss, Loss, std::shared_ptr<nn::CrossEntropyLoss>>(m, "CrossEntropyLoss")
-      .def(py::init([](const std::string& reduction) {
-             return std::make_shared<nn::CrossEntropyLoss>(nn::reduction(reduction));
-           }),
-           py::arg("reduction"));
+           py::arg("name"), py::arg("reduction"), py::arg("factor"), py::arg("threshold") = 1, py::arg("smoothing") = 0,
+           py::arg("eps") = 0, py::arg("logarithmic") = false, py::arg("full") = false, py::arg("ignored_class") = -1,
+           py::arg("column_weights") = std::vector<double>(), py::arg("repeats") = 1);
+  m.def("loss_names", &nn::loss_names);
   py::class_<PythonLoss, Loss, std::shared_ptr<PythonLoss>>(m, "PythonLoss")
       .def(py::init<py::object, std::string, const py::array&>(), py::arg("loss"), py::arg("description"),
            py::arg("y"));

@@ -16,126 +16,266 @@ std::vector<Index> with_width(std::vector<Index> shape, Index width) {
   return shape;
 }
 
-template <class T>
-py::array infer(const Model<T>& model, Range layers, const py::array& x) {
-  model.network().check_input(layers, shape_of(x));
-  const Source source = one_or_more_rows(x, "x");
-  const Index width = model.network().widths(layers, source.cols).back();
-  py::array_t<T> out = fresh<T>(with_width(shape_of(x), width));
-  const Matrix<T> into{out.mutable_data(), source.rows, width};
-  {
-    const WithoutGil released;
-    const std::function<void()> poll = SignalPoll();
-    model.infer_through(layers, source, into, &poll);
+/// What a network is called with: an array, or a tuple of them for several inputs.
+struct Given {
+  std::vector<py::array> arrays;
+  train::Inputs sources;
+  nn::Section section;
+
+  template <class T>
+  Given(const Model<T>& model, Index section_number, const py::object& x) : arrays(array_or_tuple(x)) {
+    if (section_number < 0 || section_number >= static_cast<Index>(model.network().plan().sections().size())) {
+      throw py::index_error("no such block");
+    }
+    std::vector<std::vector<Index>> shapes;
+    for (const py::array& array : arrays) shapes.push_back(shape_of(array));
+    section = model.network().entered(section_number, shapes);
+    for (const py::array& array : arrays) sources.push_back(one_or_more_rows(array, "x"));
   }
+
+  std::vector<Index> shape(Index width) const { return with_width(shape_of(arrays[0]), width); }
+};
+
+template <class T>
+py::object copied(Matrix<const T> m, const std::vector<Index>& shape) {
+  py::array_t<T> out = fresh<T>(shape);
+  std::copy_n(m.data, m.size(), out.mutable_data());
   return out;
 }
 
 template <class T>
-py::array forward(Model<T>& model, const py::array& x) {
-  model.network().check_input(model.network().all(), shape_of(x));
-  const Source source = one_or_more_rows(x, "x");
+py::object infer(const Model<T>& model, Index section, const py::object& x) {
+  const Given given(model, section, x);
+  auto inference = model.borrow(section, given.section, given.sources);
+  std::vector<py::object> out;
+  std::vector<Matrix<T>> into;
+  for (const Index width : inference->out_features()) {
+    py::array_t<T> array = fresh<T>(given.shape(width));
+    into.push_back({array.mutable_data(), given.sources[0].rows, width});
+    out.push_back(std::move(array));
+  }
+  {
+    const WithoutGil released;
+    const std::function<void()> poll = SignalPoll();
+    model.infer(*inference, given.sources, into, &poll);
+  }
+  model.give_back(section, std::move(inference));
+  return one_or_tuple(out);
+}
+
+template <class T>
+py::object forward(Model<T>& model, const py::object& x) {
+  const Given given(model, 0, x);
   const Busy::Claim claim(model.passing);
   {
     const WithoutGil released;
     const std::function<void()> poll = SignalPoll();
-    model.forward(source, &poll);
+    model.forward(given.sources, &poll);
   }
-  const Matrix<const T> a = model.output();
-  py::array_t<T> out = fresh<T>(with_width(shape_of(x), a.cols));
-  std::copy_n(a.data, a.size(), out.mutable_data());
-  return out;
+  std::vector<py::object> out;
+  for (std::size_t k = 0; k < given.section.outputs.size(); ++k) {
+    const Matrix<const T> a = model.output(static_cast<Index>(k));
+    out.push_back(copied<T>(a, given.shape(a.cols)));
+  }
+  return one_or_tuple(out);
+}
+
+/// A delta for each output, of its shape.
+template <class T>
+train::Inputs delta_sources(const std::vector<py::array>& deltas, const std::vector<Matrix<const T>>& outputs) {
+  if (deltas.size() != outputs.size()) {
+    throw ValueError("backward: expected " + std::to_string(outputs.size()) + " deltas, one for each output, got " +
+                     std::to_string(deltas.size()));
+  }
+  train::Inputs sources;
+  for (std::size_t k = 0; k < deltas.size(); ++k) {
+    const Matrix<const T> a = outputs[k];
+    const std::vector<Index> shape = shape_of(deltas[k]);
+    const bool one_row = a.rows == 1 && shape == std::vector<Index>{a.cols};
+    if (!one_row && shape != std::vector<Index>{a.rows, a.cols}) {
+      throw ValueError("backward: expected delta " + shape_text({a.rows, a.cols}) + ", the shape of the output, got " +
+                       shape_text(shape));
+    }
+    sources.push_back(one_or_more_rows(deltas[k], "delta"));
+  }
+  return sources;
 }
 
 template <class T>
-py::array backward(Model<T>& model, const py::array& delta) {
+py::object backward(Model<T>& model, const py::object& delta) {
   model.network().parameters()->busy.check();
   const Busy::Claim claim(model.passing);
-  const Matrix<const T> a = model.output();
-  const std::vector<Index> shape = shape_of(delta);
-  const bool one_row = a.rows == 1 && shape == std::vector<Index>{a.cols};
-  if (!one_row && shape != std::vector<Index>{a.rows, a.cols}) {
-    throw ValueError("backward: expected delta " + shape_text({a.rows, a.cols}) + ", the shape of the output, got " +
-                     shape_text(shape));
+  model.output();
+  std::vector<Matrix<const T>> outputs;
+  for (std::size_t k = 0; k < model.passed().outputs.size(); ++k) {
+    outputs.push_back(model.output(static_cast<Index>(k)));
   }
-  const Source source = one_or_more_rows(delta, "delta");
+  const std::vector<py::array> arrays = array_or_tuple(delta);
+  const train::Inputs sources = delta_sources<T>(arrays, outputs);
   {
     const WithoutGil released;
-    model.backward(source);
+    model.backward(sources);
   }
-  const Matrix<const T> d = model.deltas().delta(0);
-  py::array_t<T> out = fresh<T>(with_width(shape, d.cols));
-  std::copy_n(d.data, d.size(), out.mutable_data());
-  return out;
+  std::vector<py::object> out;
+  for (const Index value : model.passed().inputs) {
+    const Matrix<const T> d = model.deltas().delta(value);
+    out.push_back(copied<T>(d, with_width(shape_of(arrays[0]), d.cols)));
+  }
+  return one_or_tuple(out);
 }
 
-/// Read-only arrays over the pass's buffers, which stay valid, though not in use, after a larger batch took new ones.
+/// For each block what the pass by hand left of its outputs: read-only arrays over the pass's buffers, which stay
+/// valid, though not in use, after a larger batch took new ones.
 template <class T>
 py::list kept(const Model<T>& model, bool deltas) {
   model.network().parameters()->busy.check();
   const Busy::Claim claim(model.passing);
   const engine::Workspace<T>& w = deltas ? model.deltas() : model.activations();
-  py::list arrays;
-  for (Index i = 1; i <= model.network().size(); ++i) {
-    const Buffer<T>& buffer = deltas ? w.delta_buffer(i) : w.a_buffer(i);
-    arrays.append(view(buffer.data(), {w.rows(), w.width(i)}, false, false, keep(buffer.owner())));
+  py::list blocks;
+  for (const nn::Section& section : model.network().plan().sections()) {
+    std::vector<py::object> arrays;
+    for (const Index v : section.outputs) {
+      const Buffer<T>& buffer = deltas ? w.delta_buffer(v) : w.a_buffer(v);
+      arrays.push_back(view(buffer.data(), {w.rows(), w.width(v)}, false, false, keep(buffer.owner())));
+    }
+    blocks.append(one_or_tuple(arrays));
   }
-  return arrays;
+  return blocks;
+}
+
+/// d(output)/d(input), (rows, outputs, inputs), an array for each pair of the two.
+template <class T>
+py::object jacobian(Model<T>& model, const py::object& x) {
+  const Given given(model, 0, x);
+  const auto widths = model.network().widths(given.section, [&] {
+    std::vector<Index> features;
+    for (const Source& s : given.sources) features.push_back(s.cols);
+    return features;
+  }());
+  const Index rows = given.sources[0].rows;
+  std::vector<std::vector<py::object>> arrays;
+  std::vector<std::vector<T*>> data;
+  for (const Index out : nn::taken(widths, given.section.outputs)) {
+    arrays.emplace_back();
+    data.emplace_back();
+    for (const Source& s : given.sources) {
+      py::array_t<T> array = fresh<T>(given.arrays[0].ndim() == 1 ? std::vector<Index>{out, s.cols}
+                                                                  : std::vector<Index>{rows, out, s.cols});
+      data.back().push_back(array.mutable_data());
+      arrays.back().push_back(std::move(array));
+    }
+  }
+  {
+    const WithoutGil released;
+    const std::vector<Index> outs = nn::taken(widths, given.section.outputs);
+    model.jacobian(
+        given.sources,
+        [&](Index output, Index feature, const std::vector<Matrix<const T>>& inputs) {
+          const auto k = static_cast<std::size_t>(output);
+          for (std::size_t j = 0; j < inputs.size(); ++j) {
+            const Index cols = inputs[j].cols;
+            for (Index i = 0; i < rows; ++i) {
+              std::copy_n(inputs[j].row(i), cols, data[k][j] + (i * outs[k] + feature) * cols);
+            }
+          }
+        },
+        SignalPoll());
+  }
+  std::vector<py::object> by_output;
+  for (const auto& row : arrays) by_output.push_back(one_or_tuple(row));
+  return one_or_tuple(by_output);
+}
+
+/// dJ/d(inputs); `delta` is called with the outputs and gives dJ/d(outputs).
+template <class T>
+py::object input_gradient(Model<T>& model, const py::object& x, const py::object& delta) {
+  const Given given(model, 0, x);
+  std::vector<py::object> out;
+  model.input_gradient(
+      given.sources,
+      [&](const std::vector<Matrix<const T>>& outputs, const std::vector<Matrix<T>>& into) {
+        std::vector<py::object> copies;
+        for (const Matrix<const T>& a : outputs) copies.push_back(copied<T>(a, given.shape(a.cols)));
+        const std::vector<py::array> arrays = array_or_tuple(call(delta, py::dict(), one_or_tuple(copies)));
+        const train::Inputs sources = delta_sources<T>(arrays, outputs);
+        for (std::size_t k = 0; k < sources.size(); ++k) gather<T>(sources[k], nullptr, 0, into[k]);
+      },
+      [&](const std::vector<Matrix<const T>>& inputs) {
+        for (const Matrix<const T>& d : inputs) out.push_back(copied<T>(d, given.shape(d.cols)));
+      });
+  return one_or_tuple(out);
+}
+
+template <class T>
+void learn(Model<T>& model, Index block, const py::object& x) {
+  const Given given(model, block, x);
+  const WithoutGil released;
+  const Busy::Claim claim(model.network().parameters()->busy);
+  model.learn(block, given.sources, true, SignalPoll());
 }
 
 template <class T>
 void bind_network(py::module_& m, const char* name) {
   using M = Model<T>;
-  const auto parameter_view = [](py::object self, Index i, const Buffer<T>& (*buffer)(const Parameters<T>&)) {
-    const auto& parameters = *self.cast<M&>().network().parameters();
-    const Parameter& p = parameters.list.at(static_cast<std::size_t>(i));
-    return view(buffer(parameters).data() + p.range.begin, p.shape.shape, p.shape.transposed, true, self);
+  const auto listed = [](const std::vector<Parameter>& parameters) {
+    py::list list;
+    for (const Parameter& p : parameters) list.append(py::make_tuple(p.layer, p.shape.name));
+    return list;
   };
-  static constexpr auto values = [](const Parameters<T>& p) -> const Buffer<T>& { return p.values; };
-  static constexpr auto gradients = [](const Parameters<T>& p) -> const Buffer<T>& { return p.gradients; };
-
+  const auto shown = [](py::object self, const std::vector<Parameter>& list, const Buffer<T>& buffer, Index i) {
+    if (i < 0 || i >= static_cast<Index>(list.size())) throw py::index_error("no such parameter");
+    const Parameter& p = list[static_cast<std::size_t>(i)];
+    return view(buffer.data() + p.range.begin, p.shape.shape, p.shape.transposed, true, self);
+  };
+  const auto stored = [](const py::object& self) -> const Parameters<T>& {
+    return *self.cast<M&>().network().parameters();
+  };
   py::class_<M, std::shared_ptr<M>>(m, name)
-      .def(py::init<std::vector<std::shared_ptr<nn::Layer>>, std::uint64_t>(), py::arg("layers"), py::arg("seed"))
-      .def_property_readonly("in_features", [](const M& s) { return s.network().in_features(); })
-      .def_property_readonly("seed", [](const M& s) { return s.network().seed(); })
+      .def(py::init<nn::Block, std::uint64_t>(), py::arg("block"), py::arg("seed"))
+      .def_property_readonly("in_features", [](const M& s) { return s.network().block(0).in_features(); })
+      .def_property(
+          "seed", [](const M& s) { return s.network().seed(); }, &M::set_seed)
       .def_readwrite("epochs", &M::epochs)
-      .def_property_readonly("parameters",
-                             [](const M& s) {
-                               py::list list;
-                               for (const Parameter& p : s.network().parameters()->list) {
-                                 list.append(py::make_tuple(p.layer, p.shape.name));
-                               }
-                               return list;
-                             })
+      .def_readwrite("passes", &M::passes)
+      .def_property_readonly("parameters", [listed](const M& s) { return listed(s.network().parameters()->list); })
+      .def_property_readonly("buffers", [listed](const M& s) { return listed(s.network().parameters()->buffer_list); })
       .def("check_idle", [](const M& s) { s.network().parameters()->busy.check(); })
-      .def(
-          "widths", [](const M& s, Index in) { return s.network().widths(in); }, py::arg("in_features"))
-      .def(
-          "infer", [](const M& s, const py::array& x) { return infer<T>(s, s.network().all(), x); }, py::arg("x"))
-      .def(
-          "infer_layer",
-          [](const M& s, Index layer, const py::array& x) {
-            if (layer < 0 || layer >= s.network().size()) throw py::index_error("no such layer");
-            return infer<T>(s, {layer, layer + 1}, x);
-          },
-          py::arg("layer"), py::arg("x"))
+      .def("set_frozen", &M::set_frozen, py::arg("layer"), py::arg("frozen"))
+      .def("out_features",
+           [](const M& s) {
+             const auto& plan = s.network().plan();
+             const std::vector<Index> in = s.network().block(0).inputs();
+             const nn::Section entered =
+                 plan.entered(plan.section(0), static_cast<Index>(in.size()), s.network().block(0));
+             const std::vector<Index> widths = s.network().widths(entered, in);
+             std::vector<std::vector<Index>> blocks;
+             for (const nn::Section& section : plan.sections()) blocks.push_back(nn::taken(widths, section.outputs));
+             return blocks;
+           })
+      .def("infer", &infer<T>, py::arg("block"), py::arg("x"))
       .def("forward", &forward<T>, py::arg("x"))
       .def("backward", &backward<T>, py::arg("delta"))
+      .def("jacobian", &jacobian<T>, py::arg("x"))
+      .def("input_gradient", &input_gradient<T>, py::arg("x"), py::arg("delta"))
+      .def("learn", &learn<T>, py::arg("block"), py::arg("x"))
       .def("activations", [](const M& s) { return kept(s, false); })
       .def("deltas", [](const M& s) { return kept(s, true); })
       .def(
-          "value", [parameter_view](py::object s, Index i) { return parameter_view(s, i, values); }, py::arg("i"))
+          "value", [shown, stored](py::object s, Index i) { return shown(s, stored(s).list, stored(s).values, i); },
+          py::arg("i"))
       .def(
-          "grad", [parameter_view](py::object s, Index i) { return parameter_view(s, i, gradients); }, py::arg("i"))
+          "grad", [shown, stored](py::object s, Index i) { return shown(s, stored(s).list, stored(s).gradients, i); },
+          py::arg("i"))
+      .def(
+          "buffer",
+          [shown, stored](py::object s, Index i) {
+            return shown(s, stored(s).buffer_list, stored(s).buffer_values, i);
+          },
+          py::arg("i"))
       .def("flat_parameters",
-           [](py::object s) {
-             const auto& p = *s.cast<M&>().network().parameters();
-             return view(p.values.data(), {p.size()}, false, true, s);
-           })
-      .def("flat_gradients", [](py::object s) {
-        const auto& p = *s.cast<M&>().network().parameters();
-        return view(p.gradients.data(), {p.size()}, false, true, s);
-      });
+           [stored](py::object s) { return view(stored(s).values.data(), {stored(s).size()}, false, true, s); })
+      .def("flat_gradients",
+           [stored](py::object s) { return view(stored(s).gradients.data(), {stored(s).size()}, false, true, s); });
 }
 
 }  // namespace

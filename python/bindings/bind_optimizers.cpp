@@ -1,5 +1,6 @@
 #include <pybind11/stl.h>
 
+#include "arrays.hpp"
 #include "bindings.hpp"
 #include "deltaprop/core/errors.hpp"
 #include "deltaprop/optim/optimizer.hpp"
@@ -11,6 +12,14 @@ namespace {
 
 namespace py = pybind11;
 
+/// A parameter's run of one of the optimizer's buffers in the parameter's own shape, writable; None where there is
+/// none.
+template <class T>
+py::object run_of(const Buffer<T>& buffer, const Parameter& p) {
+  if (buffer.size() == 0) return py::none();
+  return view(buffer.data() + p.range.begin, p.shape.shape, p.shape.transposed, true, keep(buffer.owner()));
+}
+
 template <class T>
 void bind_optimizer(py::module_& m, const char* name) {
   using O = optim::Optimizer<T>;
@@ -18,22 +27,23 @@ void bind_optimizer(py::module_& m, const char* name) {
     if (group < 0 || group >= o.groups()) throw py::index_error("no such group");
     return group;
   };
+  const auto parameter = [](const O& o, Index i) -> const Parameter& {
+    return o.parameters()->list.at(static_cast<std::size_t>(i));
+  };
   py::class_<O, std::shared_ptr<O>>(m, name)
       .def(py::init([](const std::string& rule, const train::Model<T>& model,
                        const std::vector<std::pair<std::vector<Index>, optim::Options>>& groups) {
              const auto& parameters = model.network().parameters();
-             auto made = optim::make_rule(rule);
              std::vector<optim::Group> list;
              for (const auto& [members, options] : groups) {
                for (const Index p : members) {
                  if (p < 0 || p >= static_cast<Index>(parameters->list.size()))
                    throw py::index_error("no such parameter");
                }
-               if (options.size() != made->options().size()) throw ValueError(rule + ": wrong number of options");
                list.push_back({members, options});
              }
              if (list.empty()) throw ValueError(rule + ": expected one group of parameters or more, got none");
-             return std::make_shared<O>(std::move(made), parameters, std::move(list));
+             return std::make_shared<O>(optim::find_rule(rule), parameters, std::move(list));
            }),
            py::arg("rule"), py::arg("network"), py::arg("groups"))
       .def(
@@ -42,16 +52,59 @@ void bind_optimizer(py::module_& m, const char* name) {
       .def(
           "set_options",
           [checked](O& o, Index group, optim::Options options) {
-            if (options.size() != o.rule().options().size()) throw ValueError("wrong number of options");
             o.set_options(checked(o, group), std::move(options));
           },
           py::arg("group"), py::arg("options"))
+      .def(
+          "check_options", [](const O& o, const optim::Options& options) { o.rule().check(options); },
+          py::arg("options"))
+      .def("whole",
+           [](const O& o) { return std::make_tuple(o.whole().clip_norm, o.whole().clip_value, o.whole().ema_decay); })
+      .def(
+          "set_whole",
+          [](O& o, std::optional<double> clip_norm, std::optional<double> clip_value, std::optional<double> ema_decay) {
+            o.set_whole({clip_norm, clip_value, ema_decay});
+          },
+          py::arg("clip_norm"), py::arg("clip_value"), py::arg("ema_decay"))
       .def("step",
            [](O& o) {
              const WithoutGil released;
              o.step();
            })
-      .def("zero_grad", &O::zero_grad);
+      .def("zero_grad", &O::zero_grad)
+      .def("show_averages", &O::show_averages)
+      .def("hide_averages", &O::hide_averages)
+      .def("check_idle", [](O& o) { const Busy::Claim claim(o.busy, true); })
+      .def("scalars",
+           [](const O& o) { return std::vector<std::string>(o.rule().scalars.begin(), o.rule().scalars.end()); })
+      .def(
+          "states",
+          [](const O& o, const optim::Options& options) {
+            std::vector<std::pair<std::string, bool>> list;
+            for (const optim::State& s : o.rule().states) list.emplace_back(s.name, s.needed(options));
+            return list;
+          },
+          py::arg("options"))
+      .def(
+          "clock",
+          [](const O& o, Index i) {
+            const optim::Clock& c = o.clock(i);
+            return std::make_tuple(c.step, c.scalars, o.averaged(i));
+          },
+          py::arg("parameter"))
+      .def(
+          "set_clock",
+          [](O& o, Index i, std::int64_t step, const std::array<double, 2>& scalars, bool averaged) {
+            o.set_clock(i, {step, scalars}, averaged);
+          },
+          py::arg("parameter"), py::arg("step"), py::arg("scalars"), py::arg("averaged"))
+      .def(
+          "state",
+          [parameter](O& o, Index state, Index i, bool make) { return run_of(o.state(state, make), parameter(o, i)); },
+          py::arg("state"), py::arg("parameter"), py::arg("make"))
+      .def(
+          "average", [parameter](O& o, Index i, bool make) { return run_of(o.averages(make), parameter(o, i)); },
+          py::arg("parameter"), py::arg("make"));
 }
 
 }  // namespace

@@ -16,17 +16,35 @@ from importlib.metadata import version
 
 from deltaprop import nn, optim
 from deltaprop.gradcheck import GradientReport, check_gradients
-from deltaprop.training import History, Run, StopOnPlateau
+from deltaprop.nn.sequential import load
+from deltaprop.training import (
+    Callback,
+    EarlyStopping,
+    History,
+    LRRange,
+    Metric,
+    ModelCheckpoint,
+    Run,
+    StopOnPlateau,
+    lr_range_test,
+)
 
 __version__ = version("deltaprop")
 
 __all__ = [
+    "Callback",
+    "EarlyStopping",
     "GradientReport",
     "History",
+    "LRRange",
+    "Metric",
+    "ModelCheckpoint",
     "Run",
     "StopOnPlateau",
     "__version__",
     "check_gradients",
+    "load",
+    "lr_range_test",
     "nn",
     "optim",
 ]

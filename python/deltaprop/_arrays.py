@@ -1,5 +1,7 @@
 """What users call arrays, as NumPy arrays that the core can read in place."""
 
+import math
+import numbers
 from typing import Any
 
 import numpy as np
@@ -82,6 +84,42 @@ def as_count(value: Any, name: str, at_least: int) -> int:
     if value >= 2**63:
         raise ValueError(f"{name}: expected less than 2**63, got {value}")
     return int(value)
+
+
+def as_real(value: Any, name: str, at_least: float = -math.inf, at_most: float = math.inf) -> float:
+    """Return `value` as a finite float from `at_least` to `at_most`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where it is not a real number, or out of range.
+    """
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise TypeError(f"{name}: expected a number, got {value!r}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{name}: expected a finite number, got {number}")
+    if number < at_least:
+        raise ValueError(f"{name}: expected {at_least:g} or more, got {number:g}")
+    if number > at_most:
+        raise ValueError(f"{name}: expected {at_most:g} or less, got {number:g}")
+    return number
+
+
+def as_flag(value: Any, name: str) -> bool:
+    """Return `value` as True or False.
+
+    Raises
+    ------
+    TypeError
+        Where it is neither.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name}: expected True or False, got {value!r}")
+    return bool(value)
 
 
 def as_name(value: Any, name: str) -> str:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from deltaprop._arrays import Array, as_array, as_count
-from deltaprop.nn.layer import Layer
-from deltaprop.nn.losses import check_loss
+from deltaprop.nn.embedding import Embedding
+from deltaprop.nn.module import Module, one_or_several
 from deltaprop.nn.sequential import Sequential
+from deltaprop.training.heads import HeadLosses
 
 # Step of the differences, relative to the size of what is stepped along: with Richardson's
 # extrapolation the formula's error is of order step^4, far below the rounding error eps / step.
@@ -57,7 +58,7 @@ class GradientReport:
     Attributes
     ----------
     rows : tuple of GradientRow
-        One a parameter, and the last for the input.
+        One a parameter that is not frozen, and the last for the input, or one for each input.
     tolerance : float
     """
 
@@ -101,7 +102,7 @@ class GradientReport:
 
 
 def check_gradients(
-    net: Sequential | Layer,
+    net: Module,
     loss: Any,
     x: Any,
     y: Any,
@@ -111,15 +112,18 @@ def check_gradients(
 ) -> GradientReport:
     """Compare the gradients of the delta recursion with central differences, in float64.
 
-    Works on a float64 copy; the network is left untouched, to the bit.
+    Works on a float64 copy; the network, running statistics included, is left untouched, to the
+    bit. All passes are training passes: `BatchNorm1d` normalises by the batch, unless frozen, and
+    `Dropout` draws the same mask each time.
 
     Parameters
     ----------
-    net : Sequential or Layer
-    loss : loss
-        Built in or your own; of reduction "none" the sum is checked.
-    x : array_like, shape (N, in_features)
-    y : array_like
+    net : Sequential, layer or other module
+    loss : loss, or a tuple of them
+        Built in or your own; of reduction "none" the sum is checked. A tuple for several heads,
+        whose losses are added.
+    x : array_like, shape (N, in_features), or a tuple of them
+    y : array_like, or a tuple of them
         As the loss takes it.
     max_checks : int, optional
         Elements to check of each parameter and of the input, drawn at random but always the same.
@@ -130,7 +134,8 @@ def check_gradients(
     Returns
     -------
     GradientReport
-        For each parameter and the input the largest |a - n| / max(|a|, |n|, floor), with a the
+        For each parameter and the input (but not the indices that an `Embedding` looks up, next to
+        which there are no others) the largest |a - n| / max(|a|, |n|, floor), with a the
         derivative by the recursion, n the one by differences, and the floor what rounding of the
         loss may amount to in n, which is taken off |a - n| too. In a test:
         ``assert dp.check_gradients(...).ok``.
@@ -157,34 +162,48 @@ def check_gradients(
     >>> dp.check_gradients(net, nn.MSELoss(), [[1.0, 2.0]], [[3.0]]).ok
     True
     """
-    if not isinstance(net, Sequential | Layer):
+    if not isinstance(net, Module):
         raise TypeError(f"check_gradients: expected a network, got {type(net).__name__}")
-    check_loss(loss, "check_gradients")
+    heads = HeadLosses.of(loss, None, "check_gradients")
     if not tolerance > 0:
         raise ValueError(f"check_gradients: expected tolerance > 0, got {tolerance}")
     limit = None if max_checks is None else as_count(max_checks, "check_gradients: max_checks", 1)
     layers = [copy.deepcopy(layer) for layer in (net if isinstance(net, Sequential) else [net])]
     seed = net.seed if isinstance(net, Sequential) else 0
     twin = Sequential(*layers, dtype="float64", seed=seed)
-    x = np.array(as_array(x, "x"), dtype=np.float64)
-    y = as_array(y, "y")
+    given = one_or_several(x, net._shares_input())
+    several = isinstance(given, tuple)
+    xs = tuple(np.array(part, np.float64) for part in (given if several else (given,)))
+    y = tuple(as_array(target, "y") for target in heads.targets(y))
+    y = y if heads.many else y[0]
+
+    def forward() -> Any:
+        twin._network.passes = 0  # every pass draws the masks of the first
+        return twin.forward(xs if several else xs[0])
 
     def value() -> float:
-        return float(np.sum(loss(twin.forward(x), y)))
+        parts = zip(heads.losses, heads.outputs(forward()), heads.targets(y), strict=True)
+        return sum(float(np.sum(loss(a, t))) for loss, a, t in parts)
 
-    outputs = twin.forward(x)
-    delta = np.asarray(loss.delta(outputs, y))
-    input_gradient = twin.backward(delta)
+    outputs = forward()
+    delta = heads.delta(outputs, y)
+    found = twin.backward(delta)
+    input_gradients = found if several else (found,)
     if value() != value():
         raise ValueError(
             "check_gradients: expected the same loss each time, got two; "
-            "a layer or loss must not draw random numbers here"
+            "a layer or loss written in Python must not draw random numbers here"
         )
     # The loss is a sum whose terms may be larger than itself: they decide how it rounds.
-    size = abs(value()) + float(np.abs(delta * outputs).sum())
+    deltas = delta if isinstance(delta, tuple) else (delta,)
+    terms = zip(deltas, heads.outputs(outputs), strict=True)
+    size = abs(value()) + sum(float(np.abs(d * a).sum()) for d, a in terms)
 
-    pairs = [(p.name, p.value, p.grad.copy()) for p in twin.parameters()]
-    pairs.append(("input", x, input_gradient))
+    still = {i for leaf in twin._leaves() if leaf._frozen for i in leaf._home().parameters.values()}
+    pairs = [(p.name, p.value, p.grad.copy()) for p in twin.parameters() if p._index not in still]
+    if not any(isinstance(leaf, Embedding) for leaf in twin._leaves()):
+        names = [f"input[{i}]" for i in range(len(xs))] if several else ["input"]
+        pairs += zip(names, xs, input_gradients, strict=True)
     noise = 16 * float(np.finfo(np.float64).eps) * size
     checker = _Checker(value, noise, tolerance, limit)
     return GradientReport(tuple(checker.row(*pair) for pair in pairs), tolerance)

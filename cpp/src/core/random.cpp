@@ -5,14 +5,10 @@
 #include <utility>
 
 #include "deltaprop/core/math.hpp"
+#include "deltaprop/core/philox.hpp"
 
 namespace deltaprop {
 namespace {
-
-std::pair<std::uint32_t, std::uint32_t> multiply(std::uint32_t a, std::uint32_t b) {
-  const std::uint64_t product = std::uint64_t{a} * b;
-  return {static_cast<std::uint32_t>(product >> 32), static_cast<std::uint32_t>(product)};
-}
 
 /// The high 64 bits of a * n: a uniform integer below n, with a bias below n / 2^64.
 std::uint64_t below(std::uint64_t a, std::uint64_t n) {
@@ -30,13 +26,9 @@ double polynomial(const std::array<double, N>& c, double x) {
 }  // namespace
 
 std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> c, std::array<std::uint32_t, 2> k) {
-  for (int round = 0; round < 10; ++round) {
-    const auto [high0, low0] = multiply(0xD2511F53u, c[0]);
-    const auto [high1, low1] = multiply(0xCD9E8D57u, c[2]);
-    c = {high1 ^ c[1] ^ k[0], low1, high0 ^ c[3] ^ k[1], low0};
-    k = {k[0] + 0x9E3779B9u, k[1] + 0xBB67AE85u};
-  }
-  return c;
+  PhiloxWords<1> words{{{c[0]}, {c[1]}, {c[2]}, {c[3]}}};
+  philox_rounds(words, k);
+  return {words[0][0], words[1][0], words[2][0], words[3][0]};
 }
 
 Random::Random(std::uint64_t seed, Purpose purpose, std::uint32_t step, std::uint32_t layer) {
@@ -56,10 +48,11 @@ std::uint64_t Random::bits(std::uint64_t element) const {
 
 double Random::uniform(std::uint64_t element) const { return static_cast<double>(bits(element) >> 11) * 0x1p-53; }
 
-double Random::normal(std::uint64_t element) const {
-  // The middle of the interval: never 0 nor 1.
-  return normal_quantile((static_cast<double>(bits(element) >> 12) + 0.5) * 0x1p-52);
+double Random::open_uniform(std::uint64_t element) const {
+  return (static_cast<double>(bits(element) >> 12) + 0.5) * 0x1p-52;
 }
+
+double Random::normal(std::uint64_t element) const { return normal_quantile(open_uniform(element)); }
 
 double normal_quantile(double p) {
   const double q = p - 0.5;
@@ -99,6 +92,21 @@ double normal_quantile(double p) {
                       r);
   }
   return q < 0 ? -x : x;
+}
+
+double normal_cdf(double x) {
+  if (x > 1) return 1 - normal_cdf(-x);
+  const double density = 0.3989422804014327 * portable_exp(-0.5 * x * x);
+  if (x < -1) {
+    // Abramowitz and Stegun, "Handbook of mathematical functions" (1964), 26.2.14: a continued fraction
+    double fraction = -x;
+    for (int k = 300; k >= 1; --k) fraction = k / fraction - x;
+    return density / fraction;
+  }
+  // 26.2.11: a series
+  double term = x, sum = x;
+  for (int k = 3; k <= 33; k += 2) sum += term *= x * x / k;
+  return 0.5 + density * sum;
 }
 
 void permutation(const Random& random, std::vector<Index>& order, const std::function<void()>& poll) {

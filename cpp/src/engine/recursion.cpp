@@ -4,43 +4,170 @@
 #include <utility>
 
 namespace deltaprop::engine {
+namespace {
+
+using nn::Node;
+
+/// Whether a layer's pass is one of training. In probing, only layers that could not go back otherwise take it for one.
+template <class T>
+bool trains_in(const nn::Network<T>& network, Index layer, Mode mode) {
+  return mode == Mode::training ? !network.frozen(layer) || network.layer(layer).always_backward()
+                                : network.layer(layer).always_backward();
+}
+
+/// Keeps gradients as they are for a scope: a layer written in Python adds to them on the way, wanted or not.
+template <class T>
+class Unchanged {
+ public:
+  Unchanged(T* gradients, Range range) : to_(gradients), from_(gradients, gradients + range.size()) {}
+  ~Unchanged() { std::copy(from_.begin(), from_.end(), to_); }
+  Unchanged(const Unchanged&) = delete;
+  Unchanged& operator=(const Unchanged&) = delete;
+
+ private:
+  T* to_;
+  std::vector<T> from_;
+};
+
+/// c = a + b, c null where it is not wanted.
+template <class T>
+void sum(Matrix<const T> a, Matrix<const T> b, Matrix<T> c) {
+  std::transform(a.data, a.data + a.size(), b.data, c.data, std::plus<T>());
+}
+
+/// Copies the columns of `from` to those of `to` that begin at `to_col`, from those that begin at `from_col`.
+template <class T>
+void copy_columns(Matrix<const T> from, Index from_col, Matrix<T> to, Index to_col, Index cols) {
+  for (Index i = 0; i < from.rows; ++i) std::copy_n(from.row(i) + from_col, cols, to.row(i) + to_col);
+}
+
+/// y = (x_0, x_1, ...) for the matrices that `x` gives by their number.
+template <class T, class X>
+void join(const Node& node, X&& x, Matrix<T> y) {
+  Index col = 0;
+  for (std::size_t k = 0; k < node.inputs.size(); ++k) {
+    const Matrix<T> part = x(k);
+    copy_columns<T>(part, 0, y, col, part.cols);
+    col += part.cols;
+  }
+}
+
+}  // namespace
 
 template <class T>
-void add_forward(Program& program, const nn::Network<T>& network, const Workspace<T>& workspace) {
-  for (Index i = 0; i < network.size(); ++i) {
-    const auto operation = [&network, &workspace, i](Range rows) {
-      network.layer(i).forward(nn::Forward<T>{.parameters = network.values_of(i),
-                                              .x = workspace.a(i).slice(rows),
-                                              .y = workspace.a(i + 1).slice(rows),
-                                              .training = true});
-    };
-    program.add_rows(operation, network.layer(i).rowwise());
+void add_forward(Program& program, const nn::Network<T>& network, const nn::Section& section, const Workspace<T>& w,
+                 Mode mode) {
+  for (Index n = section.nodes.begin; n < section.nodes.end; ++n) {
+    const Node& node = network.plan().node(n);
+    const Index y = node.outputs[0];
+    switch (node.kind) {
+      case Node::Kind::layer: {
+        const Index i = node.layer;
+        const bool training = trains_in(network, i, mode);
+        const auto operation = [&network, &w, i, x = node.inputs[0], y, training](Range rows) {
+          network.layer(i).forward(nn::Forward<T>{.parameters = network.values_of(i),
+                                                  .x = w.a(x).slice(rows),
+                                                  .y = w.a(y).slice(rows),
+                                                  .training = training,
+                                                  .buffers = network.buffers_of(i),
+                                                  .kept = w.kept(i).slice(rows),
+                                                  .shared = w.shared(i),
+                                                  .draws = {.seed = network.seed(),
+                                                            .pass = w.pass,
+                                                            .layer = static_cast<std::uint32_t>(i),
+                                                            .first_row = rows.begin}});
+        };
+        program.add_rows(operation, network.layer(i).rowwise(training));
+        break;
+      }
+      case Node::Kind::add:
+        program.add_rows([&w, a = node.inputs[0], b = node.inputs[1], y](Range rows) {
+          sum<T>(w.a(a).slice(rows), w.a(b).slice(rows), w.a(y).slice(rows));
+        });
+        break;
+      case Node::Kind::concat:
+        program.add_rows([&w, &node, y](Range rows) {
+          join<T>(node, [&](std::size_t k) { return w.a(node.inputs[k]).slice(rows); }, w.a(y).slice(rows));
+        });
+        break;
+      case Node::Kind::fork: break;
+    }
   }
 }
 
 template <class T>
-Index lowest_layer(const nn::Network<T>& network) {
-  Index i = 0;
-  while (i < network.size() && network.parameters_of(i).size() == 0 && !network.layer(i).always_backward()) ++i;
-  return i;
+void add_backward(Program& program, const nn::Network<T>& network, const nn::Section& section, const Workspace<T>& w,
+                  Reach reach, Mode mode) {
+  const nn::Plan& plan = network.plan();
+  // A value's delta is wanted where a gradient lies on the way to it.
+  std::vector<bool> wanted(static_cast<std::size_t>(plan.values()), reach == Reach::inputs);
+  const auto wants = [&wanted](Index value) -> bool { return wanted[static_cast<std::size_t>(value)]; };
+  for (Index n = section.nodes.begin; n < section.nodes.end; ++n) {
+    const Node& node = plan.node(n);
+    const bool own =
+        node.kind == Node::Kind::layer && (network.trains(node.layer) || network.layer(node.layer).always_backward());
+    const bool before = std::any_of(node.inputs.begin(), node.inputs.end(), wants);
+    for (const Index v : node.outputs) wanted[static_cast<std::size_t>(v)] = own || before;
+  }
+  for (Index n = section.nodes.end; n-- > section.nodes.begin;) {
+    const Node& node = plan.node(n);
+    if (!wants(node.outputs[0])) continue;
+    switch (node.kind) {
+      case Node::Kind::layer: {
+        const Index i = node.layer;
+        const bool training = trains_in(network, i, mode);
+        const bool adds = network.layer(i).always_backward();
+        const auto operation = [&network, &w, i, x = node.inputs[0], y = node.outputs[0], training, adds, mode,
+                                wants_delta = wants(node.inputs[0])](Range rows) {
+          const bool still = adds && (mode == Mode::probing || network.frozen(i));
+          const Unchanged<T> kept(network.gradients_of(i), still ? network.parameters_of(i) : Range{0, 0});
+          network.layer(i).backward(nn::Backward<T>{.parameters = network.values_of(i),
+                                                    .x = w.a(x).slice(rows),
+                                                    .y = w.a(y).slice(rows),
+                                                    .delta_y = w.delta(y).slice(rows),
+                                                    .delta_x = wants_delta ? w.delta(x).slice(rows) : Matrix<T>{},
+                                                    .gradients = network.gradients_of(i),
+                                                    .accumulate = w.accumulate,
+                                                    .training = training,
+                                                    .buffers = network.buffers_of(i),
+                                                    .kept = w.kept(i).slice(rows),
+                                                    .shared = w.shared(i)});
+        };
+        program.add_rows(operation, network.layer(i).rowwise(training));
+        break;
+      }
+      case Node::Kind::fork:
+        // delta = delta_0 + delta_1 + ..., one for each reader
+        program.add_rows([&w, &node](Range rows) {
+          const Matrix<T> total = w.delta(node.inputs[0]).slice(rows);
+          const Matrix<T> first = w.delta(node.outputs[0]).slice(rows);
+          sum<T>(first, w.delta(node.outputs[1]).slice(rows), total);
+          for (std::size_t k = 2; k < node.outputs.size(); ++k) {
+            sum<T>(total, w.delta(node.outputs[k]).slice(rows), total);
+          }
+        });
+        break;
+      case Node::Kind::concat:
+        program.add_rows([&w, &node](Range rows) {
+          const Matrix<const T> delta = w.delta(node.outputs[0]).slice(rows);
+          Index col = 0;
+          for (const Index x : node.inputs) {
+            copy_columns<T>(delta, col, w.delta(x).slice(rows), 0, w.width(x));
+            col += w.width(x);
+          }
+        });
+        break;
+      case Node::Kind::add: break;  // the summands share its delta
+    }
+  }
 }
 
 template <class T>
-void add_backward(Program& program, const nn::Network<T>& network, const Workspace<T>& workspace,
-                  BackwardOptions options) {
-  const Index lowest = options.input_delta ? 0 : lowest_layer(network);
-  for (Index i = network.size(); i-- > lowest;) {
-    const bool wants_delta = options.input_delta || i > lowest;
-    const auto operation = [&network, &workspace, i, wants_delta, accumulate = options.accumulate](Range rows) {
-      network.layer(i).backward(nn::Backward<T>{.parameters = network.values_of(i),
-                                                .x = workspace.a(i).slice(rows),
-                                                .y = workspace.a(i + 1).slice(rows),
-                                                .delta_y = workspace.delta(i + 1).slice(rows),
-                                                .delta_x = wants_delta ? workspace.delta(i).slice(rows) : Matrix<T>{},
-                                                .gradients = network.gradients_of(i),
-                                                .accumulate = accumulate});
-    };
-    program.add_rows(operation, network.layer(i).rowwise());
+void update_buffers(const nn::Network<T>& network, const Workspace<T>& w) {
+  for (Index i = 0; i < network.size(); ++i) {
+    if (network.buffers_range(i).size() == 0 || network.frozen(i)) continue;
+    network.layer(i).update_buffers(
+        nn::Statistics<T>{.rows = w.rows(), .shared = w.shared(i), .buffers = network.buffers_of(i)});
   }
 }
 
@@ -48,67 +175,141 @@ template <class T>
 std::vector<GradientTile> gradient_tiles(const nn::Network<T>& network) {
   std::vector<GradientTile> tiles;
   const auto& parameters = network.parameters()->list;
-  for (Index i = 0; i < network.size(); ++i) {
-    const Index offset = network.parameters_of(i).begin;
-    for (const Range r : network.layer(i).gradient_tiles()) {
+  for (const Node& node : network.plan().nodes()) {
+    if (node.kind != Node::Kind::layer || !network.trains(node.layer)) continue;
+    const Index offset = network.parameters_of(node.layer).begin;
+    for (const Range r : network.layer(node.layer).gradient_tiles()) {
       const Range run{offset + r.begin, offset + r.end};
       const auto owner = std::find_if(parameters.begin(), parameters.end(), [&](const Parameter& p) {
         return run.begin >= p.range.begin && run.end <= p.range.end;
       });
-      tiles.push_back({i, owner - parameters.begin(), run});
+      tiles.push_back({node.layer, owner - parameters.begin(), run, node.inputs[0], node.outputs[0]});
     }
   }
   return tiles;
 }
 
 template <class T>
-void find_gradient(const nn::Network<T>& network, const Workspace<T>& workspace, const GradientTile& tile,
-                   bool accumulate) {
+void find_gradient(const nn::Network<T>& network, const Workspace<T>& w, const GradientTile& tile) {
   const Index offset = network.parameters_of(tile.layer).begin;
   network.layer(tile.layer)
-      .gradient(nn::Gradient<T>{.x = workspace.a(tile.layer),
-                                .delta_y = workspace.delta(tile.layer + 1),
+      .gradient(nn::Gradient<T>{.x = w.a(tile.input),
+                                .delta_y = w.delta(tile.output),
                                 .gradients = network.gradients_of(tile.layer),
-                                .accumulate = accumulate},
+                                .accumulate = w.accumulate,
+                                .kept = w.kept(tile.layer),
+                                .shared = w.shared(tile.layer)},
                 {tile.run.begin - offset, tile.run.end - offset});
 }
 
 template <class T>
-void infer(const nn::Network<T>& network, Range layers, Index in_features, const FillRows<T>& fill, Matrix<T> out,
-           Scratch<T>& scratch, const std::function<void()>* between) {
-  if (scratch.widths.empty()) scratch.widths = network.widths(layers, in_features);
-  const std::vector<Index>& widths = scratch.widths;
-  const Index step = network.rowwise() ? std::min(rows_per_tile<T>(widths), std::max<Index>(out.rows, 1))
-                                       : std::max<Index>(out.rows, 1);
-  const Index widest = *std::max_element(widths.begin(), widths.end());
-  Buffer<T>&from = scratch.from, &to = scratch.to;
-  from.reserve(checked_size(step, widest));
-  to.reserve(checked_size(step, widest));
+Inference<T>::Inference(const nn::Network<T>& network, nn::Section section, const std::vector<Index>& in)
+    : network_(network),
+      section_(std::move(section)),
+      widths_(network.widths(section_, in)),
+      places_(network.plan().activation_places(section_)),
+      slots_(widths_.size(), 0),
+      step_(rows_per_tile<T>(widths_)) {
+  assign_slots();
+  for (Index n = section_.nodes.begin; n < section_.nodes.end; ++n) {
+    const Node& node = network_.plan().node(n);
+    if (node.kind == Node::Kind::layer && !network_.layer(node.layer).rowwise(false)) step_ = 0;
+  }
+}
+
+/// A slot is taken from the first value written there until the last reader of it is done.
+template <class T>
+void Inference<T>::assign_slots() {
+  std::vector<Index> free;
+  std::vector<Index> readers;  // of each slot's value, still to come
+  const auto take = [&](Index value) {
+    const Index width = widths_[static_cast<std::size_t>(value)];
+    if (free.empty()) {
+      free.push_back(static_cast<Index>(sizes_.size()));
+      sizes_.push_back(0);
+      readers.push_back(0);
+    }
+    const Index s = free.back();
+    free.pop_back();
+    auto& size = sizes_[static_cast<std::size_t>(s)];
+    size = std::max(size, width);
+    readers[static_cast<std::size_t>(s)] = 1;
+    slot(value) = s;
+  };
+  for (const Index v : section_.inputs) take(v);
+  for (Index n = section_.nodes.begin; n < section_.nodes.end; ++n) {
+    const Node& node = network_.plan().node(n);
+    if (node.kind == Node::Kind::fork) {
+      readers[static_cast<std::size_t>(slot(node.inputs[0]))] += static_cast<Index>(node.outputs.size()) - 1;
+      continue;
+    }
+    const auto output = std::find(section_.outputs.begin(), section_.outputs.end(), node.outputs[0]);
+    if (output == section_.outputs.end()) {
+      take(node.outputs[0]);
+    } else {
+      slot(node.outputs[0]) = -1 - (output - section_.outputs.begin());
+    }
+    for (const Index v : node.inputs) {
+      if (--readers[static_cast<std::size_t>(slot(v))] == 0) free.push_back(slot(v));
+    }
+  }
+}
+
+template <class T>
+void Inference<T>::run(Index rows, const FillRows<T>& fill, const std::vector<Matrix<T>>& out,
+                       const std::function<void()>* between) {
+  const Index step = step_ == 0 ? std::max<Index>(rows, 1) : std::min(step_, std::max<Index>(rows, 1));
+  buffers_.resize(sizes_.size());
+  for (std::size_t s = 0; s < sizes_.size(); ++s) buffers_[s].reserve(checked_size(step, sizes_[s]));
   Index begin = 0;
   do {
     if (between != nullptr) (*between)();
-    const Range rows{begin, std::min(begin + step, out.rows)};
-    Matrix<T> x{from.data(), rows.size(), in_features};
-    fill(rows, x);
-    for (Index i = layers.begin; i < layers.end; ++i) {
-      const Index width = widths[static_cast<std::size_t>(i - layers.begin + 1)];
-      const Matrix<T> y = i + 1 == layers.end ? out.slice(rows) : Matrix<T>{to.data(), rows.size(), width};
-      network.layer(i).forward(nn::Forward<T>{.parameters = network.values_of(i), .x = x, .y = y, .training = false});
-      x = y;
-      std::swap(from, to);
+    const Range tile{begin, std::min(begin + step, rows)};
+    const auto a = [&](Index value) -> Matrix<T> {
+      const Index s = slot(value);
+      if (s < 0) return out[static_cast<std::size_t>(-1 - s)].slice(tile);
+      return {buffers_[static_cast<std::size_t>(s)].data(), tile.size(), widths_[static_cast<std::size_t>(value)]};
+    };
+    for (std::size_t k = 0; k < section_.inputs.size(); ++k) {
+      fill(static_cast<Index>(k), tile, a(section_.inputs[k]));
+    }
+    for (Index n = section_.nodes.begin; n < section_.nodes.end; ++n) {
+      const Node& node = network_.plan().node(n);
+      const Index i = node.layer;
+      switch (node.kind) {
+        case Node::Kind::layer:
+          network_.layer(i).forward(nn::Forward<T>{.parameters = network_.values_of(i),
+                                                   .x = a(node.inputs[0]),
+                                                   .y = a(node.outputs[0]),
+                                                   .training = false,
+                                                   .buffers = network_.buffers_of(i),
+                                                   .draws = {.first_row = tile.begin}});
+          break;
+        case Node::Kind::add: sum<T>(a(node.inputs[0]), a(node.inputs[1]), a(node.outputs[0])); break;
+        case Node::Kind::concat:
+          join<T>(node, [&](std::size_t k) { return a(node.inputs[k]); }, a(node.outputs[0]));
+          break;
+        case Node::Kind::fork: break;
+      }
     }
     begin += step;
-  } while (begin < out.rows);
+  } while (begin < rows);
 }
 
-#define DELTAPROP_INSTANTIATE(T)                                                                       \
-  template void add_forward(Program&, const nn::Network<T>&, const Workspace<T>&);                     \
-  template void add_backward(Program&, const nn::Network<T>&, const Workspace<T>&, BackwardOptions);   \
-  template std::vector<GradientTile> gradient_tiles(const nn::Network<T>&);                            \
-  template void find_gradient(const nn::Network<T>&, const Workspace<T>&, const GradientTile&, bool);  \
-  template Index lowest_layer(const nn::Network<T>&);                                                  \
-  template void infer(const nn::Network<T>&, Range, Index, const FillRows<T>&, Matrix<T>, Scratch<T>&, \
-                      const std::function<void()>*)
+template <class T>
+Index Inference<T>::size() const {
+  Index size = 0;
+  for (const Buffer<T>& buffer : buffers_) size += buffer.size();
+  return size;
+}
+
+#define DELTAPROP_INSTANTIATE(T)                                                                                     \
+  template void add_forward(Program&, const nn::Network<T>&, const nn::Section&, const Workspace<T>&, Mode);         \
+  template void add_backward(Program&, const nn::Network<T>&, const nn::Section&, const Workspace<T>&, Reach, Mode); \
+  template void update_buffers(const nn::Network<T>&, const Workspace<T>&);                                          \
+  template std::vector<GradientTile> gradient_tiles(const nn::Network<T>&);                                          \
+  template void find_gradient(const nn::Network<T>&, const Workspace<T>&, const GradientTile&);                      \
+  template class Inference<T>
 DELTAPROP_INSTANTIATE(float);
 DELTAPROP_INSTANTIATE(double);
 #undef DELTAPROP_INSTANTIATE

@@ -1,73 +1,451 @@
 #pragma once
 
-#include "deltaprop/core/math.hpp"
+#include <algorithm>
+#include <array>
+#include <numbers>
+#include <type_traits>
+
 #include "deltaprop/kernels/table.hpp"
 #include "functions.hpp"
 #include "reductions.hpp"
 
-/// Losses row by row: value and delta side by side.
+/// Losses: value and delta side by side. First those of single elements, then those of whole rows.
 namespace deltaprop::kernels {
 
-/// l = (a - y)^2, dl/da = 2 (a - y)
+/// What an elementwise loss sees of an element: its output (or two), its target, and its column's number.
 template <class T>
-void squared_error(const LossRows<T>& l) {
-  for (Index i = 0; i < l.rows; ++i) {
-    const T* a = l.outputs + i * l.cols;
-    const T* y = l.targets + i * l.cols;
-    const T weight = l.weights == nullptr ? T(1) : l.weights[i];
-    const auto scale = Vector<T>::all(static_cast<T>(2 * l.scale * static_cast<double>(weight)));
-    if (l.deltas != nullptr) {
-      for_each_vector<T>(l.cols, [&](Index j, auto load, auto store) {
-        store(l.deltas + i * l.cols + j, (load(a + j) - load(y + j)) * scale);
+struct Element {
+  Vector<T> a, second, y, column;
+};
+
+/// What most elementwise losses have in common.
+struct OneOutput {
+  static constexpr Index outputs = 1;
+  static Limits targets(const LossOptions&) { return {}; }
+  static Limits bounded_output(const LossOptions&) { return {}; }
+};
+
+/// v where x < 0, and so on; NaN goes where x = 0 goes.
+template <class T>
+Vector<T> by_sign(Vector<T> x, Vector<T> below, Vector<T> at_zero, Vector<T> above) {
+  return select(x < Vector<T>::zero(), below, select(Vector<T>::zero() < x, above, at_zero));
+}
+
+struct SquaredError : OneOutput {
+  template <class T>
+  static Vector<T> value(const Element<T>& e, const LossOptions&) {
+    return (e.a - e.y) * (e.a - e.y);
+  }
+  template <class T>
+  static Vector<T> delta(const Element<T>& e, const LossOptions&) {
+    return Vector<T>::all(T(2)) * (e.a - e.y);
+  }
+};
+
+struct AbsoluteError : OneOutput {
+  template <class T>
+  static Vector<T> value(const Element<T>& e, const LossOptions&) {
+    return abs(e.a - e.y);
+  }
+  template <class T>
+  static Vector<T> delta(const Element<T>& e, const LossOptions&) {
+    return sign(e.a - e.y);
+  }
+};
+
+/// (a - y)^2 / (2 beta) within beta of the target, |a - y| - beta / 2 farther off
+struct SmoothAbsoluteError : OneOutput {
+  template <class T>
+  static Vector<T> value(const Element<T>& e, const LossOptions& o) {
+    const auto beta = Vector<T>::all(static_cast<T>(o.threshold)), half = Vector<T>::all(T(0.5));
+    const auto size = abs(e.a - e.y);
+    return select(size < beta, half * size * (size / beta), size - half * beta);
+  }
+  template <class T>
+  static Vector<T> delta(const Element<T>& e, const LossOptions& o) {
+    const auto beta = Vector<T>::all(static_cast<T>(o.threshold));
+    const auto d = e.a - e.y;
+    return select(abs(d) < beta, d / beta, sign(d));
+  }
+};
+
+/// (a - y)^2 / 2 within delta of the target, delta (|a - y| - delta / 2) farther off
+struct Huber : OneOutput {
+  template <class T>
+  static Vector<T> value(const Element<T>& e, const LossOptions& o) {
+    const auto threshold = Vector<T>::all(static_cast<T>(o.threshold)), half = Vector<T>::all(T(0.5));
+    const auto size = abs(e.a - e.y);
+    return select(size < threshold, half * size * size, threshold * (size - half * threshold));
+  }
+  template <class T>
+  static Vector<T> delta(const Element<T>& e, const LossOptions& o) {
+    const auto threshold = Vector<T>::all(static_cast<T>(o.threshold));
+    const auto d = e.a - e.y;
+    return select(abs(d) < threshold, d, threshold * sign(d));
+  }
+};
+
+/// max(q (y - a), (q - 1) (y - a)), q the column's quantile
+struct Pinball : OneOutput {
+  template <class T>
+  static Vector<T> value(const Element<T>& e, const LossOptions&) {
+    const auto d = e.a - e.y, above = Vector<T>::all(T(1)) - e.column;
+    return d * by_sign(d, -e.column, above, above);
+  }
+  template <class T>
+  static Vector<T> delta(const Element<T>& e, const LossOptions&) {
+    const auto d = e.a - e.y;
+    return by_sign(d, -e.column, d, Vector<T>::all(T(1)) - e.column);
+  }
+};
+
+/// -(y log a + (1 - y) log(1 - a)), neither logarithm below -100
+struct BinaryCrossEntropy : OneOutput {
+  static Limits targets(const LossOptions&) { return {0, 1}; }
+  static Limits bounded_output(const LossOptions&) { return {0, 1}; }
+  template <class T>
+  static Vector<T> value(const Element<T>& e, const LossOptions&) {
+    const auto lowest = Vector<T>::all(T(-100));
+    const auto clamped = [&](Vector<T> v) { return select(v < lowest, lowest, v); };
+    return -(e.y * clamped(log(e.a)) + (Vector<T>::all(T(1)) - e.y) * clamped(log1p(-e.a)));
+  }
+  // (a - y) / (a (1 - a)), the denominator at least 1e-12 as PyTorch has it
+  template <class T>
+  static Vector<T> delta(const Element<T>& e, const LossOptions&) {
+    return (e.a - e.y) / max(e.a * (Vector<T>::all(T(1)) - e.a), Vector<T>::all(T(1e-12)));
+  }
+};
+
+/// -(p y log s(a) + (1 - y) log s(-a)), s the sigmoid, p the weight of positive targets: both terms positive, so
+/// that they cancel nowhere
+struct BinaryCrossEntropyOfLogits : OneOutput {
+  static Limits targets(const LossOptions&) { return {0, 1}; }
+  template <class T>
+  static Vector<T> value(const Element<T>& e, const LossOptions&) {
+    return -(e.column * e.y * log_sigmoid(e.a) + (Vector<T>::all(T(1)) - e.y) * log_sigmoid(-e.a));
+  }
+  template <class T>
+  static Vector<T> delta(const Element<T>& e, const LossOptions&) {
+    return (Vector<T>::all(T(1)) - e.y) * sigmoid(e.a) - e.column * e.y * sigmoid(-e.a);
+  }
+};
+
+/// a - y log(a + eps), or e^a - y a of the rate's logarithm; "full" adds Stirling's y log y - y + log(2 pi y) / 2
+/// for log y! where y > 1
+struct Poisson : OneOutput {
+  static Limits bounded_output(const LossOptions& o) { return o.logarithmic ? Limits{} : Limits{.lowest = 0}; }
+  template <class T>
+  static Vector<T> value(const Element<T>& e, const LossOptions& o) {
+    const auto eps = Vector<T>::all(static_cast<T>(o.eps));
+    const auto value = o.logarithmic ? exp(e.a) - e.y * e.a : e.a - e.y * log(e.a + eps);
+    if (!o.full) return value;
+    const auto one = Vector<T>::all(T(1)), half = Vector<T>::all(T(0.5));
+    const auto y = max(e.y, one);
+    const auto stirling = y * log(y) - y + half * log(Vector<T>::all(T(2) * std::numbers::pi_v<T>) * y);
+    return select(one < e.y, value + stirling, value);
+  }
+  template <class T>
+  static Vector<T> delta(const Element<T>& e, const LossOptions& o) {
+    if (o.logarithmic) return exp(e.a) - e.y;
+    return Vector<T>::all(T(1)) - e.y / (e.a + Vector<T>::all(static_cast<T>(o.eps)));
+  }
+};
+
+/// (log v + (a - y)^2 / v) / 2, v the variance, at least eps; "full" adds log(2 pi) / 2. As in PyTorch the delta of a
+/// variance below eps is the one at eps.
+struct Gaussian : OneOutput {
+  static constexpr Index outputs = 2;
+  static Limits bounded_output(const LossOptions&) { return {.lowest = 0}; }
+  template <class T>
+  static Vector<T> variance(const Element<T>& e, const LossOptions& o) {
+    const auto eps = Vector<T>::all(static_cast<T>(o.eps));
+    return select(e.second < eps, eps, e.second);
+  }
+  template <class T>
+  static Vector<T> value(const Element<T>& e, const LossOptions& o) {
+    const auto v = variance(e, o), d = e.a - e.y;
+    const T constant = o.full ? T(1.8378770664093453) : T(0);  // log(2 pi)
+    return Vector<T>::all(T(0.5)) * (log(v) + d * d / v + Vector<T>::all(constant));
+  }
+  template <class T>
+  static Vector<T> delta(const Element<T>& e, const LossOptions& o) {
+    return (e.a - e.y) / variance(e, o);
+  }
+  // dl/dv = (1 - (a - y)^2 / v) / (2 v)
+  template <class T>
+  static Vector<T> second_delta(const Element<T>& e, const LossOptions& o) {
+    const auto v = variance(e, o), d = e.a - e.y;
+    return Vector<T>::all(T(0.5)) * (Vector<T>::all(T(1)) - d * d / v) / v;
+  }
+};
+
+/// y (log y - a), 0 at y = 0, a the logarithm of a probability; or e^y (y - a), y a logarithm too
+struct KullbackLeibler : OneOutput {
+  static Limits targets(const LossOptions& o) { return o.logarithmic ? Limits{} : Limits{.lowest = 0}; }
+  template <class T>
+  static Vector<T> value(const Element<T>& e, const LossOptions& o) {
+    if (o.logarithmic) return exp(e.y) * (e.y - e.a);
+    return select(e.y == Vector<T>::zero(), Vector<T>::zero(), e.y * log(e.y)) - e.y * e.a;
+  }
+  template <class T>
+  static Vector<T> delta(const Element<T>& e, const LossOptions& o) {
+    return -(o.logarithmic ? exp(e.y) : e.y);
+  }
+};
+
+/// max(0, 1 - y a), y = -1 or 1; its delta is 0 at the kink
+struct Hinge : OneOutput {
+  static Limits targets(const LossOptions&) { return {.lowest = -1, .highest = 1, .ends_only = true}; }
+  template <class T>
+  static Vector<T> margin(const Element<T>& e) {
+    return Vector<T>::all(T(1)) - e.y * e.a;
+  }
+  template <class T>
+  static Vector<T> value(const Element<T>& e, const LossOptions&) {
+    const auto m = margin(e);
+    return select(m < Vector<T>::zero(), Vector<T>::zero(), m);
+  }
+  template <class T>
+  static Vector<T> delta(const Element<T>& e, const LossOptions&) {
+    return select(margin(e) <= Vector<T>::zero(), Vector<T>::zero(), -e.y);
+  }
+};
+
+/// The first n numbers in float64; the others are 0.
+template <class T>
+[[gnu::always_inline]] inline Vector<double> in_double(const T* from, Index n) {
+  if constexpr (std::is_same_v<T, double>) {
+    return Vector<double>::load(from, n);
+  } else {
+    constexpr Index size = Vector<double>::size;
+    alignas(64) double lanes[size] = {};
+    if (n >= size) {
+      for (Index i = 0; i < size; ++i) lanes[i] = static_cast<double>(from[i]);
+    } else {
+      for (Index i = 0; i < n; ++i) lanes[i] = static_cast<double>(from[i]);
+    }
+    return Vector<double>::load(lanes);
+  }
+}
+
+template <class T>
+double row_weight(const LossRows<T>& l, Index i) {
+  return l.weights == nullptr ? 1 : static_cast<double>(l.weights[i]);
+}
+template <class T>
+double column_weight(const LossRows<T>& l, Index j) {
+  return l.columns == nullptr ? 1 : static_cast<double>(l.columns[j]);
+}
+
+/// The driver of all elementwise losses: deltas in T, values by the same formula in float64, added in order.
+template <class F, class T>
+void elementwise_loss(const LossRows<T>& l) {
+  const Index n = l.cols / F::outputs;  // elements in a row
+  const auto element = [&](Index i, Index j, auto load) {
+    using V = decltype(load(l.outputs));
+    const T* a = l.outputs + i * l.cols + j;
+    Element e{load(a), load(a + (F::outputs - 1) * n), load(l.targets + i * n + j), V::all(1)};
+    if (l.columns != nullptr) e.column = l.cols == 1 ? V::all(l.columns[0]) : load(l.columns + j);
+    return e;
+  };
+  // Where columns are alike, rows are one long row.
+  const Index together = F::outputs == 1 && (l.columns == nullptr || l.cols == 1) ? l.rows : 1;
+
+  if (l.deltas != nullptr) {
+    const Index rows = l.weights == nullptr ? together : 1;
+    for (Index i = 0; i < l.rows; i += rows) {
+      const auto factor = Vector<T>::all(static_cast<T>(l.scale * row_weight(l, i)));
+      for_each_vector<T>(rows * n, [&](Index j, auto load, auto store) {
+        const auto e = element(i, j, load);
+        T* d = l.deltas + i * l.cols + j;
+        store(d, F::delta(e, l.options) * factor);
+        if constexpr (F::outputs == 2) store(d + n, F::second_delta(e, l.options) * factor);
       });
     }
-    if (l.elements != nullptr) {
-      for_each_vector<T>(l.cols, [&](Index j, auto load, auto store) {
-        const auto e = load(a + j) - load(y + j);
-        store(l.elements + i * l.cols + j, e * e * Vector<T>::all(weight));
-      });
-    }
-    if (l.values != nullptr) {
-      double sum = 0;
-      for (Index j = 0; j < l.cols; ++j) {
-        const double e = static_cast<double>(a[j]) - static_cast<double>(y[j]);
-        sum += e * e;
+  }
+
+  if (l.values != nullptr) std::fill_n(l.values, l.rows, 0.0);
+  if (l.values == nullptr && l.elements == nullptr) return;
+  constexpr Index chunk = 256;
+  for (Index i = 0; i < l.rows; i += together) {
+    Index row = i;
+    for (Index first = 0; first < together * n; first += chunk) {
+      const Index count = std::min(chunk, together * n - first);
+      alignas(64) double values[chunk];
+      for (Index k = 0; k < count; k += Vector<double>::size) {
+        const auto load = [&](const T* from) { return in_double(from, count - k); };
+        F::value(element(i, first + k, load), l.options).store(values + k);
       }
-      l.values[i] = sum * static_cast<double>(weight);
+      for (Index k = 0; k < count;) {
+        const Index row_end = (row - i + 1) * n - first;
+        const Index end = std::min(count, row_end);
+        const double weight = row_weight(l, row);
+        double sum = l.values == nullptr ? 0 : l.values[row];  // a row may begin in one chunk and end in another
+        for (; k < end; ++k) {
+          sum += values[k] * weight;
+          if (l.elements != nullptr) l.elements[i * n + first + k] = static_cast<T>(values[k] * weight);
+        }
+        if (l.values != nullptr) l.values[row] = sum;
+        if (k == row_end) ++row;
+      }
     }
   }
 }
 
-/// l = log sum_j e^(a_j - m) - (a_t - m), m = max a, so that no exponential overflows;
-/// dl/da_j = softmax(a)_j - [j = t]
-template <class T>
-void cross_entropy(const LossRows<T>& l) {
-  for (Index i = 0; i < l.rows; ++i) {
-    const T* a = l.outputs + i * l.cols;
-    const T weight = l.weights == nullptr ? T(1) : l.weights[i];
-    const Index target = static_cast<Index>(l.classes[i]);
-    const T largest = row_max(a, l.cols);
-    const auto shift = Vector<T>::all(largest);
-    T* d = l.deltas == nullptr ? nullptr : l.deltas + i * l.cols;
-    const T sum = row_sum<T>(l.cols, [&](Index j, Index rest) {
-      const auto e = exp(Vector<T>::load(a + j, rest) - shift);
-      if (d != nullptr) e.store(d + j, rest);
-      return e;
-    });
-    if (d != nullptr) {
-      const T scale = static_cast<T>(l.scale * static_cast<double>(weight));
-      const auto factor = Vector<T>::all(scale);
-      const auto inverse = Vector<T>::all(T(1) / sum);
-      for_each_vector<T>(l.cols, [&](Index j, auto load, auto store) { store(d + j, load(d + j) * inverse); });
-      d[target] -= T(1);
+/// What a row's loss is made of: weight * (times * log(1 + others) + plus). The logarithms of many rows are taken
+/// together.
+struct RowValue {
+  double weight = 0, others = 0, times = 0, plus = 0;
+};
+
+/// The driver of all losses of whole rows. `row(i, d)` writes the delta, but for weights and scale, and gives the
+/// value; a row without a class counts for nothing, whatever its outputs are.
+template <class T, class F>
+void loss_of_rows(const LossRows<T>& l, F&& row) {
+  constexpr Index block = 64, width = Vector<double>::size;
+  for (Index first = 0; first < l.rows; first += block) {
+    RowValue values[block];
+    alignas(64) double logs[block];
+    const Index rows = std::min(block, l.rows - first);
+    for (Index k = 0; k < rows; ++k) {
+      const Index i = first + k;
+      T* d = l.deltas == nullptr ? nullptr : l.deltas + i * l.cols;
+      const bool skipped = l.cols == 0 || (l.classes != nullptr && l.classes[i] < 0);
+      if (skipped && d != nullptr) std::fill_n(d, l.cols, T(0));
+      if (!skipped) values[k] = row(i, d);
+      values[k].weight *= row_weight(l, i);
+      logs[k] = values[k].others;
+      if (d == nullptr) continue;
+      const auto factor = Vector<T>::all(static_cast<T>(l.scale * values[k].weight));
       for_each_vector<T>(l.cols, [&](Index j, auto load, auto store) { store(d + j, load(d + j) * factor); });
     }
-    const double value =
-        (portable_log(static_cast<double>(sum)) + (static_cast<double>(largest) - static_cast<double>(a[target]))) *
-        static_cast<double>(weight);
-    if (l.values != nullptr) l.values[i] = value;
-    if (l.elements != nullptr) l.elements[i] = static_cast<T>(value);
+    for (Index k = 0; k < rows; k += width) {
+      log1p(Vector<double>::load(logs + k, std::min(width, rows - k))).store(logs + k);
+    }
+    for (Index k = 0; k < rows; ++k) {
+      const double value = (values[k].times * logs[k] + values[k].plus) * values[k].weight;
+      if (l.values != nullptr) l.values[first + k] = value;
+      if (l.elements != nullptr) l.elements[first + k] = static_cast<T>(value);
+    }
   }
+}
+
+/// l = -w_t a_t, a the logarithms of probabilities
+template <class T>
+void negative_log_likelihood(const LossRows<T>& l) {
+  loss_of_rows(l, [&](Index i, T* d) {
+    const Index t = static_cast<Index>(l.classes[i]);
+    if (d != nullptr) {
+      std::fill_n(d, l.cols, T(0));
+      d[t] = T(-1);
+    }
+    return RowValue{.weight = column_weight(l, t), .plus = -static_cast<double>(l.outputs[i * l.cols + t])};
+  });
+}
+
+/// e^(a_j - m), m = max a, so that none overflows, and their sum without the largest: what is added to 1 keeps its
+/// digits.
+template <class T>
+struct SoftmaxTerms {
+  Index top;
+  T largest, others;
+
+  SoftmaxTerms(const T* a, Index n, T* terms) : largest(row_max(a, n)) {
+    static constexpr T lanes[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const T* found = std::find(a, a + n, largest);
+    top = found == a + n ? 0 : found - a;  // NaN is found nowhere
+    const auto shift = Vector<T>::all(largest), lane = Vector<T>::load(lanes);
+    others = row_sum<T>(n, [&](Index j, Index rest) {
+      const auto e = exp(Vector<T>::load(a + j, rest) - shift);
+      if (terms != nullptr) e.store(terms + j, rest);
+      return select(lane == Vector<T>::all(static_cast<T>(top - j)), Vector<T>::zero(), e);
+    });
+  }
+};
+
+/// l = w_t (log sum_j e^(a_j - m) - (a_t - m)), dl/da_j = w_t (softmax(a)_j - [j = t])
+template <class T>
+RowValue cross_entropy_of_class(const LossRows<T>& l, Index i, T* d) {
+  const T* a = l.outputs + i * l.cols;
+  const Index t = static_cast<Index>(l.classes[i]);
+  const SoftmaxTerms<T> s(a, l.cols, d);
+  if (d != nullptr) {
+    const T inverse = T(1) / (T(1) + s.others);
+    const auto factor = Vector<T>::all(inverse);
+    for_each_vector<T>(l.cols, [&](Index j, auto load, auto store) { store(d + j, load(d + j) * factor); });
+    d[t] = t == s.top ? -s.others * inverse : d[t] - T(1);
+  }
+  return {column_weight(l, t), static_cast<double>(s.others), 1,
+          static_cast<double>(s.largest) - static_cast<double>(a[t])};
+}
+
+/// l = -sum_j q_j log softmax(a)_j, dl/da_j = softmax(a)_j sum_k q_k - q_j, where q_j = w_j (smoothing / cols +
+/// (1 - smoothing) y_j), y_j = [j = t] for a class
+template <class T>
+RowValue cross_entropy_of_probabilities(const LossRows<T>& l, Index i, T* d) {
+  const T* a = l.outputs + i * l.cols;
+  const double smoothing = l.options.smoothing;
+  const auto q = [&](Index j) {
+    const double y = l.classes == nullptr ? static_cast<double>(l.targets[i * l.cols + j]) : l.classes[i] == j;
+    return column_weight(l, j) * (smoothing / static_cast<double>(l.cols) + (1 - smoothing) * y);
+  };
+  const SoftmaxTerms<T> s(a, l.cols, d);
+  double others = 0, linear = 0;
+  for (Index j = 0; j < l.cols; ++j) {
+    if (j == s.top || q(j) == 0) continue;
+    others += q(j);
+    linear += q(j) * (static_cast<double>(s.largest) - static_cast<double>(a[j]));
+  }
+  const double total = others + q(s.top);
+  if (d != nullptr) {
+    const double sum = 1 + static_cast<double>(s.others);
+    for (Index j = 0; j < l.cols; ++j) d[j] = static_cast<T>(total * static_cast<double>(d[j]) / sum - q(j));
+    d[s.top] = static_cast<T>((others - q(s.top) * static_cast<double>(s.others)) / sum);
+  }
+  return {1, static_cast<double>(s.others), total, linear};
+}
+
+template <class T>
+void cross_entropy(const LossRows<T>& l) {
+  const bool shared_out = l.classes == nullptr || l.options.smoothing != 0;
+  loss_of_rows(l, [&](Index i, T* d) {
+    return shared_out ? cross_entropy_of_probabilities(l, i, d) : cross_entropy_of_class(l, i, d);
+  });
+}
+
+template <class F, class T>
+Loss<T> of_elements(const char* name) {
+  return {name, false, false, F::outputs, F::targets, F::bounded_output, elementwise_loss<F, T>};
+}
+
+template <class T>
+Loss<T> of_rows(const char* name, bool classes, void (*run)(const LossRows<T>&)) {
+  const auto any = [](const LossOptions&) { return Limits{}; };
+  const auto positive = [](const LossOptions&) { return Limits{.lowest = 0}; };
+  if (classes) return {name, true, true, 1, any, any, run};
+  return {name, false, true, 1, positive, any, run};
+}
+
+/// Every loss of the library, by its public name: a line here makes it known to all the rest.
+template <class T>
+const auto& losses() {
+  static const std::array list{
+      of_elements<SquaredError, T>("MSELoss"),
+      of_elements<AbsoluteError, T>("L1Loss"),
+      of_elements<SmoothAbsoluteError, T>("SmoothL1Loss"),
+      of_elements<Huber, T>("HuberLoss"),
+      of_elements<Pinball, T>("QuantileLoss"),
+      of_elements<BinaryCrossEntropy, T>("BCELoss"),
+      of_elements<BinaryCrossEntropyOfLogits, T>("BCEWithLogitsLoss"),
+      of_elements<Poisson, T>("PoissonNLLLoss"),
+      of_elements<Gaussian, T>("GaussianNLLLoss"),
+      of_elements<KullbackLeibler, T>("KLDivLoss"),
+      of_elements<Hinge, T>("HingeLoss"),
+      of_rows<T>("NLLLoss", true, negative_log_likelihood<T>),
+      of_rows<T>("CrossEntropyLoss", true, cross_entropy<T>),
+      of_rows<T>("CrossEntropyLoss of probabilities", false, cross_entropy<T>),
+  };
+  return list;
 }
 
 }  // namespace deltaprop::kernels

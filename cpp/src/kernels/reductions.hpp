@@ -7,18 +7,32 @@
 
 namespace deltaprop::kernels {
 
-/// Adds each column over the rows: chains of kBlock rows, the blocks added in order.
+/// Adds to `total` what `add(block, i)` adds for each row i: chains of kBlock rows, the blocks added in order.
+template <class S, class F>
+[[gnu::always_inline]] inline S sum_over_rows(Index rows, S total, F&& add) {
+  for (Index first = 0; first < rows; first += kBlock) {
+    const Index last = std::min(first + kBlock, rows);
+    S block{};
+    for (Index i = first; i < last; ++i) block = add(block, i);
+    total = total + block;
+  }
+  return total;
+}
+
+/// Adds each column over the rows, or its products with another.
 template <class T>
 void column_sums(const ColumnSums<T>& s) {
+  const Index stride = s.factor_stride == 0 ? s.cols : s.factor_stride;
   for_each_vector<T>(s.cols, [&](Index j, auto load, auto store) {
-    auto total = s.accumulate ? load(s.sums + j) : Vector<T>::zero();
-    for (Index first = 0; first < s.rows; first += kBlock) {
-      const Index last = std::min(first + kBlock, s.rows);
-      auto block = Vector<T>::zero();
-      for (Index i = first; i < last; ++i) block = block + load(s.a + i * s.cols + j);
-      total = total + block;
+    const auto before = s.accumulate ? load(s.sums + j) : Vector<T>::zero();
+    const auto sum = [&](auto add) { store(s.sums + j, sum_over_rows(s.rows, before, add)); };
+    if (s.factors == nullptr) {
+      sum([&](auto block, Index i) { return block + load(s.a + i * s.cols + j); });
+    } else {
+      sum([&](auto block, Index i) {
+        return fma(load(s.a + i * s.cols + j), load(s.factors + i * stride + j), block);
+      });
     }
-    store(s.sums + j, total);
   });
 }
 
@@ -38,12 +52,17 @@ template <class T, class F>
 [[gnu::always_inline]] inline T row_sum(Index n, F&& f) {
   constexpr Index chains = 16;
   constexpr Index width = Vector<T>::size;
-  alignas(64) T sums[chains] = {};
-  for (Index first = 0; first < n; first += chains) {
-    for (Index lane = 0; lane < chains && first + lane < n; lane += width) {
-      const Index rest = std::min(width, n - first - lane);
-      (Vector<T>::load(sums + lane) + f(first + lane, rest)).store(sums + lane, rest);
-    }
+  Vector<T> running[chains / width];
+  unroll<chains / width>([&](auto k) { running[k] = Vector<T>::zero(); });
+  Index first = 0;
+  for (; first + chains <= n; first += chains) {
+    unroll<chains / width>([&](auto k) { running[k] = running[k] + f(first + k * width, width); });
+  }
+  alignas(64) T sums[chains];
+  unroll<chains / width>([&](auto k) { running[k].store(sums + k * width); });
+  for (Index lane = 0; lane < chains && first + lane < n; lane += width) {
+    const Index rest = std::min(width, n - first - lane);
+    (Vector<T>::load(sums + lane) + f(first + lane, rest)).store(sums + lane, rest);
   }
   for (Index half = chains / 2; half > 0; half /= 2) {
     for (Index lane = 0; lane < half; ++lane) sums[lane] += sums[lane + half];
@@ -54,9 +73,14 @@ template <class T, class F>
 /// The largest element; where one is NaN, any of them.
 template <class T>
 [[gnu::always_inline]] inline T row_max(const T* a, Index n) {
-  T largest = a[0];
-  for (Index j = 1; j < n; ++j) largest = a[j] > largest ? a[j] : largest;
-  return largest;
+  constexpr Index width = Vector<T>::size;
+  auto largest = Vector<T>::all(a[0]);
+  Index j = 0;
+  for (; j + width <= n; j += width) largest = max(largest, Vector<T>::load(a + j));
+  if (j < n) largest = max(largest, Vector<T>::load(a + j, n - j, a[0]));
+  T lanes[width];
+  largest.store(lanes);
+  return *std::max_element(lanes, lanes + width);
 }
 
 }  // namespace deltaprop::kernels

@@ -2,8 +2,11 @@
 
 #include <array>
 
-#include "elementwise.hpp"
+#include "activations.hpp"
+#include "dropout.hpp"
 #include "losses.hpp"
+#include "normalise.hpp"
+#include "prelu.hpp"
 #include "product.hpp"
 #include "reductions.hpp"
 #include "updates.hpp"
@@ -18,12 +21,28 @@ Kernels<T> kernels() {
       .blocked_product = run_product<T, true>,
       .column_sums = column_sums<T>,
       .all_finite = all_finite<T>,
+      .layer_norm = row_norm<true, T>,
+      .layer_norm_delta = row_norm_delta<true, T>,
+      .rms_norm = row_norm<false, T>,
+      .rms_norm_delta = row_norm_delta<false, T>,
+      .column_moments = column_moments<T>,
+      .column_norm = column_norm<T>,
+      .column_norm_delta = column_norm_delta<T>,
+      .inverse_deviation = inverse_deviation<T>,
+      .blend = blend<T>,
+      .dropout_mask = dropout_mask<T>,
+      .masked = masked<T>,
       .activations = activations<T>().data(),
       .activation_count = static_cast<Index>(activations<T>().size()),
-      // in the order of `Loss`
-      .losses = {squared_error<T>, cross_entropy<T>},
-      .sgd = sgd<T>,
-      .adam = adam<T>,
+      .prelu_forward = prelu_forward<T>,
+      .prelu_backward = prelu_backward<T>,
+      .prelu_gradient = prelu_gradient<T>,
+      .losses = losses<T>().data(),
+      .loss_count = static_cast<Index>(losses<T>().size()),
+      .updates = updates<T>().data(),
+      .square_sum = square_sum<T>,
+      .average = average<T>,
+      .limit_norms = limit_norms<T>,
   };
 }
 

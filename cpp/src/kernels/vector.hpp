@@ -97,6 +97,11 @@ template <class T>
 Vector<T> max(Vector<T> a, Vector<T> b) {
   return {packets::pmax(a.p, b.p)};
 }
+/// min(max(a, low), high); NaN stays NaN.
+template <class T>
+Vector<T> clamp(Vector<T> a, Vector<T> low, Vector<T> high) {
+  return select(a < low, low, select(high < a, high, a));
+}
 template <class T>
 Vector<T> abs(Vector<T> a) {
   return {packets::pabs(a.p)};
@@ -105,6 +110,11 @@ Vector<T> abs(Vector<T> a) {
 template <class T>
 Vector<T> with_sign(Vector<T> a, Vector<T> b) {
   return {packets::por(packets::pabs(a.p), packets::pand(b.p, Vector<T>::all(T(-0.0)).p))};
+}
+/// -1, 0 or 1; NaN stays NaN.
+template <class T>
+Vector<T> sign(Vector<T> a) {
+  return select(a < Vector<T>::zero(), Vector<T>::all(T(-1)), select(Vector<T>::zero() < a, Vector<T>::all(T(1)), a));
 }
 template <class T>
 Vector<T> sqrt(Vector<T> a) {
@@ -118,6 +128,31 @@ Vector<T> round(Vector<T> a) {
 template <class T>
 Vector<T> scale_by_power_of_two(Vector<T> a, Vector<T> exponent) {
   return {packets::pldexp(a.p, exponent.p)};
+}
+
+/// a = mantissa 2^exponent with a mantissa from 1/2 to 1 and a whole exponent, for any finite a but 0.
+template <class T>
+struct Split {
+  Vector<T> mantissa, exponent;
+};
+template <class T>
+Split<T> split(Vector<T> a) {
+  Split<T> s;
+  s.mantissa.p = packets::pfrexp(a.p, s.exponent.p);
+  return s;
+}
+
+/// high + low, low no more than half of high's last place.
+template <class T>
+struct Sum {
+  Vector<T> high, low;
+};
+/// a b without rounding, where nothing overflows or underflows.
+template <class T>
+Sum<T> product(Vector<T> a, Vector<T> b) {
+  Sum<T> s;
+  packets::twoprod(a.p, b.p, s.high.p, s.low.p);
+  return s;
 }
 
 /// Calls f(integral_constant<0>), ..., f(integral_constant<N - 1>): compilers keep arrays of accumulators in

@@ -7,8 +7,8 @@
 
 namespace deltaprop::nn {
 
-Linear::Linear(Index in_features, Index out_features, Initialiser init)
-    : in_(in_features), out_(out_features), init_(init) {
+Linear::Linear(Index in_features, Index out_features, bool bias, Initialiser init)
+    : in_(in_features), out_(out_features), bias_(bias), init_(std::move(init)) {
   if (in_ < 1 || out_ < 1) {
     throw ValueError("Linear: expected in_features and out_features of 1 or more, got " + std::to_string(in_) +
                      " and " + std::to_string(out_));
@@ -16,14 +16,18 @@ Linear::Linear(Index in_features, Index out_features, Initialiser init)
   checked_size(checked_size(in_, out_), 2 * sizeof(double));  // the bias is no larger than the weight
 }
 
-std::string Linear::describe() const { return "Linear(" + std::to_string(in_) + ", " + std::to_string(out_) + ")"; }
+std::string Linear::describe() const {
+  return "Linear(" + std::to_string(in_) + ", " + std::to_string(out_) + (bias_ ? ")" : ", bias=False)");
+}
 
 std::vector<ParameterShape> Linear::parameters() const {
-  return {{"weight", {in_, out_}, true}, {"bias", {out_}, false}};
+  std::vector<ParameterShape> list{{"weight", {in_, out_}, true}};
+  if (bias_) list.push_back({"bias", {out_}, false});
+  return list;
 }
 
 void Linear::initialise(const Random& random, double* parameters) const {
-  nn::initialise(init_, random, in_, out_, parameters, parameters + weights());
+  init_.fill_linear(random, in_, out_, parameters, bias_ ? parameters + weights() : nullptr);
 }
 
 template <class T>
@@ -40,7 +44,7 @@ void Linear::run_forward(const Forward<T>& f) const {
                              .b_col = 1,
                              .c = f.y.data,
                              .c_row = out_,
-                             .bias = f.parameters + weights(),
+                             .bias = bias_ ? f.parameters + weights() : nullptr,
                              .accumulate = false});
 }
 
@@ -70,7 +74,7 @@ std::vector<Range> Linear::gradient_tiles() const {
   const Index rows = std::max<Index>(96, kTile / out_ / 12 * 12);
   std::vector<Range> tiles;
   for (Index row = 0; row < in_; row += rows) tiles.push_back({row * out_, std::min(row + rows, in_) * out_});
-  tiles.push_back({weights(), weights() + out_});
+  if (bias_) tiles.push_back({weights(), weights() + out_});
   return tiles;
 }
 

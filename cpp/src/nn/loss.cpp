@@ -1,37 +1,27 @@
 #include "deltaprop/nn/loss.hpp"
 
+#include <utility>
+
 #include "deltaprop/core/errors.hpp"
-#include "deltaprop/kernels/table.hpp"
 
 namespace deltaprop::nn {
-namespace {
-
-template <class T>
-void call_kernel(kernels::Loss which, const LossCall<T>& c) {
-  kernels::get<T>().losses[static_cast<int>(which)]({.rows = c.outputs.rows,
-                                                     .cols = c.outputs.cols,
-                                                     .outputs = c.outputs.data,
-                                                     .targets = c.targets.values.data,
-                                                     .classes = c.targets.classes,
-                                                     .weights = c.weights,
-                                                     .scale = c.scale,
-                                                     .deltas = c.deltas.data,
-                                                     .values = c.values,
-                                                     .elements = c.elements});
-}
-
-}  // namespace
 
 Reduction reduction(const std::string& name) {
   if (name == "mean") return Reduction::mean;
+  if (name == "batchmean") return Reduction::batchmean;
   if (name == "sum") return Reduction::sum;
   if (name == "none") return Reduction::none;
   throw ValueError("reduction: expected 'mean', 'sum' or 'none', got '" + name + "'");
 }
 
+const std::vector<double>& Loss::column_weights() const {
+  static const std::vector<double> none;
+  return none;
+}
+
 double Loss::scale(double total_weight, Index cols) const {
-  if (reduction_ != Reduction::mean) return factor_;
-  const double divisor = total_weight * static_cast<double>(elements(cols));
+  if (reduction_ == Reduction::sum || reduction_ == Reduction::none) return factor_;
+  const double divisor = total_weight * (reduction_ == Reduction::mean ? static_cast<double>(elements(cols)) : 1);
   return divisor == 0 ? 0 : factor_ / divisor;
 }
 
@@ -41,9 +31,54 @@ double Loss::value(const double* rows, Index n, double scale) const {
   return sum * scale;
 }
 
-void MSELoss::run(const LossCall<float>& c) const { call_kernel(kernels::Loss::squared_error, c); }
-void MSELoss::run(const LossCall<double>& c) const { call_kernel(kernels::Loss::squared_error, c); }
-void CrossEntropyLoss::run(const LossCall<float>& c) const { call_kernel(kernels::Loss::cross_entropy, c); }
-void CrossEntropyLoss::run(const LossCall<double>& c) const { call_kernel(kernels::Loss::cross_entropy, c); }
+NamedLoss::NamedLoss(const std::string& name, Reduction reduction, double factor, LossOptions options)
+    : Loss(reduction, factor), options_(std::move(options)) {
+  const auto& known = kernels::get<double>();
+  while (index_ < known.loss_count && name != known.losses[index_].name) ++index_;
+  if (index_ == known.loss_count) throw ValueError("Loss: expected a known name, got '" + name + "'");
+  if (options_.repeats != 1 && options_.repeats != static_cast<Index>(options_.column_weights.size())) {
+    throw ValueError(name + ": expected a number for each of a target's " + std::to_string(options_.repeats) +
+                     " columns, got " + std::to_string(options_.column_weights.size()));
+  }
+}
+
+Index NamedLoss::target_cols(Index cols) const {
+  const Index group = kernel<double>().outputs * options_.repeats;
+  if (cols % group != 0) {
+    throw ValueError(describe() + ": expected outputs in a multiple of " + std::to_string(group) + " columns, got " +
+                     std::to_string(cols));
+  }
+  const auto weights = static_cast<Index>(options_.column_weights.size());
+  if (weights > (per_row() ? 0 : 1) && options_.repeats == 1 && weights != cols) {
+    throw ValueError(describe() + ": expected " + std::to_string(weights) + " outputs, as it has weights, got " +
+                     std::to_string(cols));
+  }
+  return cols / group;
+}
+
+std::vector<std::string> loss_names() {
+  const auto& known = kernels::get<double>();
+  std::vector<std::string> names;
+  for (Index i = 0; i < known.loss_count; ++i) names.emplace_back(known.losses[i].name);
+  return names;
+}
+
+template <class T>
+void NamedLoss::call(const LossCall<T>& c) const {
+  kernel<T>().run({.rows = c.outputs.rows,
+                   .cols = c.outputs.cols,
+                   .outputs = c.outputs.data,
+                   .targets = c.targets.values.data,
+                   .classes = c.targets.classes,
+                   .weights = c.weights,
+                   .columns = c.columns,
+                   .options = options_,
+                   .scale = c.scale,
+                   .deltas = c.deltas.data,
+                   .values = c.values,
+                   .elements = c.elements});
+}
+void NamedLoss::run(const LossCall<float>& c) const { call(c); }
+void NamedLoss::run(const LossCall<double>& c) const { call(c); }
 
 }  // namespace deltaprop::nn

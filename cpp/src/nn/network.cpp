@@ -7,86 +7,152 @@
 namespace deltaprop::nn {
 namespace {
 
-/// The first layer whose width fixes the width of the input, the layers before it keeping it; or `size`.
-std::size_t deciding_layer(const std::vector<std::shared_ptr<Layer>>& layers, Range range) {
-  for (Index i = range.begin; i < range.end; ++i) {
-    const auto k = static_cast<std::size_t>(i);
-    if (layers[k]->in_features() != kAnyWidth) return k;
-    if (layers[k]->out_features(kAnyWidth) != kAnyWidth) break;
-  }
-  return layers.size();
+Block chain_of(std::vector<std::shared_ptr<Layer>> layers) {
+  std::vector<Block> children;
+  for (auto& layer : layers) children.emplace_back(std::move(layer));
+  return {Block::Kind::sequential, std::move(children)};
 }
 
-Index required_width(const std::vector<std::shared_ptr<Layer>>& layers, Range range) {
-  const std::size_t i = deciding_layer(layers, range);
-  return i == layers.size() ? kAnyWidth : layers[i]->in_features();
+/// Appends what a layer asks for, one after the other, and gives where that lies.
+Range lay_out(std::vector<ParameterShape> shapes, const std::string& path, Index layer, std::vector<Parameter>& list) {
+  const Index begin = list.empty() ? 0 : list.back().range.end;
+  Index end = begin;
+  for (ParameterShape& shape : shapes) {
+    const Index n = shape.size();
+    shape.name = path + shape.name;
+    list.push_back({std::move(shape), layer, {end, end + n}});
+    end += n;
+  }
+  return {begin, end};
 }
 
-void check_chain(const std::vector<std::shared_ptr<Layer>>& layers, Index width) {
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    const Index expected = layers[i]->in_features();
-    if (width != kAnyWidth && expected != kAnyWidth && width != expected) {
-      throw ValueError("Sequential: layer " + std::to_string(i) + ", " + layers[i]->describe() + ", expected " +
-                       std::to_string(expected) + " features, got " + std::to_string(width) + " from layer " +
-                       std::to_string(i - 1) + ", " + layers[i - 1]->describe());
-    }
-    width = layers[i]->out_features(width);
-  }
+void check_shape(const Block& block, const std::vector<Index>& shape) {
+  const Layer* found = shape.empty() ? nullptr : block.misfit(shape.back());
+  if (found == nullptr && (shape.size() == 1 || shape.size() == 2)) return;
+  const Index width = found == nullptr ? block.in_features() : found->in_features();
+  // Whoever fixes the width says so.
+  const Layer* minds = found == nullptr && width != kAnyWidth ? block.misfit(width - 1) : found;
+  throw ValueError((minds == nullptr ? block.first() : *minds).describe() + ": expected input (N, " +
+                   (width == kAnyWidth ? "features" : std::to_string(width)) + "), got " + shape_text(shape));
 }
 
 }  // namespace
 
 template <class T>
 Network<T>::Network(std::vector<std::shared_ptr<Layer>> layers, std::uint64_t seed)
-    : layers_(std::move(layers)),
+    : Network(chain_of(std::move(layers)), seed) {}
+
+template <class T>
+Network<T>::Network(Block block, std::uint64_t seed)
+    : root_(std::make_shared<const Block>(std::move(block))),
+      plan_(*root_),
       parameters_(std::make_shared<Parameters<T>>()),
-      seed_(seed),
-      in_features_(required_width(layers_, all())) {
-  if (layers_.empty()) throw ValueError("Sequential: expected one layer or more, got none");
-  check_chain(layers_, in_features_);
-  Index end = 0;
-  for (Index i = 0; i < size(); ++i) {
-    const Index begin = end;
-    for (ParameterShape shape : layer(i).parameters()) {
-      const Index n = shape.size();
-      shape.name = std::to_string(i) + "." + shape.name;
-      parameters_->list.push_back({std::move(shape), i, {end, end + n}});
-      end += n;
-    }
-    ranges_.push_back({begin, end});
-  }
-  parameters_->values = Buffer<T>(end);
-  parameters_->gradients = Buffer<T>(end);
+      seed_(seed) {
+  collect(*root_, "");
+  const auto size_of = [](const std::vector<Parameter>& list) { return list.empty() ? 0 : list.back().range.end; };
+  parameters_->values = Buffer<T>(parameters_->size());
+  parameters_->gradients = Buffer<T>(parameters_->size());
+  parameters_->buffer_values = Buffer<T>(size_of(parameters_->buffer_list));
   std::vector<double> initial;
+  const auto write = [&initial](T* to) {
+    std::transform(initial.begin(), initial.end(), to, [](double v) { return static_cast<T>(v); });
+  };
   for (Index i = 0; i < size(); ++i) {
     initial.assign(static_cast<std::size_t>(parameters_of(i).size()), 0.0);
     layer(i).initialise(Random(seed, Purpose::initialise, 0, static_cast<std::uint32_t>(i)), initial.data());
-    std::transform(initial.begin(), initial.end(), values_of(i), [](double v) { return static_cast<T>(v); });
+    write(values_of(i));
+    initial.assign(static_cast<std::size_t>(buffers_range(i).size()), 0.0);
+    layer(i).initialise_buffers(initial.data());
+    write(buffers_of(i));
   }
 }
 
 template <class T>
-std::vector<Index> Network<T>::widths(Range layers, Index in) const {
-  std::vector<Index> widths{in};
-  for (Index i = layers.begin; i < layers.end; ++i) widths.push_back(layer(i).out_features(widths.back()));
+void Network<T>::collect(const Block& block, const std::string& path) {
+  blocks_.push_back(&block);
+  if (block.kind() == Block::Kind::layer) {
+    const Layer& layer = *block.layer();
+    const Index i = size();
+    const Range parameters = lay_out(layer.parameters(), path, i, parameters_->list);
+    const Range buffers = lay_out(layer.buffers(), path, i, parameters_->buffer_list);
+    layers_.push_back({block.layer(), parameters, buffers});
+  }
+  for (std::size_t i = 0; i < block.children().size(); ++i) {
+    collect(block.children()[i], path + std::to_string(i) + ".");
+  }
+}
+
+template <class T>
+void Network<T>::set_frozen(Index i, bool frozen) {
+  Place& place = layers_.at(static_cast<std::size_t>(i));
+  const bool nothing_to_keep = place.parameters.size() == 0 && place.buffers.size() == 0;
+  if (place.frozen == frozen || nothing_to_keep) return;
+  place.frozen = frozen;
+  for (Parameter& p : parameters_->list) p.frozen = p.layer == i ? frozen : p.frozen;
+  ++version_;
+}
+
+template <class T>
+Section Network<T>::entered(Index section, const std::vector<std::vector<Index>>& shapes) const {
+  const Block& own = block(section);
+  const Section entered = plan_.entered(plan_.section(section), static_cast<Index>(shapes.size()), own);
+  if (shapes.size() == 1) {
+    check_shape(own, shapes[0]);
+  } else {
+    const std::vector<Block>& branches = own.entrance()->children();
+    for (std::size_t i = 0; i < shapes.size(); ++i) {
+      check_shape(branches[i], shapes[i]);
+      const bool same_rows =
+          shapes[i].size() == shapes[0].size() && (shapes[i].size() == 1 || shapes[i][0] == shapes[0][0]);
+      if (!same_rows) {
+        throw ValueError(own.entrance()->describe() + ": expected inputs of as many rows, got " +
+                         shape_text(shapes[0]) + " and " + shape_text(shapes[i]));
+      }
+    }
+  }
+  return entered;
+}
+
+template <class T>
+void Network<T>::check_rows(Index rows, const char* advice) const {
+  for (const Place& place : layers_) {
+    const Index least = place.frozen ? 0 : place.layer->least_rows();
+    if (rows >= least) continue;
+    throw ValueError(place.layer->describe() + ": expected " + std::to_string(least) +
+                     " rows or more in training, got " + std::to_string(rows) + advice);
+  }
+}
+
+template <class T>
+std::vector<Index> Network<T>::widths(const Section& section, const std::vector<Index>& in) const {
+  std::vector<Index> widths(static_cast<std::size_t>(plan_.values()), 0);
+  const auto of = [&widths](Index value) -> Index& { return widths[static_cast<std::size_t>(value)]; };
+  for (std::size_t i = 0; i < in.size(); ++i) of(section.inputs[i]) = in[i];
+  for (Index n = section.nodes.begin; n < section.nodes.end; ++n) {
+    const Node& node = plan_.node(n);
+    const Index first = of(node.inputs[0]);
+    switch (node.kind) {
+      case Node::Kind::layer: of(node.outputs[0]) = out_features(layer(node.layer), first); break;
+      case Node::Kind::add: {
+        const Index second = of(node.inputs[1]);
+        if (first != second && first != kAnyWidth && second != kAnyWidth) {
+          throw ValueError("Residual: expected as many outputs as inputs, got " + std::to_string(first) +
+                           " inputs and " + std::to_string(second) + " outputs");
+        }
+        of(node.outputs[0]) = std::max(first, second);
+        break;
+      }
+      case Node::Kind::fork:
+        for (const Index v : node.outputs) of(v) = first;
+        break;
+      case Node::Kind::concat: {
+        Index sum = 0;
+        for (const Index v : node.inputs) sum = of(v) == kAnyWidth || sum == kAnyWidth ? kAnyWidth : sum + of(v);
+        of(node.outputs[0]) = sum;
+      }
+    }
+  }
   return widths;
-}
-
-template <class T>
-void Network<T>::check_input(Range range, const std::vector<Index>& shape) const {
-  const std::size_t decides = deciding_layer(layers_, range);
-  const Index width = required_width(layers_, range);
-  const bool fits = width == kAnyWidth || (!shape.empty() && shape.back() == width);
-  if ((shape.size() == 1 || shape.size() == 2) && fits) return;
-  const std::string name =
-      layers_[decides == layers_.size() ? static_cast<std::size_t>(range.begin) : decides]->describe();
-  throw ValueError(name + ": expected input (N, " + (width == kAnyWidth ? "features" : std::to_string(width)) +
-                   "), got " + shape_text(shape));
-}
-
-template <class T>
-bool Network<T>::rowwise() const {
-  return std::all_of(layers_.begin(), layers_.end(), [](const auto& l) { return l->rowwise(); });
 }
 
 template class Network<float>;

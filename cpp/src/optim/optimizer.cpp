@@ -1,63 +1,202 @@
 #include "deltaprop/optim/optimizer.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "deltaprop/core/errors.hpp"
 
 namespace deltaprop::optim {
 
 template <class T>
-Optimizer<T>::Optimizer(std::unique_ptr<Rule> rule, std::shared_ptr<Parameters<T>> parameters,
-                        std::vector<Group> groups)
-    : rule_(std::move(rule)), parameters_(std::move(parameters)), group_of_(parameters_->list.size(), -1) {
-  for (Group& group : groups) {
-    rule_->check(group.options);
-    for (const Index p : group.parameters) {
-      Index& owner = group_of_.at(static_cast<std::size_t>(p));
-      if (owner != -1) {
-        throw ValueError(std::string(rule_->name()) + ": parameter '" +
-                         parameters_->list[static_cast<std::size_t>(p)].shape.name + "' is listed twice");
+Optimizer<T>::Optimizer(const Rule& rule, std::shared_ptr<Parameters<T>> parameters, std::vector<Group> groups)
+    : rule_(rule),
+      parameters_(std::move(parameters)),
+      groups_(std::move(groups)),
+      planned_(groups_.size()),
+      slots_(parameters_->list.size()),
+      states_(rule.states.size()) {
+  for (Index g = 0; g < this->groups(); ++g) {
+    rule_.check(group(g).options);
+    for (const Index p : group(g).parameters) {
+      if (slot(p).group != -1) {
+        throw ValueError(std::string(rule_.name) + ": parameter '" + parameter(p).shape.name + "' is listed twice");
       }
-      owner = static_cast<Index>(groups_.size());
+      slot(p).group = g;
     }
-    groups_.push_back({std::move(group)});
   }
 }
 
 template <class T>
 void Optimizer<T>::set_options(Index group, Options options) {
   const Busy::Claim claim(busy, true);  // a callback of fit may
-  rule_->check(options);
-  groups_.at(static_cast<std::size_t>(group)).group.options = std::move(options);
+  rule_.check(options);
+  groups_.at(static_cast<std::size_t>(group)).options = std::move(options);
+  prepared_ = false;
+}
+
+template <class T>
+void Optimizer<T>::set_option(Index group, Index option, double value) {
+  const Busy::Claim claim(busy, true);
+  Options& options = groups_.at(static_cast<std::size_t>(group)).options;
+  std::swap(options.at(static_cast<std::size_t>(option)), value);
+  try {
+    rule_.check(options);
+  } catch (...) {
+    options[static_cast<std::size_t>(option)] = value;
+    throw;
+  }
+  prepared_ = false;
+}
+
+template <class T>
+void Optimizer<T>::set_whole(const WholeOptions& whole) {
+  const Busy::Claim claim(busy, true);
+  const auto check = [this](const std::optional<double>& value, const char* domain, bool holds) {
+    if (value && !holds) {
+      throw ValueError(std::string(rule_.name) + ": expected " + domain + " or None, got " + number_text(*value));
+    }
+  };
+  check(whole.clip_norm, "clip_norm > 0", whole.clip_norm > 0.0);
+  check(whole.clip_value, "clip_value > 0", whole.clip_value > 0.0);
+  check(whole.ema_decay, "0 <= ema_decay < 1", whole.ema_decay >= 0.0 && whole.ema_decay < 1.0);
+  whole_ = whole;
+  prepared_ = false;
+}
+
+template <class T>
+void Optimizer<T>::prepare() {
+  std::fill(planned_.begin(), planned_.end(), Planned{});
+  ends_ = whole_.ema_decay.has_value();
+  for (Slot& s : slots_) {
+    if (s.group == -1) continue;
+    ends_ = ends_ || std::isfinite(option(s, max_norm));
+    s.states = {};
+    std::size_t taken = 0;
+    for (std::size_t k = 0; k < states_.size(); ++k) {
+      if (!rule_.states[k].needed(group(s.group).options)) continue;
+      states_[k].reserve(parameters_->size());
+      s.states[taken++] = states_[k].data();
+    }
+  }
+  prepared_ = true;
+}
+
+template <class T>
+void Optimizer<T>::fill_states(const Slot& slot, Range range) {
+  const Options& options = group(slot.group).options;
+  for (std::size_t k = 0; k < states_.size(); ++k) {
+    const State& state = rule_.states[k];
+    if (!state.needed(options)) continue;
+    std::fill_n(states_[k].data() + range.begin, range.size(), static_cast<T>(state.initial(options)));
+  }
+}
+
+template <class T>
+void Optimizer<T>::make_plan(Slot& slot) {
+  const StepPlan plan = rule_.plan(group(slot.group).options, slot.clock);
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  kernels::UpdateTerms<T>& t = slot.terms;
+  slot.formula = plan.formula;
+  std::transform(plan.coefficients.begin(), plan.coefficients.end(), t.coefficients,
+                 [](double c) { return static_cast<T>(c); });
+  t.sign = option(slot, maximize) != 0 ? T(-1) : T(1);
+  t.l1 = static_cast<T>(option(slot, l1));
+  t.l2 = static_cast<T>(option(slot, l2));
+  t.scale = 1;
+  t.bound = static_cast<T>(whole_.clip_value.value_or(infinity));
+  t.decay = static_cast<T>(plan.decay);
+  t.shrink = static_cast<T>(plan.shrink);
+  t.floor = option(slot, nonnegative) != 0 ? T(0) : static_cast<T>(-infinity);
+  const bool plain =
+      t.sign == 1 && t.l1 == 0 && t.l2 == 0 && !needs_all_gradients() && !whole_.clip_value && t.floor != 0;
+  t.common = !plain                          ? kernels::Common::everything
+             : t.decay != 0 || t.shrink != 1 ? kernels::Common::decay
+                                             : kernels::Common::nothing;
 }
 
 template <class T>
 void Optimizer<T>::begin_step() {
-  for (State& g : groups_) {
-    const int needed = rule_->states(g.group.options);
-    for (int i = 0; i < needed; ++i) states_[static_cast<std::size_t>(i)].reserve(parameters_->size());
-    if (needed > 0 && g.first_step == 0) g.first_step = steps_ + 1;
-    g.coefficients = rule_->coefficients(g.group.options, steps_ + 1);
-  }
+  if (!prepared_) prepare();
   ++steps_;
+  for (Index p = 0; p < size(); ++p) {
+    Slot& s = slots_[static_cast<std::size_t>(p)];
+    s.plan = nullptr;
+    if (s.group == -1 || parameter(p).frozen) continue;
+    if (s.states[0] != nullptr && ++s.clock.step == 1) fill_states(s, parameter(p).range);
+    Planned& planned = planned_[static_cast<std::size_t>(s.group)];
+    if (planned.slot != nullptr && planned.before == s.clock) {
+      s.clock = planned.slot->clock;
+    } else {
+      planned = {&s, s.clock};
+      make_plan(s);
+    }
+    s.plan = planned.slot;
+  }
+  if (whole_.clip_norm) scale_to_norm(*whole_.clip_norm);
+}
+
+/// As torch.nn.utils.clip_grad_norm_, over the gradients with their penalties.
+template <class T>
+void Optimizer<T>::scale_to_norm(double limit) {
+  const auto set_scale = [this](double scale) {
+    for (Slot& s : slots_) s.terms.scale = static_cast<T>(scale);
+  };
+  set_scale(1);
+  double squares = 0;
+  for (Index p = 0; p < size(); ++p) {
+    if (slot(p).plan != nullptr) squares += kernels::get<T>().square_sum(run_of(slot(p), parameter(p).range));
+  }
+  set_scale(std::min(1.0, limit / (std::sqrt(squares) + 1e-6)));
+}
+
+template <class T>
+kernels::Update<T> Optimizer<T>::run_of(const Slot& slot, Range run) const {
+  kernels::Update<T> update{.n = run.size(),
+                            .values = parameters_->values.data() + run.begin,
+                            .gradients = parameters_->gradients.data() + run.begin,
+                            .states = {},
+                            .terms = &slot.plan->terms};
+  for (std::size_t k = 0; k < slot.states.size() && slot.states[k] != nullptr; ++k) {
+    update.states[k] = slot.states[k] + run.begin;
+  }
+  return update;
 }
 
 template <class T>
 void Optimizer<T>::update(Index parameter, Range run) {
-  const Index owner = group_of_[static_cast<std::size_t>(parameter)];
-  if (owner == -1) return;
-  const State& g = groups_[static_cast<std::size_t>(owner)];
-  std::array<T*, kMaxStates> states{};
-  for (std::size_t i = 0; i < states.size(); ++i) {
-    if (states_[i].size() > 0) states[i] = states_[i].data() + run.begin;
+  const Slot& s = slots_[static_cast<std::size_t>(parameter)];
+  if (s.plan == nullptr) return;
+  kernels::get<T>().updates[static_cast<int>(s.plan->formula)](run_of(s, run));
+}
+
+template <class T>
+void Optimizer<T>::end_step() {
+  for (Index p = 0; ends_ && p < size(); ++p) {
+    if (slot(p).plan != nullptr) end_update(slot(p), parameter(p));
   }
-  rule_->update(Update<T>{.n = run.size(),
-                          .values = parameters_->values.data() + run.begin,
-                          .gradients = parameters_->gradients.data() + run.begin,
-                          .states = states,
-                          .options = g.group.options,
-                          .coefficients = g.coefficients,
-                          .first_step = g.first_step == steps_});
+}
+
+template <class T>
+void Optimizer<T>::end_update(Slot& slot, const Parameter& parameter) {
+  const ParameterShape& p = parameter.shape;
+  T* const values = parameters_->values.data() + parameter.range.begin;
+  const double limit = option(slot, max_norm);
+  if (std::isfinite(limit) && p.shape.size() == 2) {
+    const Index rows = p.shape[0], cols = p.shape[1];
+    kernels::get<T>().limit_norms({.units = p.transposed ? cols : rows,
+                                   .inputs = p.transposed ? rows : cols,
+                                   .unit_stride = p.transposed ? 1 : cols,
+                                   .input_stride = p.transposed ? cols : 1,
+                                   .values = values,
+                                   .limit = limit});
+  }
+  if (!whole_.ema_decay) return;
+  kernels::get<T>().average({.n = parameter.range.size(),
+                             .values = values,
+                             .average = averages(true).data() + parameter.range.begin,
+                             .decay = slot.averaged ? *whole_.ema_decay : 0});
+  slot.averaged = true;
 }
 
 template <class T>
@@ -65,18 +204,60 @@ void Optimizer<T>::step() {
   const Busy::Claim claim(busy);
   const Busy::Visit visit(parameters_->busy);
   begin_step();
-  for (std::size_t p = 0; p < parameters_->list.size(); ++p) {
-    update(static_cast<Index>(p), parameters_->list[p].range);
-  }
+  for (Index p = 0; p < size(); ++p) update(p, parameter(p).range);
+  end_step();
 }
 
 template <class T>
 void Optimizer<T>::zero_grad() {
   parameters_->busy.check();
-  for (std::size_t p = 0; p < parameters_->list.size(); ++p) {
-    const Range run = parameters_->list[p].range;
-    if (group_of_[p] != -1) std::fill_n(parameters_->gradients.data() + run.begin, run.size(), T(0));
+  for (Index p = 0; p < size(); ++p) {
+    const Range run = parameter(p).range;
+    if (slot(p).group != -1) std::fill_n(parameters_->gradients.data() + run.begin, run.size(), T(0));
   }
+}
+
+template <class T>
+void Optimizer<T>::show_averages() {
+  if (shown_) throw std::runtime_error(std::string(rule_.name) + ": the averages are shown already");
+  shown_.emplace(busy, *parameters_);
+  for (Index p = 0; p < size(); ++p) {
+    const Range run = parameter(p).range;
+    if (averaged(p)) std::copy_n(averages_.data() + run.begin, run.size(), parameters_->values.data() + run.begin);
+  }
+}
+
+template <class T>
+void Optimizer<T>::hide_averages() {
+  if (!shown_) throw std::runtime_error(std::string(rule_.name) + ": the averages are not shown");
+  for (Index p = 0; p < size(); ++p) {
+    const Range run = parameter(p).range;
+    if (slot(p).group != -1) {
+      std::copy_n(shown_->own.data() + run.begin, run.size(), parameters_->values.data() + run.begin);
+    }
+  }
+  shown_.reset();
+}
+
+template <class T>
+void Optimizer<T>::set_clock(Index parameter, const Clock& clock, bool averaged) {
+  const Busy::Claim claim(busy, true);
+  slot(parameter).clock = clock;
+  slot(parameter).averaged = averaged;
+  prepared_ = false;
+}
+
+template <class T>
+const Buffer<T>& Optimizer<T>::state(Index state, bool make) {
+  Buffer<T>& buffer = states_.at(static_cast<std::size_t>(state));
+  if (make) buffer.reserve(parameters_->size());
+  return buffer;
+}
+
+template <class T>
+const Buffer<T>& Optimizer<T>::averages(bool make) {
+  if (make) averages_.reserve(parameters_->size());
+  return averages_;
 }
 
 template class Optimizer<float>;

@@ -1,12 +1,15 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "deltaprop/core/errors.hpp"
-#include "deltaprop/kernels/table.hpp"
+#include "deltaprop/core/math.hpp"
 #include "deltaprop/optim/rule.hpp"
 
 namespace deltaprop::optim {
 namespace {
+
+using kernels::Formula;
 
 /// base^n by squaring: std::pow differs from one C library to the next.
 double power(double base, std::int64_t n) {
@@ -17,115 +20,289 @@ double power(double base, std::int64_t n) {
   return result;
 }
 
-/// Gives Derived, which writes its update once as a template, both precisions, and the checks of ranges.
-template <class Derived>
-class BothPrecisions : public Rule {
- public:
-  void update(const Update<float>& u) const final { self().run(u); }
-  void update(const Update<double>& u) const final { self().run(u); }
+constexpr Domain at_least_zero{"", " >= 0", [](double x) { return x >= 0 && std::isfinite(x); }};
+constexpr Domain above_zero{"", " > 0 or None", [](double x) { return x > 0; }};
+constexpr Domain above_one{"", " > 1", [](double x) { return x > 1 && std::isfinite(x); }};
+constexpr Domain below_one{"0 <= ", " < 1", [](double x) { return x >= 0 && x < 1; }};
+constexpr Domain inside_one{"0 < ", " < 1", [](double x) { return x > 0 && x < 1; }};
+constexpr Domain up_to_one{"0 <= ", " <= 1", [](double x) { return x >= 0 && x <= 1; }};
+constexpr Domain finite{"a finite ", "", [](double x) { return std::isfinite(x); }};
+constexpr Domain flag{"", " to be True or False", [](double x) { return x == 0 || x == 1; }};
 
- protected:
-  void at_least_zero(const Options& o, int i) const {
-    const auto k = static_cast<std::size_t>(i);
-    if (!(o[k] >= 0) || !std::isfinite(o[k])) {
-      throw ValueError(std::string(name()) + ": expected " + options()[k] + " >= 0, got " + number_text(o[k]));
-    }
-  }
-  void below_one(const Options& o, int i) const {
-    const auto k = static_cast<std::size_t>(i);
-    if (!(o[k] >= 0 && o[k] < 1)) {
-      throw ValueError(std::string(name()) + ": expected 0 <= " + options()[k] + " < 1, got " + number_text(o[k]));
-    }
-  }
+/// A rule's own options and then those of all.
+std::vector<Option> with_common(std::vector<Option> own) {
+  own.insert(own.end(), {{"maximize", &flag},
+                         {"l1", &at_least_zero},
+                         {"l2", &at_least_zero},
+                         {"max_norm", &above_zero},
+                         {"nonnegative", &flag}});
+  return own;
+}
 
- private:
-  const Derived& self() const { return static_cast<const Derived&>(*this); }
-};
+bool always(const Options&) { return true; }
+double zero(const Options&) { return 0; }
 
-class Sgd final : public BothPrecisions<Sgd> {
- public:
-  enum { lr, momentum, dampening, weight_decay, nesterov };
+StepPlan with_decay(StepPlan plan, double weight_decay, bool decoupled, double lr) {
+  if (decoupled) {
+    plan.shrink = 1 - lr * weight_decay;
+  } else {
+    plan.decay = weight_decay;
+  }
+  return plan;
+}
 
-  const char* name() const override { return "SGD"; }
-  const std::vector<std::string>& options() const override {
-    static const std::vector<std::string> names{"lr", "momentum", "dampening", "weight_decay", "nesterov"};
-    return names;
-  }
-  void check(const Options& o) const override {
-    at_least_zero(o, lr);
-    at_least_zero(o, momentum);
-    at_least_zero(o, weight_decay);
-    if (!std::isfinite(o[dampening]))
-      throw ValueError("SGD: expected a finite dampening, got " + number_text(o[dampening]));
-    if (o[nesterov] != 0 && (o[momentum] <= 0 || o[dampening] != 0)) {
-      throw ValueError("SGD: nesterov expected momentum > 0 and dampening = 0, got momentum = " +
-                       number_text(o[momentum]) + " and dampening = " + number_text(o[dampening]));
-    }
-  }
-  int states(const Options& o) const override { return o[momentum] != 0 ? 1 : 0; }
+// Each rule: the order of its options, its table of states, and the coefficients in the order of its formula.
 
-  template <class T>
-  void run(const Update<T>& u) const {
-    const Options& o = u.options;
-    kernels::get<T>().sgd({.n = u.n,
-                           .values = u.values,
-                           .gradients = u.gradients,
-                           .momentum_buffer = o[momentum] != 0 ? u.states[0] : nullptr,
-                           .lr = static_cast<T>(o[lr]),
-                           .momentum = static_cast<T>(o[momentum]),
-                           .one_minus_dampening = static_cast<T>(1 - o[dampening]),
-                           .weight_decay = static_cast<T>(o[weight_decay]),
-                           .nesterov = o[nesterov] != 0,
-                           .first_step = u.first_step});
+namespace sgd {
+enum { lr, momentum, dampening, weight_decay, nesterov };
+const std::vector<Option> options = with_common({{"lr", &at_least_zero},
+                                                 {"momentum", &at_least_zero},
+                                                 {"dampening", &finite},
+                                                 {"weight_decay", &at_least_zero},
+                                                 {"nesterov", &flag}});
+bool has_momentum(const Options& o) { return o[momentum] != 0; }
+void check(const Options& o) {
+  if (o[nesterov] != 0 && (o[momentum] <= 0 || o[dampening] != 0)) {
+    throw ValueError("SGD: nesterov expected momentum > 0 and dampening = 0, got momentum = " +
+                     number_text(o[momentum]) + " and dampening = " + number_text(o[dampening]));
   }
-};
+}
+StepPlan plan(const Options& o, Clock& t) {
+  const bool first = t.step == 1;  // the buffer takes the gradient itself
+  const Formula formula = !has_momentum(o) ? Formula::sgd : o[nesterov] == 0.0 ? Formula::momentum : Formula::nesterov;
+  return {.formula = formula,
+          .coefficients = {o[lr], first ? 0 : o[momentum], first ? 1 : 1 - o[dampening], o[momentum]},
+          .decay = o[weight_decay]};
+}
+}  // namespace sgd
 
-class Adam final : public BothPrecisions<Adam> {
- public:
-  enum { lr, beta1, beta2, eps, weight_decay };
+namespace adam {
+enum { lr, beta1, beta2, eps, weight_decay, amsgrad, decoupled };
+const std::vector<Option> options = with_common({{"lr", &at_least_zero},
+                                                 {"beta1", &below_one},
+                                                 {"beta2", &below_one},
+                                                 {"eps", &at_least_zero},
+                                                 {"weight_decay", &at_least_zero},
+                                                 {"amsgrad", &flag},
+                                                 {"decoupled_weight_decay", &flag}});
+const std::vector<State> states{{"exp_avg", always, zero},
+                                {"exp_avg_sq", always, zero},
+                                {"max_exp_avg_sq", [](const Options& o) { return o[amsgrad] != 0; }, zero}};
+StepPlan plan(const Options& o, Clock& t) {
+  const double rate = o[lr] / (1 - power(o[beta1], t.step));
+  const double correction = 1 / std::sqrt(1 - power(o[beta2], t.step));
+  return with_decay({.formula = o[amsgrad] != 0 ? Formula::amsgrad : Formula::adam,
+                     .coefficients = {rate, o[beta1], 1 - o[beta1], o[beta2], 1 - o[beta2], correction, o[eps]}},
+                    o[weight_decay], o[decoupled] != 0, o[lr]);
+}
+}  // namespace adam
 
-  const char* name() const override { return "Adam"; }
-  const std::vector<std::string>& options() const override {
-    static const std::vector<std::string> names{"lr", "beta1", "beta2", "eps", "weight_decay"};
-    return names;
-  }
-  void check(const Options& o) const override {
-    at_least_zero(o, lr);
-    below_one(o, beta1);
-    below_one(o, beta2);
-    at_least_zero(o, eps);
-    at_least_zero(o, weight_decay);
-  }
-  int states(const Options&) const override { return 2; }
-  Coefficients coefficients(const Options& o, std::int64_t step) const override {
-    return {o[lr] / (1 - power(o[beta1], step)), 1 / std::sqrt(1 - power(o[beta2], step))};
-  }
+const std::vector<State> moments{{"exp_avg", always, zero}, {"exp_avg_sq", always, zero}};
 
-  template <class T>
-  void run(const Update<T>& u) const {
-    const Options& o = u.options;
-    kernels::get<T>().adam({.n = u.n,
-                            .values = u.values,
-                            .gradients = u.gradients,
-                            .first_moment = u.states[0],
-                            .second_moment = u.states[1],
-                            .beta1 = static_cast<T>(o[beta1]),
-                            .one_minus_beta1 = static_cast<T>(1 - o[beta1]),
-                            .beta2 = static_cast<T>(o[beta2]),
-                            .one_minus_beta2 = static_cast<T>(1 - o[beta2]),
-                            .epsilon = static_cast<T>(o[eps]),
-                            .weight_decay = static_cast<T>(o[weight_decay]),
-                            .step_size = static_cast<T>(u.coefficients[0]),
-                            .inverse_root_correction = static_cast<T>(u.coefficients[1])});
+namespace nadam {
+enum { lr, beta1, beta2, eps, weight_decay, momentum_decay, decoupled };
+const std::vector<Option> options = with_common({{"lr", &at_least_zero},
+                                                 {"beta1", &below_one},
+                                                 {"beta2", &below_one},
+                                                 {"eps", &at_least_zero},
+                                                 {"weight_decay", &at_least_zero},
+                                                 {"momentum_decay", &at_least_zero},
+                                                 {"decoupled_weight_decay", &flag}});
+StepPlan plan(const Options& o, Clock& t) {
+  const auto mu_at = [&](std::int64_t step) {
+    return o[beta1] * (1 - 0.5 * portable_power(0.96, static_cast<double>(step) * o[momentum_decay]));
+  };
+  const double mu = mu_at(t.step), next = mu_at(t.step + 1);
+  double& product = t.scalars[0];
+  product = (t.step == 1 ? 1 : product) * mu;
+  return with_decay(
+      {.formula = Formula::nadam,
+       .coefficients = {o[lr] * (1 - mu) / (1 - product), o[lr] * next / (1 - product * next), o[beta1], 1 - o[beta1],
+                        o[beta2], 1 - o[beta2], 1 / std::sqrt(1 - power(o[beta2], t.step)), o[eps]}},
+      o[weight_decay], o[decoupled] != 0, o[lr]);
+}
+}  // namespace nadam
+
+namespace radam {
+enum { lr, beta1, beta2, eps, weight_decay, decoupled };
+const std::vector<Option> options = with_common({{"lr", &at_least_zero},
+                                                 {"beta1", &below_one},
+                                                 {"beta2", &below_one},
+                                                 {"eps", &at_least_zero},
+                                                 {"weight_decay", &at_least_zero},
+                                                 {"decoupled_weight_decay", &flag}});
+/// Liu et al., "On the variance of the adaptive learning rate and beyond" (2020), algorithm 2: Adam, its rate
+/// rectified, once the variance of that is tractable.
+StepPlan plan(const Options& o, Clock& t) {
+  const double decayed = power(o[beta2], t.step), rest = 1 - decayed;
+  const double limit = 2 / (1 - o[beta2]) - 1;
+  const double rho = limit - 2 * static_cast<double>(t.step) * decayed / rest;
+  const bool tractable = rho > 5;
+  double rate = o[lr] / (1 - power(o[beta1], t.step));
+  if (tractable) {
+    rate *= std::sqrt(rest) * std::sqrt((rho - 4) * (rho - 2) * limit / ((limit - 4) * (limit - 2) * rho));
   }
-};
+  return with_decay({.formula = tractable ? Formula::adam : Formula::unrectified,
+                     .coefficients = {rate, o[beta1], 1 - o[beta1], o[beta2], 1 - o[beta2], 1, o[eps]}},
+                    o[weight_decay], o[decoupled] != 0, o[lr]);
+}
+}  // namespace radam
+
+namespace adamax {
+enum { lr, beta1, beta2, eps, weight_decay };
+const std::vector<Option> options = with_common({{"lr", &at_least_zero},
+                                                 {"beta1", &below_one},
+                                                 {"beta2", &below_one},
+                                                 {"eps", &at_least_zero},
+                                                 {"weight_decay", &at_least_zero}});
+const std::vector<State> states{{"exp_avg", always, zero}, {"exp_inf", always, zero}};
+StepPlan plan(const Options& o, Clock& t) {
+  return {.formula = Formula::adamax,
+          .coefficients = {o[lr] / (1 - power(o[beta1], t.step)), o[beta1], 1 - o[beta1], o[beta2], o[eps]},
+          .decay = o[weight_decay]};
+}
+}  // namespace adamax
+
+namespace adagrad {
+enum { lr, lr_decay, weight_decay, initial_accumulator_value, eps };
+const std::vector<Option> options = with_common({{"lr", &at_least_zero},
+                                                 {"lr_decay", &at_least_zero},
+                                                 {"weight_decay", &at_least_zero},
+                                                 {"initial_accumulator_value", &at_least_zero},
+                                                 {"eps", &at_least_zero}});
+const std::vector<State> states{{"sum", always, [](const Options& o) { return o[initial_accumulator_value]; }}};
+StepPlan plan(const Options& o, Clock& t) {
+  return {.formula = Formula::adagrad,
+          .coefficients = {o[lr] / (1 + static_cast<double>(t.step - 1) * o[lr_decay]), o[eps]},
+          .decay = o[weight_decay]};
+}
+}  // namespace adagrad
+
+namespace adadelta {
+enum { lr, rho, eps, weight_decay };
+const std::vector<Option> options = with_common(
+    {{"lr", &at_least_zero}, {"rho", &up_to_one}, {"eps", &at_least_zero}, {"weight_decay", &at_least_zero}});
+const std::vector<State> states{{"square_avg", always, zero}, {"acc_delta", always, zero}};
+StepPlan plan(const Options& o, Clock&) {
+  return {.formula = Formula::adadelta, .coefficients = {o[lr], o[rho], 1 - o[rho], o[eps]}, .decay = o[weight_decay]};
+}
+}  // namespace adadelta
+
+namespace rmsprop {
+enum { lr, alpha, eps, weight_decay, momentum, centered };
+const std::vector<Option> options = with_common({{"lr", &at_least_zero},
+                                                 {"alpha", &at_least_zero},
+                                                 {"eps", &at_least_zero},
+                                                 {"weight_decay", &at_least_zero},
+                                                 {"momentum", &at_least_zero},
+                                                 {"centered", &flag}});
+const std::vector<State> states{{"square_avg", always, zero},
+                                {"grad_avg", [](const Options& o) { return o[centered] != 0; }, zero},
+                                {"momentum_buffer", [](const Options& o) { return o[momentum] != 0; }, zero}};
+StepPlan plan(const Options& o, Clock&) {
+  const Formula formula = o[centered] != 0
+                              ? (o[momentum] != 0 ? Formula::rmsprop_centered_momentum : Formula::rmsprop_centered)
+                              : (o[momentum] != 0 ? Formula::rmsprop_momentum : Formula::rmsprop);
+  return {.formula = formula,
+          .coefficients = {o[lr], o[alpha], 1 - o[alpha], o[eps], o[momentum]},
+          .decay = o[weight_decay]};
+}
+}  // namespace rmsprop
+
+namespace rprop {
+enum { lr, etaminus, etaplus, step_size_min, step_size_max };
+const std::vector<Option> options = with_common({{"lr", &at_least_zero},
+                                                 {"etaminus", &inside_one},
+                                                 {"etaplus", &above_one},
+                                                 {"step_size_min", &at_least_zero},
+                                                 {"step_size_max", &at_least_zero}});
+const std::vector<State> states{{"prev", always, zero}, {"step_size", always, [](const Options& o) { return o[lr]; }}};
+void check(const Options& o) {
+  if (o[step_size_min] > o[step_size_max]) {
+    throw ValueError("Rprop: expected step_sizes in order, got " + number_text(o[step_size_min]) + " and " +
+                     number_text(o[step_size_max]));
+  }
+}
+StepPlan plan(const Options& o, Clock&) {
+  return {.formula = Formula::rprop, .coefficients = {o[etaminus], o[etaplus], o[step_size_min], o[step_size_max]}};
+}
+}  // namespace rprop
+
+namespace asgd {
+enum { lr, lambd, alpha, t0, weight_decay };
+const std::vector<Option> options = with_common({{"lr", &at_least_zero},
+                                                 {"lambd", &at_least_zero},
+                                                 {"alpha", &at_least_zero},
+                                                 {"t0", &at_least_zero},
+                                                 {"weight_decay", &at_least_zero}});
+const std::vector<State> states{{"ax", always, zero}};
+/// eta and mu are those of the last step, as in PyTorch: a new lr takes effect a step later.
+StepPlan plan(const Options& o, Clock& t) {
+  auto& [next_eta, next_mu] = t.scalars;
+  const double eta = t.step == 1 ? o[lr] : next_eta, mu = t.step == 1 ? 1 : next_mu;
+  const auto step = static_cast<double>(t.step);
+  next_eta = o[lr] / portable_power(1 + o[lambd] * o[lr] * step, o[alpha]);
+  next_mu = 1 / std::max(1.0, step - o[t0]);
+  return {.formula = Formula::asgd,
+          .coefficients = {eta, mu, 1 - mu},
+          .decay = o[weight_decay],
+          .shrink = 1 - o[lambd] * eta};
+}
+}  // namespace asgd
+
+namespace lion {
+enum { lr, beta1, beta2, weight_decay };
+const std::vector<Option> options = with_common(
+    {{"lr", &at_least_zero}, {"beta1", &below_one}, {"beta2", &below_one}, {"weight_decay", &at_least_zero}});
+const std::vector<State> states{{"exp_avg", always, zero}};
+StepPlan plan(const Options& o, Clock&) {
+  return with_decay({.formula = Formula::lion, .coefficients = {o[lr], o[beta1], 1 - o[beta1], o[beta2], 1 - o[beta2]}},
+                    o[weight_decay], true, o[lr]);
+}
+}  // namespace lion
+
+/// Every rule, by its public name: a line here makes it known to all the rest.
+const std::vector<Rule>& rules() {
+  static const std::vector<Rule> list{
+      {"SGD", sgd::options, {{"momentum_buffer", sgd::has_momentum, zero}}, {}, sgd::check, sgd::plan},
+      {"Adam", adam::options, adam::states, {"step"}, nullptr, adam::plan},
+      {"AdamW", adam::options, adam::states, {"step"}, nullptr, adam::plan},
+      {"NAdam", nadam::options, moments, {"step", "mu_product"}, nullptr, nadam::plan},
+      {"RAdam", radam::options, moments, {"step"}, nullptr, radam::plan},
+      {"Adamax", adamax::options, adamax::states, {"step"}, nullptr, adamax::plan},
+      {"Adagrad", adagrad::options, adagrad::states, {"step"}, nullptr, adagrad::plan},
+      {"Adadelta", adadelta::options, adadelta::states, {"step"}, nullptr, adadelta::plan},
+      {"RMSprop", rmsprop::options, rmsprop::states, {"step"}, nullptr, rmsprop::plan},
+      {"Rprop", rprop::options, rprop::states, {"step"}, rprop::check, rprop::plan},
+      {"ASGD", asgd::options, asgd::states, {"step", "eta", "mu"}, nullptr, asgd::plan},
+      {"Lion", lion::options, lion::states, {"step"}, nullptr, lion::plan},
+  };
+  return list;
+}
 
 }  // namespace
 
-std::unique_ptr<Rule> make_rule(const std::string& name) {
-  if (name == "SGD") return std::make_unique<Sgd>();
-  if (name == "Adam") return std::make_unique<Adam>();
-  throw ValueError("optimizer: expected 'SGD' or 'Adam', got '" + name + "'");
+void Rule::check(const Options& o) const {
+  if (o.size() != options.size()) throw ValueError(std::string(name) + ": wrong number of options");
+  for (std::size_t i = 0; i < o.size(); ++i) {
+    const Domain& domain = *options[i].domain;
+    if (!domain.holds(o[i])) {
+      throw ValueError(std::string(name) + ": expected " + domain.before + options[i].name + domain.after + ", got " +
+                       number_text(o[i]));
+    }
+  }
+  if (check_together != nullptr) check_together(o);
+}
+
+std::size_t Rule::common(int option) const {
+  return options.size() - static_cast<std::size_t>(common_options) + static_cast<std::size_t>(option);
+}
+
+const Rule& find_rule(const std::string& name) {
+  const auto& list = rules();
+  const auto found = std::find_if(list.begin(), list.end(), [&](const Rule& rule) { return rule.name == name; });
+  if (found == list.end()) throw ValueError("optimizer: expected the name of a rule, got '" + name + "'");
+  return *found;
 }
 
 }  // namespace deltaprop::optim

@@ -2,28 +2,10 @@
 
 #include <cmath>
 
-#include "deltaprop/core/buffer.hpp"
 #include "deltaprop/core/errors.hpp"
 #include "deltaprop/kernels/table.hpp"
 
 namespace deltaprop::train {
-namespace {
-
-/// Calls f(converted rows, number of the first) for chunks of the source.
-template <class T, class F>
-void for_each_chunk(const Source& source, const Poll& poll, F&& f) {
-  const Index chunk = std::min(chunk_rows(source.cols), source.rows);
-  const Buffer<T> rows(checked_size(chunk, source.cols));
-  for (Index first = 0; first < source.rows; first += chunk) {
-    poll();
-    const Matrix<T> part{rows.data(), std::min(chunk, source.rows - first), source.cols};
-    gather<T>(source, nullptr, first, part);
-    f(part, first);
-  }
-}
-
-}  // namespace
-
 template <class T>
 void check_finite(const Source& source, const std::string& name, const Poll& poll) {
   if (!is_floating(source.dtype)) return;
@@ -42,14 +24,16 @@ void check_finite(const Source& source, const std::string& name, const Poll& pol
   });
 }
 
-void check_classes(const Source& source, Index classes, const std::string& name, const Poll& poll) {
+void check_class(std::int64_t c, Index classes, std::int64_t ignored, const std::string& name, Index row) {
+  if ((c >= 0 && c < classes) || c == ignored) return;
+  throw ValueError(name + ": expected classes from 0 to " + std::to_string(classes - 1) + ", got " + std::to_string(c) +
+                   " in row " + std::to_string(row));
+}
+
+void check_classes(const Source& source, Index classes, const std::string& name, std::int64_t ignored,
+                   const Poll& poll) {
   for_each_chunk<std::int64_t>(source, poll, [&](Matrix<std::int64_t> part, Index first) {
-    for (Index i = 0; i < part.rows; ++i) {
-      const std::int64_t c = part.data[i];
-      if (c >= 0 && c < classes) continue;
-      throw ValueError(name + ": expected classes from 0 to " + std::to_string(classes - 1) + ", got " +
-                       std::to_string(c) + " in row " + std::to_string(first + i));
-    }
+    for (Index i = 0; i < part.rows; ++i) check_class(part.data[i], classes, ignored, name, first + i);
   });
 }
 

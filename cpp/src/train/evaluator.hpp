@@ -2,52 +2,82 @@
 
 #include <algorithm>
 #include <functional>
+#include <vector>
 
+#include "deltaprop/train/fit.hpp"
 #include "deltaprop/train/model.hpp"
 #include "loss_rows.hpp"
 
 namespace deltaprop::train {
 
-/// The loss over all rows of a set, in inference, as often as asked: what it needs is allocated once. A loss that
+/// The losses over all rows of a set, in inference, as often as asked: what it needs is allocated once. A loss that
 /// couples rows is given all of them at once.
 template <class T>
 class Evaluator {
  public:
-  Evaluator(const Model<T>& model, const nn::Loss& loss, const Data& data)
+  Evaluator(const Model<T>& model, const std::vector<Head>& heads, const Data& data)
       : model_(model),
-        loss_(loss),
         data_(data),
-        chunk_(loss.rowwise() && model.network().rowwise() ? std::min(data.x.rows, chunk_rows(data.x.cols))
-                                                           : data.x.rows),
-        cols_(model.network().widths(data.x.cols).back()),
-        targets_(loss, data, chunk_),
-        outputs_(checked_size(chunk_, cols_)) {}
-
-  /// `between` is called between tiles of rows, and may throw.
-  double operator()(const std::function<void()>& between) {
-    double sum = 0, weight = 0;
-    for (Index first = 0; first < data_.x.rows; first += chunk_) {
-      const Index n = std::min(chunk_, data_.x.rows - first);
-      Source x = data_.x;
-      x.data += first * x.row_stride;
-      x.rows = n;
-      const Matrix<T> a{outputs_.data(), n, cols_};
-      model_.infer(x, a, scratch_, &between);
-      weight += targets_.gather_weights(nullptr, first, n);
-      targets_.run(nullptr, first, {0, n}, n, a, 1.0, {});
-      for (Index i = 0; i < n; ++i) sum += targets_.sums.data()[i];
+        inference_(model.inference(model.entered(data.x), data.x)),
+        chunk_(data.rows()),
+        x_(data.x),
+        outputs_(heads.size()) {
+    bool rowwise = true;
+    for (Index i = 0; i < model.network().size(); ++i) rowwise = rowwise && model.network().rowwise(i, false);
+    for (const Head& head : heads) rowwise = rowwise && head.loss->rowwise();
+    if (rowwise) chunk_ = std::min(chunk_, chunk_rows(data.x[0].cols));
+    const std::vector<Index> cols = inference_.out_features();
+    for (std::size_t k = 0; k < heads.size(); ++k) {
+      heads_.push_back(
+          {LossRows<T>(*heads[k].loss), heads[k].weight, cols[k], Buffer<T>(checked_size(chunk_, cols[k]))});
     }
-    return sum * loss_.scale(weight, cols_);
+  }
+
+  /// The weighted sum of the heads' losses. `between` is called between tiles of rows, and may throw.
+  double operator()(const std::function<void()>& between) {
+    for (JudgedHead& head : heads_) head.sum = head.total_weight = 0;
+    for (Index first = 0; first < data_.rows(); first += chunk_) {
+      const Index n = std::min(chunk_, data_.rows() - first);
+      for (std::size_t k = 0; k < x_.size(); ++k) {
+        x_[k].data = data_.x[k].data + first * x_[k].row_stride;
+        x_[k].rows = n;
+      }
+      for (std::size_t k = 0; k < heads_.size(); ++k) outputs_[k] = {heads_[k].outputs.data(), n, heads_[k].cols};
+      model_.infer(inference_, x_, outputs_, &between);
+      for (std::size_t k = 0; k < heads_.size(); ++k) {
+        JudgedHead& head = heads_[k];
+        head.total_weight += head.rows.gather_answers(data_.answers[k], nullptr, first, n, head.cols);
+        head.rows.run({0, n}, outputs_[k], 1.0, {});
+        for (Index i = 0; i < n; ++i) head.sum += head.rows.sums()[i];
+      }
+    }
+    double total = 0;
+    for (std::size_t k = 0; k < heads_.size(); ++k) total += heads_[k].weight * value(k);
+    return total;
+  }
+
+  /// One head's loss at the last evaluation.
+  double value(std::size_t head) const {
+    const JudgedHead& h = heads_[head];
+    return h.sum * h.rows.loss().scale(h.total_weight, h.cols);
   }
 
  private:
+  struct JudgedHead {
+    LossRows<T> rows;
+    double weight;
+    Index cols;
+    Buffer<T> outputs;
+    double sum = 0, total_weight = 0;
+  };
+
   const Model<T>& model_;
-  const nn::Loss& loss_;
   const Data& data_;
-  Index chunk_, cols_;
-  LossRows<T> targets_;
-  Buffer<T> outputs_;
-  engine::Scratch<T> scratch_;
+  engine::Inference<T> inference_;
+  Index chunk_;
+  Inputs x_;  // a chunk of them
+  std::vector<Matrix<T>> outputs_;
+  std::vector<JudgedHead> heads_;
 };
 
 }  // namespace deltaprop::train

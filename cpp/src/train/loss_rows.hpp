@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <numeric>
 #include <string>
+#include <vector>
 
 #include "deltaprop/core/buffer.hpp"
 #include "deltaprop/core/errors.hpp"
@@ -27,74 +27,138 @@ void check_gathered(Matrix<const T> rows, const std::string& name, const Index* 
                    std::to_string(source_row(order, first, row)));
 }
 
-/// Room for the targets and weights of some rows, and for what the loss says of them.
+/// ValueError, naming value and row, where columns from `first` on hold what the loss's formula does not take; NaN
+/// is not looked for here. `source(i)` is the number of row i in the data.
+template <class T, class F>
+void check_limits(const kernels::Limits& limits, Matrix<const T> rows, Index first, const nn::Loss& loss,
+                  const std::string& name, F&& source) {
+  if (!limits.any()) return;
+  const auto lowest = static_cast<T>(limits.lowest), highest = static_cast<T>(limits.highest);
+  for (Index i = 0; i < rows.rows; ++i) {
+    for (Index j = first; j < rows.cols; ++j) {
+      const T v = rows.row(i)[j];
+      const bool between = lowest < v && v < highest;
+      if (!(v < lowest) && !(v > highest) && !(limits.ends_only && between)) continue;
+      const std::string low = number_text(limits.lowest), high = number_text(limits.highest);
+      const std::string expected = limits.ends_only                ? low + " or " + high
+                                   : std::isfinite(limits.highest) ? "from " + low + " to " + high
+                                                                   : "of " + low + " or more";
+      throw ValueError(loss.describe() + ": expected " + name + " " + expected + ", got " +
+                       number_text(static_cast<double>(v)) + " in row " + std::to_string(source(i)));
+    }
+  }
+}
+
+/// A loss at work on the rows of a batch: their targets, their weights, and what it says of each.
 template <class T>
-struct LossRows {
-  Buffer<T> values;
-  Buffer<std::int64_t> classes;
-  Buffer<std::uint8_t> raw;
-  Buffer<T> weights;
-  Buffer<double> sums;
+class LossRows {
+ public:
+  explicit LossRows(const nn::Loss& loss)
+      : loss_(loss), target_limits_(loss.target_limits()), output_limits_(loss.output_limits()) {}
 
-  LossRows(const nn::Loss& loss, const Data& data, Index rows)
-      : values(loss.target_kind() == nn::TargetKind::values ? checked_size(rows, data.y.cols) : 0),
-        classes(loss.target_kind() == nn::TargetKind::classes ? rows : 0),
-        raw(loss.target_kind() == nn::TargetKind::raw ? checked_size(rows, data.y.cols) : 0),
-        weights(data.weights ? rows : 0),
-        sums(rows),
-        loss_(loss),
-        data_(data) {}
+  const nn::Loss& loss() const { return loss_; }
+  /// The rows' sums of the last run().
+  const double* sums() const { return sums_.data(); }
 
-  /// The weights of n rows; gives their sum.
-  double gather_weights(const Index* order, Index first, Index n) {
-    if (!data_.weights) return static_cast<double>(n);
-    gather<T>(*data_.weights, order, first, {weights.data(), n, 1});
-    return std::accumulate(weights.data(), weights.data() + n, 0.0);
+  /// Gathers the targets and weights of n rows, for outputs of `cols` columns; gives the sum of the weights, those of
+  /// the classes included.
+  double gather_answers(const Answers& answers, const Index* order, Index first, Index n, Index cols) {
+    order_ = order;
+    first_ = first;
+    rows_ = n;
+    sums_.reserve(n);
+    find_columns(cols);
+    gather_targets(answers, cols);
+    weighted_ = answers.weights.has_value();
+    if (weighted_) {
+      weights_.reserve(n);
+      gather<T>(*answers.weights, order, first, {weights_.data(), n, 1});
+    }
+    if (!weighted_ && targets_.classes == nullptr) return static_cast<double>(n);
+    double sum = 0;
+    for (Index i = 0; i < n; ++i) sum += weight(i);
+    return sum;
   }
 
-  /// Gathers the targets of a run of rows and runs the loss over them.
-  void run(const Index* order, Index first, Range rows, Index n, Matrix<const T> outputs, double scale,
-           Matrix<T> deltas, T* elements = nullptr) {
-    const Index* from = order == nullptr ? nullptr : order + rows.begin;
-    nn::Targets<T> targets;
-    switch (loss_.target_kind()) {
-      case nn::TargetKind::values: {
-        const Matrix<T> all{values.data(), n, data_.y.cols};
-        gather<T>(data_.y, from, first + rows.begin, all.slice(rows));
-        if (data_.check_y_rows) check_gathered<T>(all.slice(rows), "y", order, first, rows.begin);
-        targets.values = all;
-        break;
-      }
-      case nn::TargetKind::classes: {
-        gather<std::int64_t>(data_.y, from, first + rows.begin, {classes.data() + rows.begin, rows.size(), 1});
-        // Checked at the door; but the caller's array can change meanwhile, and a class is an index.
-        const auto outside = [&](std::int64_t c) { return c < 0 || c >= outputs.cols; };
-        const auto* bad = std::find_if(classes.data() + rows.begin, classes.data() + rows.end, outside);
-        if (bad != classes.data() + rows.end) {
-          throw ValueError("y: expected classes from 0 to " + std::to_string(outputs.cols - 1) + ", got " +
-                           std::to_string(*bad) + " in row " +
-                           std::to_string(source_row(order, first, bad - classes.data())));
-        }
-        targets.classes = classes.data();
-        break;
-      }
-      case nn::TargetKind::raw:
-        gather<std::uint8_t>(data_.y, from, first + rows.begin,
-                             {raw.data() + rows.begin * data_.y.cols, rows.size(), data_.y.cols});
-        targets.raw = {raw.data(), n, data_.y.cols};
-    }
-    loss_.run(nn::LossCall<T>{.outputs = outputs.slice(rows),
-                              .targets = targets.slice(rows),
-                              .weights = data_.weights ? weights.data() + rows.begin : nullptr,
+  /// The loss of some of these rows.
+  void run(Range rows, Matrix<const T> outputs, double scale, Matrix<T> deltas, T* elements = nullptr) const {
+    const Matrix<const T> tile = outputs.slice(rows);
+    check_limits<T>(output_limits_, tile, tile.cols - loss_.elements(tile.cols), loss_, "outputs",
+                    [&](Index i) { return source_row(order_, first_, rows.begin + i); });
+    loss_.run(nn::LossCall<T>{.outputs = tile,
+                              .targets = targets_.slice(rows),
+                              .weights = weighted_ ? weights_.data() + rows.begin : nullptr,
+                              .columns = columns_.size() == 0 ? nullptr : columns_.data(),
                               .scale = scale,
                               .deltas = deltas.slice(rows),
-                              .values = sums.data() + rows.begin,
+                              .values = sums_.data() + rows.begin,
                               .elements = elements});
   }
 
  private:
+  /// The weights of the columns, repeated over them.
+  void find_columns(Index cols) {
+    const std::vector<double>& given = loss_.column_weights();
+    if (given.empty() || columns_.size() == cols) return;
+    columns_ = Buffer<T>(cols);
+    for (Index j = 0; j < cols; ++j) {
+      columns_.data()[j] = static_cast<T>(given[static_cast<std::size_t>(j) % given.size()]);
+    }
+  }
+
+  void gather_targets(const Answers& answers, Index cols) {
+    const Source& y = answers.y;
+    switch (loss_.target_kind()) {
+      case nn::TargetKind::values: {
+        const Index repeats = loss_.repeats();
+        values_.reserve(checked_size(rows_, y.cols * repeats));
+        const Matrix<T> given{values_.data(), rows_, y.cols};
+        gather<T>(y, order_, first_, given);
+        if (answers.check_rows) check_gathered<T>(given, "y", order_, first_, 0);
+        check_limits<T>(target_limits_, given, 0, loss_, "y",
+                        [this](Index i) { return source_row(order_, first_, i); });
+        const Matrix<T> all{values_.data(), rows_, y.cols * repeats};
+        for (Index k = repeats == 1 ? 0 : all.size(); k-- > 0;) all.data[k] = all.data[k / repeats];
+        targets_.values = all;
+        break;
+      }
+      case nn::TargetKind::classes:
+        classes_.reserve(rows_);
+        gather<std::int64_t>(y, order_, first_, {classes_.data(), rows_, 1});
+        for (Index i = 0; i < rows_; ++i) {
+          std::int64_t& c = classes_.data()[i];
+          // Checked at the door; but the caller's array can change meanwhile, and a class is an index.
+          check_class(c, cols, loss_.ignored_class(), "y", source_row(order_, first_, i));
+          if (c == loss_.ignored_class()) c = -1;
+        }
+        targets_.classes = classes_.data();
+        break;
+      case nn::TargetKind::raw:
+        raw_.reserve(checked_size(rows_, y.cols));
+        gather<std::uint8_t>(y, order_, first_, {raw_.data(), rows_, y.cols});
+        targets_.raw = {raw_.data(), rows_, y.cols};
+    }
+  }
+
+  double weight(Index i) const {
+    const double row = weighted_ ? static_cast<double>(weights_.data()[i]) : 1;
+    if (targets_.classes == nullptr) return row;
+    const std::int64_t c = targets_.classes[i];
+    if (c < 0) return 0;
+    return columns_.size() == 0 ? row : row * static_cast<double>(columns_.data()[c]);
+  }
+
   const nn::Loss& loss_;
-  const Data& data_;
+  kernels::Limits target_limits_, output_limits_;
+  const Index* order_ = nullptr;  // of the rows gathered last
+  Index first_ = 0;
+  Index rows_ = 0;
+  bool weighted_ = false;
+  Buffer<T> values_, weights_, columns_;
+  Buffer<std::int64_t> classes_;
+  Buffer<std::uint8_t> raw_;
+  Buffer<double> sums_;
+  nn::Targets<T> targets_;
 };
 
 }  // namespace deltaprop::train

@@ -1,71 +1,147 @@
 #include "deltaprop/train/model.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include "deltaprop/core/errors.hpp"
 
 namespace deltaprop::train {
+namespace {
+
+std::vector<Index> features_of(std::span<const Source> x) {
+  std::vector<Index> features;
+  for (const Source& s : x) features.push_back(s.cols);
+  return features;
+}
+
+/// Writes all rows of the inputs where a pass begins.
+template <class T>
+void gather_inputs(std::span<const Source> x, const nn::Section& section, const engine::Workspace<T>& workspace) {
+  for (std::size_t k = 0; k < x.size(); ++k) gather<T>(x[k], nullptr, 0, workspace.a(section.inputs[k]));
+}
+
+}  // namespace
 
 template <class T>
-Model<T>::Model(std::vector<std::shared_ptr<nn::Layer>> layers, std::uint64_t seed)
-    : network_(std::move(layers), seed), tiles_(engine::gradient_tiles(network_)) {
-  engine::add_forward(forward_, network_, workspace_);
-  engine::add_backward(backward_, network_, workspace_, {.input_delta = true, .accumulate = true});
-  backward_.add_tiles(static_cast<Index>(tiles_.size()), [this](Index tile) {
-    engine::find_gradient(network_, workspace_, tiles_[static_cast<std::size_t>(tile)], true);
-  });
+void Model<T>::set_frozen(Index layer, bool frozen) {
+  network_.parameters()->busy.check();
+  network_.set_frozen(layer, frozen);
 }
 
 template <class T>
-void Model<T>::infer_through(Range layers, const Source& x, Matrix<T> out, const std::function<void()>* between) const {
-  engine::Scratch<T> scratch;
-  run_inference(layers, x, out, scratch, between);
+void Model<T>::set_seed(std::uint64_t seed) {
+  network_.parameters()->busy.check();
+  network_.set_seed(seed);
 }
 
 template <class T>
-void Model<T>::infer(const Source& x, Matrix<T> out, engine::Scratch<T>& scratch,
+nn::Section Model<T>::entered(std::span<const Source> x, Index block) const {
+  std::vector<std::vector<Index>> shapes;
+  for (const Source& s : x) shapes.push_back({s.rows, s.cols});
+  return network_.entered(block, shapes);
+}
+
+template <class T>
+engine::Inference<T> Model<T>::inference(const nn::Section& section, std::span<const Source> x) const {
+  return engine::Inference<T>(network_, section, features_of(x));
+}
+
+template <class T>
+std::unique_ptr<engine::Inference<T>> Model<T>::borrow(Index block, const nn::Section& section,
+                                                       std::span<const Source> x) const {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = std::find_if(resting_.begin(), resting_.end(),
+                                    [&](const Resting& r) { return r.block == block && r.inference->takes(x); });
+    if (found != resting_.end()) {
+      auto inference = std::move(found->inference);
+      resting_.erase(found);
+      return inference;
+    }
+  }
+  return std::make_unique<engine::Inference<T>>(network_, section, features_of(x));
+}
+
+template <class T>
+void Model<T>::give_back(Index block, std::unique_ptr<engine::Inference<T>> inference) const {
+  constexpr std::size_t kMost = 8;
+  constexpr Index kLargest = 1 << 20;  // numbers
+  if (inference->size() > kLargest) return;
+  const std::lock_guard lock(mutex_);
+  if (resting_.size() < kMost) resting_.push_back({block, std::move(inference)});
+}
+
+template <class T>
+void Model<T>::infer(engine::Inference<T>& inference, std::span<const Source> x, const std::vector<Matrix<T>>& out,
                      const std::function<void()>* between) const {
-  run_inference(network_.all(), x, out, scratch, between);
-}
-
-template <class T>
-void Model<T>::run_inference(Range layers, const Source& x, Matrix<T> out, engine::Scratch<T>& scratch,
-                             const std::function<void()>* between) const {
   const Busy::Visit visit(network_.parameters()->busy);
   // By reference: a function object of one pointer is copied without an allocation.
-  const engine::FillRows<T> fill = [&x](Range rows, Matrix<T> into) { gather<T>(x, nullptr, rows.begin, into); };
-  engine::infer<T>(network_, layers, x.cols, fill, out, scratch, between);
+  const engine::FillRows<T> fill = [&x](Index input, Range rows, Matrix<T> into) {
+    gather<T>(x[static_cast<std::size_t>(input)], nullptr, rows.begin, into);
+  };
+  inference.run(x[0].rows, fill, out, between);
 }
 
 template <class T>
-void Model<T>::forward(const Source& x, const std::function<void()>* between) {
+void Model<T>::compile(const nn::Section& section) {
+  section_ = section;
+  forward_ = {};
+  backward_ = {};
+  tiles_ = engine::gradient_tiles(network_);
+  engine::add_forward(forward_, network_, section_, workspace_);
+  engine::add_backward(backward_, network_, section_, workspace_, engine::Reach::inputs);
+  workspace_.accumulate = true;
+  backward_.add_tiles(static_cast<Index>(tiles_.size()), [this](Index tile) {
+    const engine::GradientTile& own = tiles_[static_cast<std::size_t>(tile)];
+    // A layer may have been frozen since the forward pass.
+    if (network_.trains(own.layer)) engine::find_gradient(network_, workspace_, own);
+  });
+  version_ = network_.version();
+}
+
+template <class T>
+void Model<T>::forward(std::span<const Source> x, const std::function<void()>* between) {
   network_.parameters()->busy.check();
   state_ = State::none;
-  if (widths_.empty() || widths_.front() != x.cols) widths_ = network_.widths(x.cols);
-  workspace_.resize(x.rows, widths_);
-  gather<T>(x, nullptr, 0, workspace_.a(0));
-  forward_.run(x.rows, engine::rows_per_tile<T>(workspace_.widths()), between);
+  const bool same = std::equal(x.begin(), x.end(), features_.begin(), features_.end(),
+                               [](const Source& s, Index features) { return s.cols == features; });
+  if (!same || version_ != network_.version()) {
+    version_ = -1;  // until all of it is there
+    const nn::Section section = entered(x);
+    features_ = features_of(x);
+    workspace_.shape(network_, section, features_);
+    compile(section);
+  }
+  network_.check_rows(x[0].rows);
+  workspace_.resize(x[0].rows);
+  gather_inputs(x, section_, workspace_);
+  workspace_.pass = static_cast<std::uint32_t>(passes);
+  forward_.run(x[0].rows, engine::rows_per_tile<T>(workspace_.widths()), between);
+  engine::update_buffers(network_, workspace_);
+  ++passes;
   state_ = State::forward;
 }
 
 template <class T>
-void Model<T>::backward(const Source& delta) {
+void Model<T>::backward(std::span<const Source> deltas) {
   network_.parameters()->busy.check();
   output();
-  gather<T>(delta, nullptr, 0, workspace_.delta(network_.size()));
+  for (std::size_t k = 0; k < deltas.size(); ++k) {
+    gather<T>(deltas[k], nullptr, 0, workspace_.delta(section_.outputs[k]));
+  }
   // Consumed even if a layer written in Python raises: its gradients may be half added.
   state_ = State::none;
-  backward_.run(delta.rows, engine::rows_per_tile<T>(workspace_.widths()));
+  backward_.run(deltas[0].rows, engine::rows_per_tile<T>(workspace_.widths()));
   state_ = State::backward;
 }
 
 template <class T>
-Matrix<const T> Model<T>::output() const {
+Matrix<const T> Model<T>::output(Index i) const {
   if (state_ != State::forward) {
     throw std::runtime_error(
         "backward: expected a fresh training pass; call net.forward(x), not net(x), before each backward");
   }
-  return workspace_.a(network_.size());
+  return workspace_.a(section_.outputs[static_cast<std::size_t>(i)]);
 }
 
 template <class T>
@@ -81,6 +157,89 @@ const engine::Workspace<T>& Model<T>::deltas() const {
     throw std::runtime_error("deltas: expected a backward pass; call net.forward(x) and net.backward(delta) first");
   }
   return workspace_;
+}
+
+/// Runs the network as inference does, but so that `back` can go down from deltas of the outputs to those of the
+/// inputs, as often as wanted.
+template <class T>
+void Model<T>::probe(std::span<const Source> x, const Probe& use) {
+  // A layer written in Python keeps what it needs for the way back in itself, so a pass by hand is lost to it.
+  std::optional<Busy::Claim> alone, passing_alone;
+  std::optional<Busy::Visit> visit;
+  if (network_.keeps_in_layers()) {
+    alone.emplace(network_.parameters()->busy, true);
+    passing_alone.emplace(passing);
+    forget_pass();
+  } else {
+    visit.emplace(network_.parameters()->busy);
+  }
+  const nn::Section section = entered(x);
+  engine::Workspace<T> workspace;
+  workspace.shape(network_, section, features_of(x));
+  workspace.resize(x[0].rows);
+  workspace.accumulate = true;
+  engine::Program there, back;
+  engine::add_forward(there, network_, section, workspace, engine::Mode::probing);
+  engine::add_backward(back, network_, section, workspace, engine::Reach::inputs, engine::Mode::probing);
+  gather_inputs(x, section, workspace);
+  const Index tile = engine::rows_per_tile<T>(workspace.widths());
+  there.run(x[0].rows, tile);
+  use(workspace, section, [&] { back.run(x[0].rows, tile); });
+}
+
+template <class T>
+void Model<T>::jacobian(std::span<const Source> x, const Derivatives& use, const std::function<void()>& between) {
+  probe(x, [&](engine::Workspace<T>& workspace, const nn::Section& section, const std::function<void()>& back) {
+    for (std::size_t output = 0; output < section.outputs.size(); ++output) {
+      for (Index feature = 0; feature < workspace.width(section.outputs[output]); ++feature) {
+        between();
+        for (std::size_t k = 0; k < section.outputs.size(); ++k) {
+          const Matrix<T> delta = workspace.delta(section.outputs[k]);
+          std::fill_n(delta.data, delta.size(), T(0));
+          for (Index i = 0; k == output && i < delta.rows; ++i) delta.row(i)[feature] = T(1);
+        }
+        back();
+        const auto inputs = deltas_of(workspace, section.inputs);
+        use(static_cast<Index>(output), feature, {inputs.begin(), inputs.end()});
+      }
+    }
+  });
+}
+
+template <class T>
+void Model<T>::input_gradient(std::span<const Source> x, const Deltas& delta,
+                              const std::function<void(const std::vector<Matrix<const T>>&)>& use) {
+  probe(x, [&](engine::Workspace<T>& workspace, const nn::Section& section, const std::function<void()>& back) {
+    const auto outputs = activations_of(workspace, section.outputs);
+    delta({outputs.begin(), outputs.end()}, deltas_of(workspace, section.outputs));
+    back();
+    const auto inputs = deltas_of(workspace, section.inputs);
+    use({inputs.begin(), inputs.end()});
+  });
+}
+
+template <class T>
+void Model<T>::learn(Index block, std::span<const Source> x, bool again, const std::function<void()>& poll) {
+  const nn::Section section = entered(x, block);
+  const std::vector<Index> places = network_.plan().activation_places(section);
+  const auto place = [&places](Index value) { return places[static_cast<std::size_t>(value)]; };
+  for (Index n = section.nodes.begin; n < section.nodes.end; ++n) {
+    const nn::Node& node = network_.plan().node(n);
+    if (node.kind != nn::Node::Kind::layer) continue;
+    const nn::Layer& layer = network_.layer(node.layer);
+    if (!layer.learns_from_data() || network_.frozen(node.layer)) continue;
+    const auto input = std::find_if(section.inputs.begin(), section.inputs.end(),
+                                    [&](Index v) { return place(v) == place(node.inputs[0]); });
+    if (input == section.inputs.end()) {
+      throw ValueError(layer.describe() + ": expected to stand first in a network or a branch");
+    }
+    T* buffers = network_.buffers_of(node.layer);
+    if (!again && layer.has_learned(buffers)) continue;
+    const Source& data = x[static_cast<std::size_t>(input - section.inputs.begin())];
+    check_finite<T>(data, "X", poll);
+    const std::vector<double> learned = layer.learn(data, poll);
+    std::transform(learned.begin(), learned.end(), buffers, [](double v) { return static_cast<T>(v); });
+  }
 }
 
 template class Model<float>;

@@ -1,120 +1,218 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "deltaprop/engine/recursion.hpp"
 #include "deltaprop/optim/optimizer.hpp"
+#include "deltaprop/train/fit.hpp"
 #include "loss_rows.hpp"
 
 namespace deltaprop::train {
 
-/// The training step, compiled once for a network, a loss and an optimizer.
+inline constexpr const char* kAdvice = " in a batch; choose another batch_size";
+
+/// The training step, compiled for a network, its losses and an optimizer.
 template <class T>
 class Step {
  public:
-  Step(const nn::Network<T>& network, optim::Optimizer<T>& optimizer, const nn::Loss& loss, const Data& data,
-       Index batch_size)
-      : network_(network), optimizer_(optimizer), loss_(loss), data_(data), targets_(loss, data, batch_size) {
-    workspace_.resize(batch_size, network.widths(data.x.cols));
+  /// For data as `example` is.
+  Step(Model<T>& model, optim::Optimizer<T>& optimizer, const std::vector<Head>& heads, const Data& example,
+       engine::Reach reach)
+      : model_(model),
+        network_(model.network()),
+        optimizer_(optimizer),
+        section_(model.entered(example.x)),
+        reach_(reach) {
+    for (const Head& head : heads) heads_.push_back({LossRows<T>(*head.loss), head.weight});
+    for (const Source& x : example.x) features_.push_back(x.cols);
+    workspace_.shape(network_, section_, features_);
     tile_rows_ = engine::rows_per_tile<T>(workspace_.widths());
-    tiles_ = engine::gradient_tiles(network);
-    // Multiplications of one product over one tile of rows: 1e7 take a tenth of a millisecond.
-    slow_ =
-        static_cast<double>(std::min(batch_size, tile_rows_)) * static_cast<double>(network.parameters()->size()) > 1e7;
-    compile(batch_size);
+    buffers_.resize(static_cast<std::size_t>(network_.parameters()->buffer_values.size()));
   }
 
-  /// One update from the rows order[0], order[1], ..., or first, first + 1, ...; gives the loss before it.
-  double run(const Index* order, Index first, Index rows, const std::function<void()>& between) {
-    order_ = order;
-    first_ = first;
-    finite_.store(true, std::memory_order_relaxed);
-    workspace_.set_rows(rows);
-    program_.run(rows, tile_rows_, &between, slow_);
-    return value_;
+  /// One update from a batch, or from several whose gradients are added up to those of one large batch.
+  void run(std::span<const Batch> batches, const std::function<void()>& between) {
+    if (version_ != network_.version()) compile();
+    Index most_rows = 0;
+    for (const Batch& batch : batches) network_.check_rows(batch.rows, kAdvice);
+    for (const Batch& batch : batches) {
+      check_features(*batch.data);
+      most_rows = std::max(most_rows, batch.rows);
+    }
+    const double parameters = static_cast<double>(network_.parameters()->size());
+    // Multiplications of one product over one tile of rows: 1e7 take a tenth of a millisecond.
+    const bool slow = static_cast<double>(std::min(most_rows, tile_rows_)) * parameters > 1e7;
+    constexpr double kLong = 4e9;  // some tens of milliseconds
+    const bool all_first =
+        batches.size() > 1 || optimizer_.needs_all_gradients() || static_cast<double>(most_rows) * parameters > kLong;
+    KeepBuffers keep(*this);
+    find_scales(batches);
+    for (const Batch& batch : batches) {
+      batch_ = &batch;
+      workspace_.accumulate = &batch != &batches.front();
+      if (batches.size() > 1) gather_answers(batch);
+      finite_.store(true, std::memory_order_relaxed);
+      workspace_.resize(batch.rows);
+      workspace_.pass = static_cast<std::uint32_t>(model_.passes++);
+      pass_.run(batch.rows, tile_rows_, &between, slow);
+      if (all_first) gradients_.run(batch.rows, tile_rows_, &between);
+    }
+    (all_first ? update_ : gradients_and_update_).run(0, 1, &between);
+    keep.commit();
   }
+
+  /// The weighted sum of the heads' losses before the last update, and one head's own.
+  double value() const {
+    double sum = 0;
+    for (const RunningHead& head : heads_) sum += head.weight * head.value;
+    return sum;
+  }
+  double value(std::size_t head) const { return heads_[head].value; }
+  const engine::Workspace<T>& workspace() const { return workspace_; }
 
  private:
-  void compile(Index batch_size) {
-    program_.add_once([this] {
-      const double weight = targets_.gather_weights(order_, first_, workspace_.rows());
-      scale_ = loss_.scale(weight, workspace_.width(network_.size()));
+  struct RunningHead {
+    LossRows<T> rows;
+    double weight;
+    double scale = 0, value = 0;
+  };
+
+  /// Puts running statistics back where they were unless the update was made.
+  class KeepBuffers {
+   public:
+    explicit KeepBuffers(Step& step) : step_(step) { std::copy_n(now(), step.buffers_.size(), step.buffers_.data()); }
+    ~KeepBuffers() {
+      if (!committed_) std::copy_n(step_.buffers_.data(), step_.buffers_.size(), now());
+    }
+    void commit() { committed_ = true; }
+
+   private:
+    T* now() const { return step_.network_.parameters()->buffer_values.data(); }
+
+    Step& step_;
+    bool committed_ = false;
+  };
+
+  void compile() {
+    version_ = network_.version();
+    tiles_ = engine::gradient_tiles(network_);
+    pass_ = gradients_ = update_ = gradients_and_update_ = {};
+    pass_.add_rows([this](Range rows) { gather_inputs(rows); });
+    engine::add_forward(pass_, network_, section_, workspace_);
+    for (std::size_t k = 0; k < heads_.size(); ++k) {
+      pass_.add_rows(
+          [this, k](Range rows) {
+            const RunningHead& head = heads_[k];
+            head.rows.run(rows, workspace_.a(section_.outputs[k]), head.scale * head.weight,
+                          workspace_.delta(section_.outputs[k]));
+          },
+          heads_[k].rows.loss().rowwise());
+    }
+    engine::add_backward(pass_, network_, section_, workspace_, reach_);
+    pass_.add_rows([this](Range rows) { check_deltas(rows); });
+    pass_.add_once([this] {
+      for (RunningHead& head : heads_) {
+        const double value = head.rows.loss().value(head.rows.sums(), workspace_.rows(), head.scale);
+        head.value = workspace_.accumulate ? head.value + value : value;
+      }
+      if (!std::isfinite(value()) || !finite_.load(std::memory_order_relaxed)) throw NotFinite(describe());
+      engine::update_buffers(network_, workspace_);
     });
-    program_.add_rows([this](Range rows) { gather_inputs(rows); });
-    engine::add_forward(program_, network_, workspace_);
-    program_.add_rows(
-        [this](Range rows) {
-          targets_.run(order_, first_, rows, workspace_.rows(), workspace_.a(network_.size()), scale_,
-                       workspace_.delta(network_.size()));
-        },
-        loss_.rowwise());
-    engine::add_backward(program_, network_, workspace_, {.input_delta = false, .accumulate = false});
-    program_.add_rows([this](Range rows) { check_deltas(rows); });
-    program_.add_once([this] {
-      value_ = loss_.value(targets_.sums.data(), workspace_.rows(), scale_);
-      if (!std::isfinite(value_) || !finite_.load(std::memory_order_relaxed)) throw NotFinite(describe());
-    });
-    add_update(batch_size);
+    add_update();
   }
 
-  /// Gradients and updates tile by tile, each updated while it is in cache; but where that would take long, all
-  /// gradients first, so that an interrupt between tiles leaves no update half done.
-  void add_update(Index batch_size) {
-    constexpr double kLong = 4e9;  // multiplications, some tens of milliseconds
-    const bool long_step = static_cast<double>(batch_size) * static_cast<double>(network_.parameters()->size()) > kLong;
+  /// Gradients and updates tile by tile, each updated while it is in cache; or all gradients first, where the update
+  /// needs them all, and where the step takes long: an interrupt between tiles then leaves no update half done.
+  void add_update() {
     const auto count = static_cast<Index>(tiles_.size());
-    const auto find = [this](Index i) { engine::find_gradient(network_, workspace_, tile(i), false); };
+    const auto find = [this](Index i) { engine::find_gradient(network_, workspace_, tile(i)); };
     const auto update = [this](Index i) { optimizer_.update(tile(i).parameter, tile(i).run); };
-    if (long_step) program_.add_tiles(count, find, true);
-    program_.add_once([this] { optimizer_.begin_step(); });
-    if (long_step) {
-      program_.add_tiles(count, update);
-    } else {
-      program_.add_tiles(count, [find, update](Index i) {
-        find(i);
-        update(i);
-      });
-    }
+    const auto begin = [this] { optimizer_.begin_step(); };
+    const auto end = [this] { optimizer_.end_step(); };
+    gradients_.add_tiles(count, find, true);
+    update_.add_once(begin);
+    update_.add_tiles(count, update);
+    update_.add_once(end);
+    gradients_and_update_.add_once(begin);
+    gradients_and_update_.add_tiles(count, [find, update](Index i) {
+      find(i);
+      update(i);
+    });
+    gradients_and_update_.add_once(end);
+  }
+
+  /// A feed may give batches of any kind.
+  void check_features(const Data& data) const {
+    const bool same = std::equal(data.x.begin(), data.x.end(), features_.begin(), features_.end(),
+                                 [](const Source& x, Index features) { return x.cols == features; });
+    if (same) return;
+    std::vector<Index> got;
+    for (const Source& x : data.x) got.push_back(x.cols);
+    throw ValueError("fit: expected batches of inputs with " + shape_text(features_) +
+                     " features, as the first has, got " + shape_text(got));
   }
 
   const engine::GradientTile& tile(Index i) const { return tiles_[static_cast<std::size_t>(i)]; }
 
+  double gather_answers(const Batch& batch, std::size_t k) {
+    return heads_[k].rows.gather_answers(batch.data->answers[k], batch.order, batch.first, batch.rows,
+                                         workspace_.width(section_.outputs[k]));
+  }
+  void gather_answers(const Batch& batch) {
+    for (std::size_t k = 0; k < heads_.size(); ++k) gather_answers(batch, k);
+  }
+
+  /// What each loss's sum over all rows is divided by; needs the weights of all of them.
+  void find_scales(std::span<const Batch> batches) {
+    for (std::size_t k = 0; k < heads_.size(); ++k) {
+      double weight = 0;
+      for (const Batch& batch : batches) weight += gather_answers(batch, k);
+      heads_[k].scale = heads_[k].rows.loss().scale(weight, workspace_.width(section_.outputs[k]));
+    }
+  }
+
   void gather_inputs(Range rows) {
-    const Matrix<T> x = workspace_.a(0).slice(rows);
-    gather<T>(data_.x, order_ == nullptr ? nullptr : order_ + rows.begin, first_ + rows.begin, x);
-    if (data_.check_x_rows) check_gathered<T>(x, "X", order_, first_, rows.begin);
+    const Batch part = batch_->slice(rows);
+    const Data& data = *part.data;
+    for (std::size_t k = 0; k < data.x.size(); ++k) {
+      const Matrix<T> x = workspace_.a(section_.inputs[k]).slice(rows);
+      gather<T>(data.x[k], part.order, part.first, x);
+      if (data.check_x_rows) check_gathered<T>(x, "X", part.order, part.first, 0);
+    }
   }
 
   void check_deltas(Range rows) {
-    for (Index i = 0; i < network_.size(); ++i) {
-      if (network_.parameters_of(i).size() == 0) continue;
-      const Matrix<T> delta = workspace_.delta(i + 1).slice(rows);
+    for (const engine::GradientTile& t : tiles_) {
+      if (t.run.begin != network_.parameters_of(t.layer).begin) continue;  // once a layer
+      const Matrix<T> delta = workspace_.delta(t.output).slice(rows);
       if (!kernels::get<T>().all_finite(delta.data, delta.size())) finite_.store(false, std::memory_order_relaxed);
     }
   }
 
   std::string describe() const {
-    return std::isfinite(value_) ? "a delta is not finite" : "the loss is " + std::to_string(value_);
+    return std::isfinite(value()) ? "a delta is not finite" : "the loss is " + std::to_string(value());
   }
 
+  Model<T>& model_;
   const nn::Network<T>& network_;
   optim::Optimizer<T>& optimizer_;
-  const nn::Loss& loss_;
-  const Data& data_;
-  LossRows<T> targets_;
+  nn::Section section_;
+  engine::Reach reach_;
+  std::vector<Index> features_;  // of the inputs
+  std::vector<RunningHead> heads_;
   engine::Workspace<T> workspace_;
   std::vector<engine::GradientTile> tiles_;
-  engine::Program program_;
+  engine::Program pass_, gradients_, update_, gradients_and_update_;
+  std::vector<T> buffers_;  // before the batch
   Index tile_rows_ = 0;
-  bool slow_ = false;
-  const Index* order_ = nullptr;
-  Index first_ = 0;
-  double scale_ = 0;
-  double value_ = 0;
+  Index version_ = -1;
+  const Batch* batch_ = nullptr;
   std::atomic<bool> finite_{true};
 };
 

@@ -1,42 +1,16 @@
 """The base of all layers: where a layer's numbers live, and how one is written in Python."""
 
-import secrets
-import threading
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from deltaprop import _core
 from deltaprop._arrays import Array, as_array, as_count
-from deltaprop.nn.module import Module
-from deltaprop.nn.parameter import Parameter, write
-
-Network = _core.Network32 | _core.Network64
-
-# Two threads that are the first to use a layer must make one network between them.
-_making = threading.RLock()
+from deltaprop.nn.module import Leaf, Place, build_alone, making
+from deltaprop.nn.parameter import write
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a layer's numbers live."""
-
-    network: Network
-    index: int
-    parameters: dict[str, int]  # by the layer's own name, the place in the network's list
-    owned: bool  # by a network, and not by the layer itself
-
-
-def places(network: Network, count: int, owned: bool) -> list[Place]:
-    """Return the place of each of the first `count` layers of a core network."""
-    by_layer: list[dict[str, int]] = [{} for _ in range(count)]
-    for i, (layer, name) in enumerate(network.parameters):
-        by_layer[layer][name.partition(".")[2]] = i
-    return [Place(network, i, names, owned) for i, names in enumerate(by_layer)]
-
-
-class Layer(Module):
+class Layer(Leaf):
     """Base class of layers. Subclass it to write one in Python.
 
     A subclass gives `forward(x, training)`, which takes an array (N, in) and returns (N, out), and
@@ -69,10 +43,11 @@ class Layer(Module):
     in_features: int | None = None
     out_features: int | None = None
 
-    _place: Place | None = None
     # Values to start from; None where the network's seed decides.
     _initial: dict[str, Array] | None = None
+    # What a built-in layer's parameters and running statistics are called.
     _names: ClassVar[tuple[str, ...]] = ()
+    _buffer_names: ClassVar[tuple[str, ...]] = ()
 
     def forward(self, x: Any, training: bool = True) -> Array:
         """Return the layer's output; see the class."""
@@ -109,26 +84,14 @@ class Layer(Module):
         if not name.isidentifier() or {name, f"grad_{name}"} & taken:
             raise ValueError(f"{type(self).__name__}: expected a new name, got {name!r}")
         array = np.array(as_array(value, name))
-        self.__dict__["_place"] = None
+        self.__dict__["_place"] = None  # a network of its own would lack the new one
         self.__dict__["_initial"] = {**initial, name: array}
-
-    def parameters(self) -> list[Parameter]:
-        """Return the layer's parameters; they are named within the layer ("weight").
-
-        Returns
-        -------
-        list of Parameter
-        """
-        place = self._home()
-        return [Parameter(place.network, i, name) for name, i in place.parameters.items()]
-
-    def __call__(self, x: Any) -> Array:
-        """Return the layer's output in inference: (N, in) gives (N, out), (in,) gives (out,)."""
-        place = self._home()
-        return place.network.infer_layer(place.index, as_array(x, "x"))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
+
+    def _block(self) -> _core.Block:
+        return _core.Block(self._core_layer())
 
     def _core_layer(self) -> _core.Layer:
         def width(name: str) -> int:
@@ -144,37 +107,34 @@ class Layer(Module):
         )
 
     def _home(self) -> Place:
-        """Return where the numbers live: in a network of its own, if it has joined no other."""
-        with _making:
-            place = self._place
-            if place is None:
-                double = any(v.dtype == np.float64 for v in (self._initial or {}).values())
-                network = (_core.Network64 if double else _core.Network32)(
-                    [self._core_layer()], secrets.randbits(64)
-                )
-                place = places(network, 1, owned=False)[0]
-                self._settle(place, self._initial)
-        return place
-
-    def _settle(self, place: Place, values: dict[str, Array] | None) -> None:
-        for name, value in (values or {}).items():
-            place.network.value(place.parameters[name])[...] = value
-        self.__dict__["_place"] = place
+        if self._touched and self._place is not None:
+            return self._place
+        # In a network of its own, if it has joined no other.
+        with making:
+            if self._place is None:
+                build_alone(self)
+            self.__dict__["_touched"] = True
+            assert self._place is not None
+            return self._place
 
     def _values(self) -> dict[str, Array]:
-        """Return copies of the values it has, if any were given or looked at yet."""
-        if self._place is None:
-            return dict(self._initial or {})
-        return self.state_dict()
+        if self._place is not None and self._touched:
+            return self.state_dict()
+        return dict(self._initial or {})
+
+    def _all_names(self) -> tuple[str, ...]:
+        return self._names or tuple(self._initial or ())
 
     def _find(self, name: str) -> Array | None:
-        names = self._names or tuple(self._initial or ())
-        if name in names:
+        if name in self._all_names():
             place = self._home()
             return place.network.value(place.parameters[name])
-        if name.startswith("grad_") and name[5:] in names:
+        if name.startswith("grad_") and name[5:] in self._all_names():
             place = self._home()
             return place.network.grad(place.parameters[name[5:]])
+        if name in self._buffer_names:
+            place = self._home()
+            return place.network.buffer(place.buffers[name])
         return None
 
     def __getattr__(self, name: str) -> Any:
@@ -192,14 +152,15 @@ class Layer(Module):
             write(view, value, name)
 
     def __dir__(self) -> list[str]:
-        names = self._names or tuple(self._initial or ())
-        return [*super().__dir__(), *names, *(f"grad_{name}" for name in names)]
+        names = self._all_names()
+        gradients = (f"grad_{name}" for name in names)
+        return [*super().__dir__(), *names, *gradients, *self._buffer_names]
 
     def __getstate__(self) -> dict[str, Any]:
         # A copied or unpickled layer belongs to no network; it takes its values along.
-        state = {k: v for k, v in self.__dict__.items() if k != "_place"}
-        if self._place is not None or self._initial is not None:
-            state["_initial"] = self._values()
+        state = {k: v for k, v in self.__dict__.items() if k not in ("_place", "_touched")}
+        if self._place is not None:
+            state["_initial"] = self.state_dict()
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:

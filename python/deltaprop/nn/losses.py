@@ -1,7 +1,10 @@
 """Losses: a value and its derivative with respect to the network's output."""
 
 import math
-from dataclasses import dataclass, fields
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -10,6 +13,7 @@ from deltaprop import _core
 from deltaprop._arrays import Array, as_array, as_name
 
 
+@dataclass(frozen=True)
 class Loss:
     """Base of the built-in losses.
 
@@ -19,16 +23,80 @@ class Loss:
     get the whole batch: outputs (N, out), and y as you gave it to `fit`.
     """
 
+    _function: ClassVar[str]  # its name in the core's table
+    _link: ClassVar[str] = ""  # what makes probabilities of the outputs, if anything
+    _reductions: ClassVar[tuple[str, ...]] = ("mean", "sum", "none")
     _native: ClassVar[_core.Loss]  # one for each object, though no field of the dataclasses
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_native", self._make())
+    reduction: str = "mean"
+    factor: float = field(default=1.0, kw_only=True)
 
-    def _make(self) -> _core.Loss:
-        raise NotImplementedError
+    def __post_init__(self) -> None:
+        name = as_name(self.reduction, f"{type(self).__name__}: reduction")
+        if name not in self._reductions:
+            *names, last = map(repr, self._reductions)
+            raise ValueError(f"reduction: expected {', '.join(names)} or {last}, got {name!r}")
+        self._number("factor")
+        self._set("_native", self._make(self._function))
+
+    def _make(self, function: str) -> _core.Loss:
+        return _core.NamedLoss(function, self.reduction, self.factor, **self._options())
+
+    def _options(self) -> dict[str, Any]:
+        """Return what the core takes beside reduction and factor, each looked at and converted."""
+        return {}
+
+    def _native_for(self, y: Array, ndim: int) -> _core.Loss:
+        """Return the core's loss for these targets of outputs with so many axes."""
+        return self._native
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def _number(
+        self,
+        name: str,
+        rule: str = "",
+        holds: Callable[[float], bool] = lambda _: True,
+        called: str | None = None,
+    ) -> float:
+        """Convert an option to a finite float of which `holds` is true."""
+        value, called = getattr(self, name), called or name
+        if not isinstance(value, int | float | np.integer | np.floating):
+            raise TypeError(f"{type(self).__name__}: expected a number as {called}, got {value!r}")
+        # An integer may be too large for a float.
+        if not (cast(float, abs(value)) <= sys.float_info.max and holds(float(value))):
+            wanted = f"a finite {called} {rule}".rstrip()
+            raise ValueError(f"{type(self).__name__}: expected {wanted}, got {value}")
+        self._set(name, float(value))
+        return float(value)
+
+    def _numbers(self, name: str, rule: str, holds: Callable[[float], bool]) -> list[float]:
+        """Convert an option to a tuple of such numbers."""
+        where = f"{type(self).__name__}: {name}"
+        array = as_array(getattr(self, name), where)
+        if array.ndim != 1 or array.size == 0:
+            raise ValueError(f"{where}: expected one number or more in a row, got {array.shape}")
+        numbers = [float(v) for v in array]
+        for i, v in enumerate(numbers):
+            if not (math.isfinite(v) and holds(v)):
+                raise ValueError(f"{where}: expected finite numbers {rule}, got {v} at {i}")
+        self._set(name, tuple(numbers))
+        return numbers
+
+    def _flag(self, name: str) -> bool:
+        value = getattr(self, name)
+        if not isinstance(value, bool | np.bool_):
+            message = f"expected {name} to be True or False, got {value!r}"
+            raise TypeError(f"{type(self).__name__}: {message}")
+        self._set(name, bool(value))
+        return bool(value)
+
+    def _arguments(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), tuple(getattr(self, f.name) for f in fields(cast(Any, self)))
+        return partial(type(self), **self._arguments()), ()
 
     def __call__(self, outputs: Any, y: Any, sample_weight: Any = None) -> float | Array:
         """Return the loss.
@@ -46,7 +114,8 @@ class Loss:
         -------
         float, or ndarray for reduction "none"
         """
-        value: float | Array = self._native.value(*_arrays(outputs, y, sample_weight))
+        arrays = _arrays(outputs, y, sample_weight)
+        value: float | Array = self._native_for(arrays[1], arrays[0].ndim).value(*arrays)
         return value
 
     def delta(self, outputs: Any, y: Any, sample_weight: Any = None) -> Array:
@@ -57,7 +126,8 @@ class Loss:
         ndarray, the shape of `outputs`
             For reduction "none" it is that of "sum".
         """
-        return self._native.delta(*_arrays(outputs, y, sample_weight))
+        arrays = _arrays(outputs, y, sample_weight)
+        return self._native_for(arrays[1], arrays[0].ndim).delta(*arrays)
 
 
 def _arrays(outputs: Any, y: Any, weight: Any) -> tuple[Array, Array, Array | None]:
@@ -66,6 +136,9 @@ def _arrays(outputs: Any, y: Any, weight: Any) -> tuple[Array, Array, Array | No
         as_array(y, "y"),
         None if weight is None else as_array(weight, "sample_weight"),
     )
+
+
+_NOT_NEGATIVE: tuple[str, Callable[[float], bool]] = ("of 0 or more", lambda v: v >= 0)
 
 
 @dataclass(frozen=True)
@@ -81,8 +154,13 @@ class MSELoss(Loss):
 
     Notes
     -----
-    y has the shape of the output; (N,) goes with an output (N, 1). dJ/da = 2 factor (a - y), over
-    the number of elements for "mean".
+    y has the shape of the outputs; (N,) goes with outputs (N, 1).
+
+    Formula: l = (a - y)^2
+
+    Derivative: dl/da = 2 (a - y)
+
+    Source: torch.nn.MSELoss.
 
     Examples
     --------
@@ -91,15 +169,460 @@ class MSELoss(Loss):
     1.6667
     """
 
-    reduction: str = "mean"
+    _function = "MSELoss"
+
     factor: float = 1.0
 
-    def _make(self) -> _core.Loss:
-        if not isinstance(self.factor, int | float | np.number):
-            raise TypeError(f"MSELoss: expected a number as factor, got {self.factor!r}")
-        if not math.isfinite(self.factor):
-            raise ValueError(f"MSELoss: expected a finite factor, got {self.factor}")
-        return _core.MSELoss(as_name(self.reduction, "MSELoss: reduction"), float(self.factor))
+
+@dataclass(frozen=True)
+class L1Loss(Loss):
+    """Mean absolute error: the mean over all elements of abs(a - y), as PyTorch's.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides by the number of elements, N times features.
+    factor : float, default 1
+        Multiplies the loss.
+
+    Notes
+    -----
+    y has the shape of the outputs; (N,) goes with outputs (N, 1).
+
+    Formula: l = abs(a - y)
+
+    Derivative: dl/da = sign(a - y), 0 at a = y
+
+    Source: torch.nn.L1Loss.
+
+    Examples
+    --------
+    >>> from deltaprop import nn
+    >>> nn.L1Loss()([2, 2, 1], [1, 2, 3])
+    1.0
+    """
+
+    _function = "L1Loss"
+
+
+@dataclass(frozen=True)
+class SmoothL1Loss(Loss):
+    """Squared near the target, absolute beyond, as PyTorch's.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides by the number of elements, N times features.
+    beta : float, default 1
+        Where the one becomes the other; 0 or more, 0 is `L1Loss`.
+    factor : float, default 1
+        Multiplies the loss.
+
+    Notes
+    -----
+    y has the shape of the outputs; (N,) goes with outputs (N, 1).
+
+    Formula: l = (a - y)^2 / (2 beta) where abs(a - y) < beta, else abs(a - y) - beta / 2
+
+    Derivative: dl/da = (a - y) / beta where abs(a - y) < beta, else sign(a - y)
+
+    Source: Girshick, "Fast R-CNN" (2015), equation 3; torch.nn.SmoothL1Loss.
+
+    Examples
+    --------
+    >>> from deltaprop import nn
+    >>> nn.SmoothL1Loss()([0.0, 0.0], [1.0, 3.0])
+    1.5
+    """
+
+    _function = "SmoothL1Loss"
+
+    beta: float = field(default=1.0, kw_only=True)
+
+    def _options(self) -> dict[str, Any]:
+        return {"threshold": self._number("beta", *_NOT_NEGATIVE)}
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class HuberLoss(Loss):
+    """Squared near the target, absolute beyond, the slope held at `delta`, as PyTorch's.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides by the number of elements, N times features.
+    delta : float, default 1
+        Where the one becomes the other, above 0. It is kept as `threshold`, since ``loss.delta`` is
+        the derivative.
+    factor : float, default 1
+        Multiplies the loss.
+
+    Notes
+    -----
+    y has the shape of the outputs; (N,) goes with outputs (N, 1).
+
+    Formula: l = (a - y)^2 / 2 where abs(a - y) < delta, else delta (abs(a - y) - delta / 2)
+
+    Derivative: dl/da = a - y where abs(a - y) < delta, else delta sign(a - y)
+
+    Source: Huber, "Robust estimation of a location parameter" (1964); torch.nn.HuberLoss.
+
+    Examples
+    --------
+    >>> from deltaprop import nn
+    >>> nn.HuberLoss(delta=2)([0.0, 0.0], [1.0, 3.0])
+    2.25
+    """
+
+    _function = "HuberLoss"
+
+    threshold: float = 1.0
+
+    def __init__(self, reduction: str = "mean", delta: float = 1.0, *, factor: float = 1.0) -> None:
+        self._set("reduction", reduction)
+        self._set("threshold", delta)
+        self._set("factor", factor)
+        self.__post_init__()
+
+    def _options(self) -> dict[str, Any]:
+        return {"threshold": self._number("threshold", "above 0", lambda v: v > 0, "delta")}
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"reduction": self.reduction, "delta": self.threshold, "factor": self.factor}
+
+    def __repr__(self) -> str:
+        return f"HuberLoss({', '.join(f'{k}={v!r}' for k, v in self._arguments().items())})"
+
+
+@dataclass(frozen=True)
+class QuantileLoss(Loss):
+    """Pinball loss: outputs that learn quantiles of the targets, several at once.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides by the number of outputs, N d Q.
+    quantiles : sequence of float, default (0.1, 0.5, 0.9)
+        Each above 0 and below 1.
+    factor : float, default 1
+        Multiplies the loss.
+
+    Notes
+    -----
+    With Q quantiles, targets y (N, d) go with outputs (N, d Q): column j Q + i is quantile i of
+    target j. y (N,) goes with d = 1. The unreduced loss has the shape of the outputs.
+
+    Formula: l = max(q (y - a), (q - 1) (y - a)), q the quantile of the column
+
+    Derivative: dl/da = -q where a < y, 1 - q where a > y, 0 at a = y
+
+    Source: Koenker and Bassett, "Regression quantiles" (1978).
+
+    Examples
+    --------
+    >>> from deltaprop import nn
+    >>> round(nn.QuantileLoss(quantiles=[0.1, 0.9])([[0.0, 0.0]], [1.0]), 4)
+    0.5
+    """
+
+    _function = "QuantileLoss"
+
+    quantiles: tuple[float, ...] = field(default=(0.1, 0.5, 0.9), kw_only=True)
+
+    def _options(self) -> dict[str, Any]:
+        quantiles = self._numbers("quantiles", "above 0 and below 1", lambda q: 0 < q < 1)
+        return {"column_weights": quantiles, "repeats": len(quantiles)}
+
+
+@dataclass(frozen=True)
+class BCELoss(Loss):
+    """Binary cross entropy of probabilities, as PyTorch's.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides by the number of elements, N times features.
+    factor : float, default 1
+        Multiplies the loss.
+
+    Notes
+    -----
+    The outputs are probabilities, y as many targets from 0 to 1; (N,) goes with outputs (N, 1).
+    No logarithm counts as less than -100, and the derivative's denominator as at least 1e-12,
+    as in PyTorch. Where the probability is a sigmoid's, `BCEWithLogitsLoss` without it loses no
+    digits. Outputs outside 0 to 1 are ValueError.
+
+    Formula: l = -(y log a + (1 - y) log(1 - a))
+
+    Derivative: dl/da = (a - y) / (a (1 - a))
+
+    Source: torch.nn.BCELoss.
+
+    Examples
+    --------
+    >>> from deltaprop import nn
+    >>> round(nn.BCELoss()([0.5, 0.9], [1, 1]), 4)
+    0.3993
+    """
+
+    _function = "BCELoss"
+    _link: ClassVar[str] = "identity"
+
+
+@dataclass(frozen=True)
+class BCEWithLogitsLoss(Loss):
+    """Sigmoid and binary cross entropy in one, as PyTorch's.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides by the number of elements, N times features.
+    pos_weight : float or array_like, shape (features,), optional
+        What a positive target counts, of 0 or more, for each column; 1 where not given.
+    factor : float, default 1
+        Multiplies the loss.
+
+    Notes
+    -----
+    The outputs are logits, y as many targets from 0 to 1; (N,) goes with outputs (N, 1).
+    `pos_weight` is no weight of elements: "mean" does not divide by it.
+
+    Formula: l = -(p y log s(a) + (1 - y) log s(-a)), s(a) = 1 / (1 + exp(-a)), p the positive
+    weight
+
+    Derivative: dl/da = (1 - y) s(a) - p y s(-a)
+
+    Source: torch.nn.BCEWithLogitsLoss.
+
+    Examples
+    --------
+    >>> from deltaprop import nn
+    >>> round(nn.BCEWithLogitsLoss()([0.0, 2.0], [1, 0]), 4)
+    1.41
+    """
+
+    _function = "BCEWithLogitsLoss"
+    _link: ClassVar[str] = "sigmoid"
+
+    pos_weight: Any = field(default=None, kw_only=True)
+
+    def _options(self) -> dict[str, Any]:
+        if self.pos_weight is None:
+            return {}
+        if np.ndim(self.pos_weight) == 0:
+            return {"column_weights": [self._number("pos_weight", *_NOT_NEGATIVE)]}
+        return {"column_weights": self._numbers("pos_weight", *_NOT_NEGATIVE)}
+
+
+@dataclass(frozen=True)
+class PoissonNLLLoss(Loss):
+    """Negative log-likelihood of counts with a Poisson distribution, as PyTorch's.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides by the number of elements, N times features.
+    log_input : bool, default True
+        Whether the outputs are logarithms of the rate; else they are the rate, of 0 or more.
+    full : bool, default False
+        Adds Stirling's approximation of log y!, where y > 1.
+    eps : float, default 1e-8
+        Added to the rate before its logarithm is taken; 0 or more.
+    factor : float, default 1
+        Multiplies the loss.
+
+    Notes
+    -----
+    y has the shape of the outputs; (N,) goes with outputs (N, 1). With log_input=False, outputs
+    below 0 are ValueError.
+
+    Formula: l = exp(a) - y a, or a - y log(a + eps) of the rate itself; full adds y log y - y +
+    log(2 pi y) / 2
+
+    Derivative: dl/da = exp(a) - y, or 1 - y / (a + eps)
+
+    Source: torch.nn.PoissonNLLLoss.
+
+    Examples
+    --------
+    >>> from deltaprop import nn
+    >>> nn.PoissonNLLLoss()([0.0, 0.0], [1, 3])
+    1.0
+    """
+
+    _function = "PoissonNLLLoss"
+
+    log_input: bool = field(default=True, kw_only=True)
+    full: bool = field(default=False, kw_only=True)
+    eps: float = field(default=1e-8, kw_only=True)
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "logarithmic": self._flag("log_input"),
+            "full": self._flag("full"),
+            "eps": self._number("eps", *_NOT_NEGATIVE),
+        }
+
+
+@dataclass(frozen=True)
+class GaussianNLLLoss(Loss):
+    """Negative log-likelihood with a normal distribution whose variance is learned too.
+
+    PyTorch's, its mean and variance side by side in the outputs.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides by the number of targets, N d.
+    full : bool, default False
+        Adds the constant log(2 pi) / 2.
+    eps : float, default 1e-6
+        The least that a variance counts; above 0.
+    factor : float, default 1
+        Multiplies the loss.
+
+    Notes
+    -----
+    Targets y (N, d) go with outputs (N, 2 d): d means, then d variances; (N,) goes with d = 1.
+    The unreduced loss is (N, d). A variance below `eps` is taken as `eps`, and its derivative
+    as the one there, as in PyTorch. Variances below 0 are ValueError.
+
+    Formula: l = (log v + (a - y)^2 / v) / 2; full adds log(2 pi) / 2
+
+    Derivative: dl/da = (a - y) / v, dl/dv = (1 - (a - y)^2 / v) / (2 v)
+
+    Source: Nix and Weigend, "Estimating the mean and variance of the target probability
+    distribution" (1994); torch.nn.GaussianNLLLoss.
+
+    Examples
+    --------
+    >>> from deltaprop import nn
+    >>> nn.GaussianNLLLoss()([[0.0, 1.0]], [2.0])
+    2.0
+    """
+
+    _function = "GaussianNLLLoss"
+
+    full: bool = field(default=False, kw_only=True)
+    eps: float = field(default=1e-6, kw_only=True)
+
+    def _options(self) -> dict[str, Any]:
+        return {"full": self._flag("full"), "eps": self._number("eps", "above 0", lambda v: v > 0)}
+
+
+@dataclass(frozen=True)
+class KLDivLoss(Loss):
+    """Kullback-Leibler divergence of the outputs, log-probabilities, from the targets.
+
+    Parameters
+    ----------
+    reduction : {"mean", "batchmean", "sum", "none"}, default "mean"
+        "mean" divides by the number of elements, N times features, "batchmean" by N, which makes it
+        the divergence.
+    log_target : bool, default False
+        Whether the targets are log-probabilities too; else they are 0 or more.
+    factor : float, default 1
+        Multiplies the loss.
+
+    Notes
+    -----
+    As PyTorch's. y has the shape of the outputs; (N,) goes with outputs (N, 1).
+
+    Formula: l = y (log y - a), 0 at y = 0; with log_target l = exp(y) (y - a)
+
+    Derivative: dl/da = -y; with log_target dl/da = -exp(y)
+
+    Source: Kullback and Leibler, "On information and sufficiency" (1951);
+    torch.nn.KLDivLoss.
+
+    Examples
+    --------
+    >>> from deltaprop import nn
+    >>> round(nn.KLDivLoss("batchmean")([[-0.6931, -0.6931]], [[1, 0]]), 4)
+    0.6931
+    """
+
+    _function = "KLDivLoss"
+    _reductions = ("mean", "batchmean", "sum", "none")
+
+    log_target: bool = field(default=False, kw_only=True)
+
+    def _options(self) -> dict[str, Any]:
+        return {"logarithmic": self._flag("log_target")}
+
+
+@dataclass(frozen=True)
+class HingeLoss(Loss):
+    """The loss of support vector machines: how far y a falls short of 1.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides by the number of elements, N times features.
+    factor : float, default 1
+        Multiplies the loss.
+
+    Notes
+    -----
+    y has the shape of the outputs and is -1 or 1; (N,) goes with outputs (N, 1).
+
+    Formula: l = max(0, 1 - y a)
+
+    Derivative: dl/da = -y where y a < 1, else 0
+
+    Source: Cortes and Vapnik, "Support-vector networks" (1995); sklearn.metrics.hinge_loss.
+
+    Examples
+    --------
+    >>> from deltaprop import nn
+    >>> nn.HingeLoss()([2.0, 0.5], [1, -1])
+    0.75
+    """
+
+    _function = "HingeLoss"
+
+
+@dataclass(frozen=True)
+class NLLLoss(Loss):
+    """Negative log-likelihood of the classes, from log-probabilities, as PyTorch's.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides by N; "none" gives an array (N,).
+    weight : array_like, shape (classes,), optional
+        A weight of 0 or more for each class; "mean" divides by the sum of the weights of the rows.
+    ignore_index : int, default -100
+        Rows of this class count for nothing.
+    factor : float, default 1
+        Multiplies the loss.
+
+    Notes
+    -----
+    The outputs are log-probabilities (N, classes), y integer classes (N,) from 0 to classes -
+    1.
+
+    Formula: l = -w_y a_y
+
+    Derivative: dl/da_j = -w_y [j = y]
+
+    Source: torch.nn.NLLLoss.
+
+    Examples
+    --------
+    >>> from deltaprop import nn
+    >>> nn.NLLLoss()([[-0.5, -1.0]], [1])
+    1.0
+    """
+
+    _function = "NLLLoss"
+    _link: ClassVar[str] = "exp"
+
+    weight: Any = field(default=None, kw_only=True)
+    ignore_index: int = field(default=-100, kw_only=True)
+
+    def _options(self) -> dict[str, Any]:
+        return _class_options(self)
 
 
 @dataclass(frozen=True)
@@ -110,12 +633,29 @@ class CrossEntropyLoss(Loss):
     ----------
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by N; "none" gives an array (N,).
+    weight : array_like, shape (classes,), optional
+        A weight of 0 or more for each class; "mean" divides by the sum of the weights of the rows'
+        classes, and by N where the targets are probabilities.
+    ignore_index : int, default -100
+        Rows of this class count for nothing.
+    label_smoothing : float, default 0
+        From 0 to 1: how much of the target is shared out over all classes.
+    factor : float, default 1
+        Multiplies the loss.
 
     Notes
     -----
-    The outputs are logits (N, classes), y integer classes (N,) from 0 to classes - 1. Computed as
-    log sum_j exp(a_j - max a) - (a_y - max a), which no logit makes overflow.
-    dJ/da_j = softmax(a)_j - [j = y], over N for "mean".
+    The outputs are logits (N, classes). y is integer classes (N,) from 0 to classes - 1, or
+    probabilities (N, classes), floats of 0 or more, whose sum is not looked at. The largest logit
+    is taken off all others, so that none overflows, and what is added to 1 keeps its digits.
+
+    Formula: l = -sum_j q_j log softmax(a)_j, q_j = w_j ((1 - s) [j = y] + s / classes), s the label
+    smoothing; for probabilities y_j stands for [j = y]
+
+    Derivative: dl/da_j = softmax(a)_j sum_k q_k - q_j
+
+    Source: torch.nn.CrossEntropyLoss; label smoothing: Szegedy et al., "Rethinking the
+    Inception architecture for computer vision" (2016), section 7.
 
     Examples
     --------
@@ -124,14 +664,49 @@ class CrossEntropyLoss(Loss):
     0.6931
     """
 
-    reduction: str = "mean"
+    _function = "CrossEntropyLoss"
+    _link: ClassVar[str] = "softmax"
+    _of_probabilities: ClassVar[_core.Loss]
 
-    def _make(self) -> _core.Loss:
-        return _core.CrossEntropyLoss(as_name(self.reduction, "CrossEntropyLoss: reduction"))
+    weight: Any = field(default=None, kw_only=True)
+    ignore_index: int = field(default=-100, kw_only=True)
+    label_smoothing: float = field(default=0.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set("_of_probabilities", self._make("CrossEntropyLoss of probabilities"))
+
+    def _options(self) -> dict[str, Any]:
+        smoothing = self._number("label_smoothing", "from 0 to 1", lambda v: 0 <= v <= 1)
+        return {"smoothing": smoothing, **_class_options(self)}
+
+    def _native_for(self, y: Array, ndim: int) -> _core.Loss:
+        if y.dtype.kind != "f" or y.ndim != ndim:
+            return self._native
+        if self.ignore_index >= 0:
+            raise ValueError(
+                "CrossEntropyLoss: expected integer classes beside ignore_index="
+                f"{self.ignore_index}, got probabilities"
+            )
+        return self._of_probabilities
+
+
+def _class_options(loss: NLLLoss | CrossEntropyLoss) -> dict[str, Any]:
+    index = loss.ignore_index
+    name = type(loss).__name__
+    if not isinstance(index, int | np.integer) or isinstance(index, bool):
+        raise TypeError(f"{name}: expected an integer as ignore_index, got {index!r}")
+    if not -(2**63) <= index < 2**63:
+        raise ValueError(f"{name}: expected an ignore_index that fits 64 bits, got {index}")
+    loss._set("ignore_index", int(index))
+    options: dict[str, Any] = {"ignored_class": int(index)}
+    if loss.weight is not None:
+        options["column_weights"] = loss._numbers("weight", *_NOT_NEGATIVE)
+    return options
 
 
 def check_loss(loss: Any, where: str) -> None:
     """Raise TypeError unless `loss` is one: built in, or an object with __call__ and delta."""
     if isinstance(loss, type) or not callable(loss) or not callable(getattr(loss, "delta", None)):
-        name = loss.__name__ if isinstance(loss, type) else type(loss).__name__
-        raise TypeError(f"{where}: expected a loss with __call__ and delta, got {name}")
+        got = f"the class {loss.__name__}" if isinstance(loss, type) else type(loss).__name__
+        raise TypeError(f"{where}: expected a loss with __call__ and delta, got {got}")

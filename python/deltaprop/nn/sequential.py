@@ -1,28 +1,33 @@
 """Layers one after the other."""
 
+import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from deltaprop import _core
-from deltaprop._arrays import Array, as_array, as_count, as_seed
-from deltaprop.nn.layer import Layer, places
-from deltaprop.nn.module import Module
-from deltaprop.nn.parameter import Parameter
+from deltaprop._arrays import Array, as_count, as_seed
+from deltaprop._files import read_file, write_file
+from deltaprop.nn.architecture import describe, restore
+from deltaprop.nn.containers import Container
+from deltaprop.nn.module import Module, Network, build, one_or_several
 from deltaprop.optim import Optimizer
-from deltaprop.training import History, Run, StopOnPlateau, fit
+from deltaprop.training import Callback, History, Run, StopOnPlateau, fit
+from deltaprop.training.heads import HeadLosses, probabilities
+from deltaprop.training.judge import Metrics
 
 
-class Sequential(Module):
+class Sequential(Container):
     """A network of layers one after the other.
 
     Parameters
     ----------
-    *layers : Layer
+    *layers : Layer or other module
         One or more, each in this network only. Layers not used before are initialised from `seed`,
-        in order; of those used already the values are copied.
+        in order; of those used already the values are copied. Another `Sequential` may be among
+        them: it is a part of this network then.
     dtype : {"float32", "float64"}, default "float32"
         What the network computes in. Inputs of other real types are converted.
     seed : int from 0 to 2**64 - 1, optional
@@ -46,6 +51,13 @@ class Sequential(Module):
     ValueError
         Where the widths of two neighbours differ, a layer is listed twice or has a network.
 
+    Notes
+    -----
+    Formula: y = f_n(... f_1(f_0(x)))
+    Derivative: dJ/dx = delta back through f_n, ..., f_1, f_0: the delta recursion
+    Source: torch.nn.Sequential; Rumelhart, Hinton and Williams, "Learning representations by
+    back-propagating errors" (1986)
+
     Examples
     --------
     >>> import numpy as np
@@ -55,42 +67,33 @@ class Sequential(Module):
     (10, 1)
     """
 
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        for name in ("forward", "backward", "__call__"):
-            if name in cls.__dict__:
-                raise TypeError(
-                    f"{cls.__name__}: expected {name} to be Sequential's, which fit runs without; "
-                    f"write a subclass of nn.Layer instead"
-                )
+    _kind = "Sequential"
+    # What makes probabilities of each output, as the last fit's losses take them.
+    _links: tuple[str, ...] = ()
 
-    def __init__(self, *layers: Layer, dtype: Any = "float32", seed: int | None = None) -> None:
-        for i, layer in enumerate(layers):
-            _check_layer(i, layer, layers[:i])
+    def __init__(self, *layers: Module, dtype: Any = "float32", seed: int | None = None) -> None:
         double = _dtype(dtype) == np.float64
+        given = seed
         seed = secrets.randbits(64) if seed is None else as_seed(seed, "Sequential")
-        values = [
-            layer._values() if layer._place is not None or layer._initial is not None else None
-            for layer in layers
-        ]
-        self._layers = layers
-        self._network: _core.Network32 | _core.Network64 = (
-            _core.Network64 if double else _core.Network32
-        )([layer._core_layer() for layer in layers], seed)
-        homes = places(self._network, len(layers), owned=True)
-        for layer, home, value in zip(layers, homes, values, strict=True):
-            layer._settle(home, value)
+        super().__init__(*layers)
+        build(self, seed, double)
+        if given is not None:
+            self._home()  # these values are wanted, wherever it goes
+
+    @property
+    def _network(self) -> Network:
+        return self._whole("it")
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """What the network computes in."""
-        double = isinstance(self._network, _core.Network64)
+        double = isinstance(self._home().network, _core.Network64)
         return np.dtype(np.float64 if double else np.float32)
 
     @property
     def seed(self) -> int:
         """The seed it was made from."""
-        return self._network.seed
+        return self._home().network.seed
 
     @property
     def flat_parameters(self) -> Array:
@@ -102,136 +105,97 @@ class Sequential(Module):
         """All gradients in storage order, a writable view."""
         return self._network.flat_gradients()
 
-    @property
-    def activations(self) -> list[Array]:
-        """Output of each layer in the last `forward`, read-only.
-
-        Raises
-        ------
-        RuntimeError
-            Where there was no `forward` yet.
-        """
-        return self._network.activations()
-
-    @property
-    def deltas(self) -> list[Array]:
-        """dJ/d(output of each layer) of the last `backward`, read-only.
-
-        Raises
-        ------
-        RuntimeError
-            Where the last `forward` has had no `backward` yet.
-        """
-        return self._network.deltas()
-
-    def parameters(self) -> list[Parameter]:
-        """Return the parameters, named as PyTorch's Sequential names them ("0.weight").
-
-        Returns
-        -------
-        list of Parameter
-        """
-        return [
-            Parameter(self._network, i, name)
-            for i, (_, name) in enumerate(self._network.parameters)
-        ]
-
     def zero_grad(self) -> None:
         """Set every gradient to zero."""
+        if self._home().owned:
+            return super().zero_grad()
         self._network.check_idle()
         self.flat_gradients[:] = 0
 
-    def __call__(self, x: Any) -> Array:
-        """Return the outputs in inference, (N, in) to (N, out) or (in,) to (out,).
-
-        Keeps nothing, so any number of threads may call it at once. Row i of the result is, to the
-        bit, what row i alone gives, unless a layer written in Python sees to it otherwise.
-
-        Raises
-        ------
-        ValueError
-            For a wrong shape; the message names the layer.
-        TypeError
-            For what are not real numbers.
-        RuntimeError
-            While `fit` runs in another thread.
-        """
-        return self._network.infer(as_array(x, "x"))
-
-    def predict(self, x: Any, batch_size: int | None = None) -> Array:
+    def predict(self, x: Any, batch_size: int | None = None) -> Any:
         """Return the outputs in inference, as calling the network does.
 
         Parameters
         ----------
-        x : array_like, shape (N, in_features) or (in_features,)
+        x : array_like, shape (N, in_features) or (in_features,), or a tuple of them
         batch_size : int, optional
             Rows that a layer written in Python sees at once; changes nothing else.
 
         Returns
         -------
-        ndarray, shape (N, out_features) or (out_features,)
+        ndarray, shape (N, out_features) or (out_features,), or a tuple of them
         """
         if batch_size is None:
             return self(x)
         size = as_count(batch_size, "predict: batch_size", 1)
-        x = as_array(x, "x")
-        if x.ndim < 2 or len(x) <= size:
+        x = one_or_several(x, self._shares_input())
+        given = x if isinstance(x, tuple) else (x,)
+        shapes = {part.shape[:1] for part in given}
+        # What does not go together is the network's to refuse.
+        if given[0].ndim < 2 or len(given[0]) <= size or len(shapes) > 1:
             return self(x)
-        return np.concatenate([self(x[i : i + size]) for i in range(0, len(x), size)])
+        parts = []
+        for i in range(0, len(given[0]), size):
+            rows = tuple(part[i : i + size] for part in given)
+            parts.append(self(rows if isinstance(x, tuple) else rows[0]))
+        if isinstance(parts[0], tuple):
+            return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+        return np.concatenate(parts)
 
-    def forward(self, x: Any, training: bool = True) -> Array:
-        """Run the training pass: keeps every activation for `backward`.
-
-        Parameters
-        ----------
-        x : array_like, shape (N, in_features) or (in_features,)
-            Copied.
-        training : bool, default True
-            False is the same as calling the network: inference.
-
-        Returns
-        -------
-        ndarray, shape (N, out_features) or (out_features,)
-
-        Raises
-        ------
-        ValueError, TypeError
-            As for calling the network.
-        """
-        return self._network.forward(as_array(x, "x")) if training else self(x)
-
-    def backward(self, delta: Any) -> Array:
-        """Run the delta recursion; adds to the gradients and consumes the pass.
+    def jacobian(self, x: Any) -> Any:
+        """Return the derivatives of each output with respect to each input, in inference.
 
         Parameters
         ----------
-        delta : array_like, the shape of the output
-            dJ/d(output), as ``loss.delta(a, y)`` gives it.
+        x : array_like, shape (N, in_features) or (in_features,), or a tuple of them
 
         Returns
         -------
-        ndarray, the shape of the input
-            dJ/d(input).
-
-        Raises
-        ------
-        RuntimeError
-            Without a fresh `forward`.
-        ValueError
-            For a wrong shape.
+        ndarray, shape (N, out_features, in_features) or (out_features, in_features)
+            Of several inputs a tuple, one for each; of several heads a tuple of those.
 
         Notes
         -----
-        For a Linear layer l with input a: dJ/dw = a^T delta, dJ/db = the sum of delta's rows, and
-        delta w^T goes on to the layer before; an activation multiplies by f'. Rumelhart, Hinton and
-        Williams, "Learning representations by back-propagating errors", Nature 323 (1986).
+        One pass of the delta recursion for each output: its delta is 1 there and 0 elsewhere.
+
+        Examples
+        --------
+        >>> from deltaprop import nn
+        >>> net = nn.Sequential(nn.Linear(2, 1), nn.Tanh())
+        >>> net.jacobian([[0.5, 1.0]]).shape
+        (1, 1, 2)
         """
-        return self._network.backward(as_array(delta, "delta"))
+        return self._network.jacobian(one_or_several(x, self._shares_input()))
+
+    def input_gradient(self, x: Any, y: Any, *, loss: Any, loss_weights: Any = None) -> Any:
+        """Return dJ/d(input) of the loss in inference; neither pass nor gradients are touched.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, in_features) or (in_features,), or a tuple of them
+        y : array_like, or a tuple of them
+            As the loss takes it.
+        loss : loss, or a tuple of them
+            One for each head.
+        loss_weights : sequence of float, optional
+            What each head's loss counts; 1 where not given.
+
+        Returns
+        -------
+        ndarray, the shape of the input, or a tuple of them
+        """
+        heads = HeadLosses.of(loss, loss_weights)
+
+        def delta(outputs: Any) -> Any:
+            return heads.delta(outputs, y)
+
+        given = one_or_several(x, self._shares_input())
+        return self._network.input_gradient(given, delta)
 
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         *,
         loss: Any,
         optimizer: Optimizer,
@@ -240,26 +204,37 @@ class Sequential(Module):
         shuffle: bool = True,
         seed: int | None = None,
         validation_data: tuple[Any, ...] | None = None,
+        validation_split: float | None = None,
         sample_weight: Any = None,
+        class_weight: Any = None,
+        loss_weights: Sequence[float] | None = None,
+        metrics: Sequence[Any] = (),
+        accumulate: int = 1,
+        record: Sequence[str] = (),
         stop: StopOnPlateau | None = None,
-        callbacks: Iterable[Callable[[Run], object]] = (),
+        callbacks: Iterable[Callback | Callable[[Run], object]] = (),
+        resume: str | os.PathLike[str] | None = None,
         progress: bool = False,
     ) -> History:
         """Train on NumPy arrays, in C++ and without the GIL.
 
         Parameters
         ----------
-        X : array_like, shape (N, in_features)
-            Any real type and memory order; it is converted batch by batch, never copied whole.
-        y : array_like
+        X : array_like, shape (N, in_features), or a tuple of them, or an iterable of batches
+            Any real type and memory order; it is converted batch by batch, never copied whole. A
+            tuple gives each branch of a `Concat` or `Heads` its own. An iterable (y is left out)
+            gives batches (x, y) or (x, y, sample_weight), anew in each epoch: it decides their size
+            and order then, and metrics are of the data held out only.
+        y : array_like, or a tuple of them
             Targets, as the loss takes them: the shape of the output, (N,) for an output (N, 1), or
-            integer classes (N,).
-        loss : loss
-            From `deltaprop.nn`, or an object of your own with ``__call__`` and ``delta``.
+            integer classes (N,). A tuple with several heads.
+        loss : loss, or a tuple of them
+            From `deltaprop.nn`, or an object of your own with ``__call__`` and ``delta``. A tuple
+            for several heads.
         optimizer : Optimizer
-            Of this network's parameters.
+            Of this network's parameters; with its schedule, if one is attached.
         epochs : int
-            Passes over the data, 0 or more.
+            Passes over the data, 0 or more; with `resume` those of the checkpoint included.
         batch_size : int, default 32
             Rows a step; the last batch of an epoch may be smaller. None: all rows in one batch.
         shuffle : bool, default True
@@ -268,11 +243,32 @@ class Sequential(Module):
             For the shuffling. None: the network's seed and its running count of epochs.
         validation_data : tuple (X, y) or (X, y, sample_weight), optional
             Held out; its loss after each epoch is ``history["val_loss"]``.
+        validation_split : float, optional
+            Instead, this part of the rows is held out: the last ones, so shuffle sorted data first.
         sample_weight : array_like, shape (N,), optional
             A weight of 0 or more for each row's loss.
+        class_weight : dict, array_like or "balanced", optional
+            A weight for each class, times the row's. "balanced": N / (classes * rows of the class).
+            Neither metrics nor data held out are weighed by it.
+        loss_weights : sequence of float, optional
+            What each head's loss counts in the sum; 1 where not given.
+        metrics : sequence of str or callables, optional
+            Computed after each epoch on the training data and on the data held out; see
+            `deltaprop.Metric`. With several heads a tuple of such sequences, one for each.
+        accumulate : int, default 1
+            Batches whose gradients make one update, as one batch of all their rows would.
+        record : sequence of {"activations", "deltas", "gradients"}, optional
+            Norms to record: ``history["delta_norm"]`` and so on, (epochs, layers), each the mean
+            over the epoch's updates of the Euclidean norm over the batch; the last batch, and the
+            sum of the gradients, where several are accumulated.
         stop : StopOnPlateau, optional
-        callbacks : iterable of callables
-            Each is called with a `Run` after every epoch.
+        callbacks : iterable of callables or Callback
+            A function is called with the `Run` after every epoch.
+        resume : str or path-like, optional
+            A checkpoint that `ModelCheckpoint` wrote: the fit goes on from there, to the bit as if
+            it had not stopped. Everything else is given as it was then; the network takes over the
+            checkpoint's seed. A fit that a callback had stopped goes on; one that a rule had
+            stopped only if that lets it.
         progress : bool, default False
             Show a progress bar (tqdm's, where it is installed; else a line an epoch).
 
@@ -280,12 +276,12 @@ class Sequential(Module):
         -------
         History
             ``history["loss"]`` is, for each epoch, the row-weighted mean of the batches' losses,
-            each taken before its update.
+            each taken before its update; of several heads the weighted sum, beside ``"loss_0"``...
 
         Raises
         ------
         ValueError
-            For a wrong shape or value, NaN or infinity.
+            For a wrong shape or value, NaN or infinity, settings unlike the checkpoint's.
         TypeError
             For a wrong kind of thing.
         FloatingPointError
@@ -309,20 +305,98 @@ class Sequential(Module):
             shuffle=shuffle,
             seed=seed,
             validation_data=validation_data,
+            validation_split=validation_split,
             sample_weight=sample_weight,
+            class_weight=class_weight,
+            loss_weights=loss_weights,
+            metrics=metrics,
+            accumulate=accumulate,
+            record=record,
             stop=stop,
             callbacks=callbacks,
+            resume=resume,
             progress=progress,
         )
 
+    def evaluate(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        loss: Any,
+        loss_weights: Sequence[float] | None = None,
+        metrics: Sequence[Any] = (),
+        sample_weight: Any = None,
+        batch_size: int | None = None,
+    ) -> dict[str, float]:
+        """Return the loss, and metrics, of inference on a set of data.
+
+        Parameters
+        ----------
+        X, y, loss, loss_weights, metrics, sample_weight
+            As for `fit`.
+        batch_size : int, optional
+            As for `predict`.
+
+        Returns
+        -------
+        dict of str to float
+            "loss", "loss_0" and so on for several heads, and each metric by its name.
+        """
+        heads = HeadLosses.of(loss, loss_weights, "evaluate")
+        heads.check_reductions("evaluate")
+        outputs = self.predict(X, batch_size)
+        values = heads.value(outputs, y, sample_weight)
+        result = {"loss": heads.total(values)}
+        if len(values) > 1:
+            result |= {f"loss_{k}": value for k, value in enumerate(values)}
+        return result | Metrics(metrics, heads)(y, outputs, sample_weight)
+
+    def predict_proba(self, x: Any, batch_size: int | None = None) -> Any:
+        """Return probabilities: softmax or sigmoid of the outputs, as the last fit's loss has them.
+
+        Parameters
+        ----------
+        x, batch_size
+            As for `predict`.
+
+        Returns
+        -------
+        ndarray, the shape of the output, or a tuple of them
+            Softmax over the classes for `CrossEntropyLoss`, exp for `NLLLoss`, sigmoid for
+            `BCEWithLogitsLoss`, the outputs themselves for `BCELoss`.
+
+        Raises
+        ------
+        RuntimeError
+            Where the network has not been fitted with such a loss.
+        """
+        if not self._links or "" in self._links:
+            raise RuntimeError(
+                "predict_proba: expected a network fitted with a loss of probabilities, as "
+                "CrossEntropyLoss or BCEWithLogitsLoss"
+            )
+        outputs = self.predict(x, batch_size)
+        heads = outputs if isinstance(outputs, tuple) else (outputs,)
+        found = tuple(probabilities(link, a) for link, a in zip(self._links, heads, strict=True))
+        return found if isinstance(outputs, tuple) else found[0]
+
     def summary(self) -> None:
         """Print a table of the layers, the shapes of their outputs and their parameters."""
-        widths = self._network.widths(self._network.in_features)
+        network = self._home().network
+        widths = network.out_features()
         rows = [("", "layer", "output", "parameters")]
-        for i, layer in enumerate(self._layers):
-            count = sum(p.value.size for p in layer.parameters())
-            width = "any" if widths[i + 1] < 0 else widths[i + 1]
-            rows.append((str(i), repr(layer), f"(N, {width})", f"{count:,}"))
+
+        def add(module: Module, path: str) -> None:
+            for i, child in enumerate(module._children()):
+                place = child._home()
+                shapes = ", ".join(f"(N, {'any' if w < 0 else w})" for w in widths[place.block])
+                count = sum(network.value(i).size for i in place.parameters.values())
+                title = type(child).__name__ if child._children() else repr(child)
+                rows.append((f"{path}{i}", title, shapes, f"{count:,}"))
+                add(child, f"{path}{i}.")
+
+        add(self, "")
         columns = [max(len(row[c]) for row in rows) for c in range(4)]
         lines = [
             f"{row[0]:>{columns[0]}}  {row[1]:<{columns[1]}}  {row[2]:<{columns[2]}}  "
@@ -334,49 +408,119 @@ class Sequential(Module):
         print(lines[0], rule, *lines[1:], rule, sep="\n")
         print(f"{total.size:,} parameters, {self.dtype}, {total.nbytes:,} bytes")
 
-    def __len__(self) -> int:
-        return len(self._layers)
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network to a file, which `deltaprop.load` reads: layers, values, counters.
 
-    def __getitem__(self, i: int) -> Layer:
-        if isinstance(i, slice):
-            raise TypeError("Sequential: expected the number of a layer, got a slice")
-        return self._layers[i]
+        Parameters
+        ----------
+        path : str or path-like
+            Replaced as a whole: no one ever finds half a file.
 
-    def __iter__(self) -> Iterator[Layer]:
-        return iter(self._layers)
+        Raises
+        ------
+        TypeError
+            For a layer written in Python.
+        OSError
+            Where the file cannot be written.
+        RuntimeError
+            While `fit` runs in another thread.
+        """
+        write_file(path, {"network": self._description()})
 
-    def __repr__(self) -> str:
-        lines = "".join(f"\n  ({i}): {layer!r}" for i, layer in enumerate(self._layers))
-        return f"Sequential({lines}\n)"
+    def _description(self) -> dict[str, Any]:
+        network = self._network
+        return {
+            "architecture": describe(self),
+            "dtype": self.dtype.name,
+            "seed": network.seed,
+            "epochs": network.epochs,
+            "passes": network.passes,
+            "frozen": [leaf._frozen for leaf in self._leaves()],
+            "links": self._links,
+            "state": self.state_dict(),
+        }
+
+    def _check_alike(self, description: dict[str, Any]) -> None:
+        own = {"architecture": describe(self), "dtype": self.dtype.name}
+        for name, value in own.items():
+            if description[name] != value:
+                raise ValueError(
+                    f"resume: expected the network of the checkpoint, got another {name}"
+                )
+
+    def _restore(self, description: dict[str, Any]) -> None:
+        """Take back what `_description` gave of a network of the same layers and dtype."""
+        self.load_state_dict(description["state"])
+        for leaf, frozen in zip(self._leaves(), description["frozen"], strict=True):
+            leaf._set_frozen(frozen)
+        self._network.seed = description["seed"]
+        self._network.epochs = description["epochs"]
+        self._network.passes = description["passes"]
+        self._links = description["links"]
 
     def __getstate__(self) -> dict[str, Any]:
-        own = ("_layers", "_network")
-        return {
-            "attributes": {k: v for k, v in self.__dict__.items() if k not in own},
-            "layers": self._layers,
-            "dtype": self.dtype.name,
-            "seed": self.seed,
-            "epochs": self._network.epochs,
+        network = self._home().network
+        return super().__getstate__() | {
+            "_made": (self.dtype.name, network.seed, network.epochs, network.passes)
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # Not __init__ of the class itself: a subclass may take other arguments.
-        Sequential.__init__(self, *state["layers"], dtype=state["dtype"], seed=state["seed"])
-        self._network.epochs = state["epochs"]
-        self.__dict__.update(state["attributes"])
+        dtype, seed, epochs, passes = state.pop("_made")
+        super().__setstate__(state)
+        build(self, seed, dtype == "float64")
+        self._network.epochs, self._network.passes = epochs, passes
 
 
-def _check_layer(i: int, layer: Any, before: tuple[Layer, ...]) -> None:
-    if isinstance(layer, type):
-        raise TypeError(f"Sequential: expected layers, got the class {layer.__name__} at {i}")
-    if not isinstance(layer, Layer):
-        raise TypeError(f"Sequential: expected layers, got {type(layer).__name__} at {i}")
-    if any(layer is other for other in before):
-        raise ValueError(f"Sequential: expected each layer once, got layer {i}, {layer!r}, twice")
-    if layer._place is not None and layer._place.owned:
-        raise ValueError(
-            f"Sequential: expected layers without a network, got layer {i}, {layer!r}, of another"
-        )
+_DESCRIPTION = {
+    "architecture",
+    "dtype",
+    "seed",
+    "epochs",
+    "passes",
+    "frozen",
+    "links",
+    "state",
+}
+
+
+def load(path: str | os.PathLike[str]) -> Sequential:
+    """Return the network that `Sequential.save` or a checkpoint wrote.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    Sequential
+        With the same parameters, running statistics, frozen layers, dtype, seed and counters.
+
+    Raises
+    ------
+    OSError
+        Where the file cannot be read.
+    ValueError
+        Where it is not such a file.
+
+    Examples
+    --------
+    >>> import deltaprop as dp, os, tempfile
+    >>> from deltaprop import nn
+    >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), seed=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "net.dp")
+    ...     net.save(path)
+    ...     twin = dp.load(path)
+    >>> bool((twin([1.0, 2.0]) == net([1.0, 2.0])).all())
+    True
+    """
+    content = read_file(path).get("network")
+    if not isinstance(content, dict) or not content.keys() >= _DESCRIPTION:
+        raise ValueError(f"load: expected a file with a network, got {path!s}")
+    net = restore(content["architecture"], dtype=content["dtype"], seed=content["seed"])
+    assert isinstance(net, Sequential)
+    net._restore(content)
+    return net
 
 
 def _dtype(dtype: Any) -> np.dtype[Any]:

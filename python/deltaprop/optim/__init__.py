@@ -1,6 +1,64 @@
-"""Optimizers."""
+"""Optimizers and schedules."""
 
+from deltaprop.optim.lr_scheduler import LRScheduler
 from deltaprop.optim.optimizer import Optimizer, ParameterGroup
-from deltaprop.optim.rules import SGD, Adam
+from deltaprop.optim.rules import (
+    ASGD,
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Lion,
+    NAdam,
+    RAdam,
+    RMSprop,
+    Rprop,
+)
+from deltaprop.optim.schedules import (
+    ConstantLR,
+    CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
+    CyclicLR,
+    ExponentialLR,
+    LambdaLR,
+    LinearLR,
+    MultiStepLR,
+    OneCycleLR,
+    PolynomialLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+    StepLR,
+)
 
-__all__ = ["SGD", "Adam", "Optimizer", "ParameterGroup"]
+__all__ = [
+    "ASGD",
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "ConstantLR",
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "CyclicLR",
+    "ExponentialLR",
+    "LRScheduler",
+    "LambdaLR",
+    "LinearLR",
+    "Lion",
+    "MultiStepLR",
+    "NAdam",
+    "OneCycleLR",
+    "Optimizer",
+    "ParameterGroup",
+    "PolynomialLR",
+    "RAdam",
+    "RMSprop",
+    "ReduceLROnPlateau",
+    "Rprop",
+    "SequentialLR",
+    "StepLR",
+]

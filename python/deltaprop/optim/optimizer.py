@@ -1,11 +1,33 @@
 """What all optimizers share: groups of parameters with options, and a step."""
 
+import itertools
+import math
 import numbers
 from collections.abc import Iterable, Iterator, MutableMapping
-from typing import Any, ClassVar
+from contextlib import contextmanager
+from typing import Any, ClassVar, TypedDict
+
+import numpy as np
 
 from deltaprop import _core
 from deltaprop.nn.parameter import Parameter
+from deltaprop.optim import _state
+
+# Options that are True or False.
+_FLAGS = {"amsgrad", "centered", "decoupled_weight_decay", "maximize", "nesterov", "nonnegative"}
+
+
+class CommonOptions(TypedDict, total=False):
+    """The options of every optimizer, as `Optimizer` describes them."""
+
+    maximize: bool
+    l1: float
+    l2: float
+    max_norm: float | None
+    nonnegative: bool
+    clip_norm: float | None
+    clip_value: float | None
+    ema_decay: float | None
 
 
 class ParameterGroup(MutableMapping[str, Any]):
@@ -48,36 +70,100 @@ class ParameterGroup(MutableMapping[str, Any]):
 
 
 class Optimizer:
-    """Base of the optimizers: a step for all groups, one count of steps.
+    """Base of the optimizers: groups, a step, and the options that every optimizer has.
+
+    Parameters
+    ----------
+    params : iterable of Parameter, or of dict
+        ``net.parameters()``, or groups ``{"params": [...], "lr": ...}`` with options of their own.
+    options : dict
+        The options of the rule and their defaults.
+    maximize : bool, default False
+        Ascend instead of descend.
+    l1, l2 : float, default 0
+        Penalties: the gradient grows by ``l2 p + l1 sign(p)``. The loss does not contain them.
+    max_norm : float, optional
+        The norm of each unit's incoming weights, a row of an (out, in) weight, is kept at this or
+        below, as ``torch.renorm`` does it. Parameters of other than two dimensions are left alone.
+    nonnegative : bool, default False
+        What an update makes negative becomes 0.
+    clip_norm : float, optional
+        Gradients are scaled so that the norm of all of them together is at most this, as
+        ``torch.nn.utils.clip_grad_norm_`` does it.
+    clip_value : float, optional
+        Each element of a gradient is put between ``-clip_value`` and ``clip_value``.
+    ema_decay : float, optional
+        Keep averages of the parameters, ``average <- ema_decay average + (1 - ema_decay) p``, begun
+        with the values after the first step; `averaged` shows them to the network.
 
     Attributes
     ----------
     lr : float
         The learning rate of the first group; writing it sets that of every group.
     param_groups : list of ParameterGroup
-        Mappings of option names to values, writable.
+        Mappings of option names to values, writable. `maximize`, `l1`, `l2`, `max_norm` and
+        `nonnegative` can differ between groups.
+    clip_norm, clip_value, ema_decay : float or None
+        Of the whole optimizer, writable.
+
+    Raises
+    ------
+    ValueError
+        For an option out of range, a parameter listed twice or of another network.
+    TypeError
+        For what are not parameters, and options of another kind.
+
+    Notes
+    -----
+    A step applies penalties, clipping, the rule with its weight decay, constraints and averages, in
+    this order. The gradients themselves stay as they are.
     """
 
     # Public options that hold several numbers of the core, by their count.
     _tuples: ClassVar[dict[str, int]] = {}
+    # A schedule that is attached, with state_dict() and load_state_dict().
+    _schedule: Any = None
 
     _core: _core.Optimizer32 | _core.Optimizer64
 
-    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        params: Iterable[Any],
+        options: dict[str, Any],
+        *,
+        maximize: bool = False,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        max_norm: float | None = None,
+        nonnegative: bool = False,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        ema_decay: float | None = None,
+    ) -> None:
+        # In the order in which the core has them.
+        defaults = {
+            **options,
+            "maximize": maximize,
+            "l1": l1,
+            "l2": l2,
+            "max_norm": max_norm,
+            "nonnegative": nonnegative,
+        }
         self._defaults = defaults
-        groups = _groups(type(self).__name__, params, defaults)
-        network = _one_network(type(self).__name__, [p for g in groups for p in g["params"]])
+        name = type(self).__name__
+        groups = _groups(name, params, defaults)
+        network = _one_network(name, [p for g in groups for p in g["params"]])
         flat = [
             ([p._index for p in g["params"]], self._flat({k: g[k] for k in defaults}))
             for g in groups
         ]
-        name = type(self).__name__
         # Two calls and not one, so that the kinds of network and optimizer go together.
         if isinstance(network, _core.Network32):
             self._core = _core.Optimizer32(name, network, flat)
         else:
             self._core = _core.Optimizer64(name, network, flat)
         self.param_groups = [ParameterGroup(self, i, g["params"]) for i, g in enumerate(groups)]
+        self._set_whole(clip_norm=clip_norm, clip_value=clip_value, ema_decay=ema_decay)
 
     def step(self) -> None:
         """Update the parameters once from their gradients.
@@ -92,6 +178,94 @@ class Optimizer:
     def zero_grad(self) -> None:
         """Set the gradients of its parameters to zero."""
         self._core.zero_grad()
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Let the network compute with the averages of its parameters within a ``with`` block.
+
+        At its end the parameters are what they were before it, whatever was written into them, also
+        after an exception. What has no average yet stays as it is.
+
+        Raises
+        ------
+        RuntimeError
+            Where `ema_decay` is None, within another such block, and where another thread uses the
+            network or the optimizer. Within the block, for steps and `fit` with this optimizer.
+        """
+        if self.ema_decay is None:
+            raise RuntimeError(
+                f"{type(self).__name__}: expected an ema_decay, got None: there are no averages"
+            )
+        self._core.show_averages()
+        try:
+            yield
+        finally:
+            self._core.hide_averages()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that the steps to come depend on, in PyTorch's layout.
+
+        Returns
+        -------
+        dict
+            ``"state"``: for each parameter that has been updated, by its place in the groups, the
+            count of its steps and copies of the arrays that the rule keeps, C-contiguous in the
+            shape of the parameter. ``"param_groups"``: options. ``"clip_norm"``, ``"clip_value"``,
+            ``"ema_decay"``, ``"ema"``: the averages, by the same places. ``"schedule"``: the state
+            of the schedule, where one is attached.
+
+        Notes
+        -----
+        It loads into the optimizer of this name in ``torch.optim`` once the arrays are tensors.
+        """
+        return _state.state_dict(self)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over a state: the steps to come have the bits that they would have had there.
+
+        Parameters
+        ----------
+        state_dict : dict
+            As `state_dict` gives it, or as that of the optimizer of this name in ``torch.optim``
+            does; what PyTorch's does not have stays as it is, and averages begin anew.
+
+        Raises
+        ------
+        ValueError
+            For groups, names, shapes or options that are not this optimizer's.
+        TypeError
+            For entries of another kind. In either case nothing has changed.
+        RuntimeError
+            Where another thread steps it or fits with it.
+        """
+        _state.load_state_dict(self, state_dict)
+
+    @property
+    def clip_norm(self) -> float | None:
+        """The largest norm of all gradients together, or None."""
+        return self._whole()["clip_norm"]
+
+    @clip_norm.setter
+    def clip_norm(self, value: float | None) -> None:
+        self._set_whole(clip_norm=value)
+
+    @property
+    def clip_value(self) -> float | None:
+        """The largest absolute value of a gradient's elements, or None."""
+        return self._whole()["clip_value"]
+
+    @clip_value.setter
+    def clip_value(self, value: float | None) -> None:
+        self._set_whole(clip_value=value)
+
+    @property
+    def ema_decay(self) -> float | None:
+        """How much of the averages of the parameters a step keeps, or None for no averages."""
+        return self._whole()["ema_decay"]
+
+    @ema_decay.setter
+    def ema_decay(self, value: float | None) -> None:
+        self._set_whole(ema_decay=value)
 
     @property
     def lr(self) -> float:
@@ -113,34 +287,59 @@ class Optimizer:
             f"make one for the copied network's parameters()"
         )
 
+    def _whole(self) -> dict[str, float | None]:
+        return dict(zip(_state.WHOLE, self._core.whole(), strict=True))
+
+    def _set_whole(self, **given: Any) -> None:
+        values = {
+            k: None if v is None else self._numbers(k, v, None)[0]
+            for k, v in {**self._whole(), **given}.items()
+        }
+        self._core.set_whole(**values)
+
+    def _numbers(self, name: str, value: Any, count: int | None) -> list[float]:
+        """Return an option's value, one number or a tuple of `count`, as a list of floats."""
+        what = f"{type(self).__name__}: expected {count or 'a'} number{'s' * bool(count)}"
+        many = isinstance(value, Iterable)
+        values = tuple(value) if many else (value,)
+        if many != (count is not None) or not all(isinstance(v, numbers.Real) for v in values):
+            raise TypeError(f"{what} for {name}, got {value!r}")
+        if len(values) != (count or 1):
+            raise ValueError(f"{what} for {name}, got {value!r}")
+        try:
+            return [float(v) for v in values]
+        except OverflowError:
+            raise ValueError(f"{what} for {name} that a float holds, got more") from None
+
     def _flat(self, options: dict[str, Any]) -> list[float]:
         """Return the options as the core's list of numbers."""
         flat: list[float] = []
-        for name, value in options.items():
-            count = self._tuples.get(name)
-            what = f"{type(self).__name__}: expected {count or 'a'} number{'s' * bool(count)}"
-            many = isinstance(value, Iterable)
-            values = tuple(value) if many else (value,)
-            if many != (count is not None) or not all(isinstance(v, numbers.Real) for v in values):
-                raise TypeError(f"{what} for {name}, got {value!r}")
-            try:
-                flat += [float(v) for v in values]
-            except OverflowError:
-                raise ValueError(f"{what} for {name} that a float holds, got more") from None
-            if len(values) != (count or 1):
-                raise ValueError(f"{what} for {name}, got {value!r}")
+        for name in self._defaults:
+            value = options[name]
+            if value is None and name == "max_norm":
+                value = math.inf
+            elif isinstance(value, np.bool_):
+                value = bool(value)
+            if name in _FLAGS and value not in (True, False):
+                raise TypeError(
+                    f"{type(self).__name__}: expected True or False for {name}, got {value!r}"
+                )
+            flat += self._numbers(name, value, self._tuples.get(name))
         return flat
 
     def _named(self, flat: list[float]) -> dict[str, Any]:
         """Return the core's list of numbers as options."""
         options: dict[str, Any] = {}
-        numbers = iter(flat)
-        for name, default in self._defaults.items():
+        values = iter(flat)
+        for name in self._defaults:
             if name in self._tuples:
-                options[name] = tuple(next(numbers) for _ in default)
+                options[name] = tuple(itertools.islice(values, self._tuples[name]))
+            elif name in _FLAGS:
+                options[name] = bool(next(values))
             else:
-                value = next(numbers)
-                options[name] = bool(value) if isinstance(default, bool) else value
+                options[name] = next(values)
+        if options["max_norm"] == math.inf:
+            options["max_norm"] = None
         return options
 
 

@@ -1,7 +1,22 @@
 """Training: the epoch loop and what goes with it."""
 
-from deltaprop.training.fit import Run, fit
+from deltaprop.training.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from deltaprop.training.fit import fit
 from deltaprop.training.history import History
+from deltaprop.training.lr_range import LRRange, lr_range_test
+from deltaprop.training.metrics import Metric
+from deltaprop.training.run import Run
 from deltaprop.training.stop import StopOnPlateau
 
-__all__ = ["History", "Run", "StopOnPlateau", "fit"]
+__all__ = [
+    "Callback",
+    "EarlyStopping",
+    "History",
+    "LRRange",
+    "Metric",
+    "ModelCheckpoint",
+    "Run",
+    "StopOnPlateau",
+    "fit",
+    "lr_range_test",
+]

@@ -1,51 +1,30 @@
 """`fit`: from what users give to what the core takes."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deltaprop import _core
-from deltaprop._arrays import Array, as_array, as_count, as_seed
-from deltaprop.nn.losses import Loss, check_loss
+from deltaprop._arrays import as_count, as_name, as_seed
 from deltaprop.optim import Optimizer
+from deltaprop.optim.lr_scheduler import ByCount
+from deltaprop.training.callbacks import Callback, as_callbacks, wants_batches
+from deltaprop.training.checkpoint import resume_checkpoint, save_checkpoint
+from deltaprop.training.data import Arrays, Batches, arrays, class_weights, split
+from deltaprop.training.heads import CoreLosses, HeadLosses
 from deltaprop.training.history import History
+from deltaprop.training.judge import Metrics
 from deltaprop.training.progress import Progress, progress_of
+from deltaprop.training.run import Run
 from deltaprop.training.stop import StopOnPlateau
 
 if TYPE_CHECKING:
     from deltaprop.nn.sequential import Sequential
 
-Data = tuple[Array, Array, Array | None]
-
-
-@dataclass
-class Run:
-    """A fit under way, as callbacks see it.
-
-    Attributes
-    ----------
-    network : Sequential
-    optimizer : Optimizer
-    epoch : int
-        The epoch just finished, counted from 0.
-    step : int
-        Updates so far.
-    history : History
-        The values so far.
-    """
-
-    network: "Sequential"
-    optimizer: Optimizer
-    history: History = field(default_factory=History)
-    epoch: int = -1
-    step: int = 0
-    _stopping: bool = False
-
-    def stop(self) -> None:
-        """End the fit after this epoch."""
-        self._stopping = True
+_RECORDS = ("activations", "deltas", "gradients")
 
 
 def fit(  # noqa: D103  (documented as Sequential.fit)
@@ -60,118 +39,343 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
     shuffle: bool,
     seed: int | None,
     validation_data: tuple[Any, ...] | None,
+    validation_split: float | None,
     sample_weight: Any,
+    class_weight: Any,
+    loss_weights: Any,
+    metrics: Sequence[Any],
+    accumulate: int,
+    record: Sequence[str],
     stop: StopOnPlateau | None,
-    callbacks: Iterable[Callable[[Run], object]],
+    callbacks: Iterable[Callback | Callable[[Run], object]],
+    resume: str | os.PathLike[str] | None,
     progress: bool,
 ) -> History:
-    if not isinstance(optimizer, Optimizer):
-        kind = optimizer if isinstance(optimizer, type) else type(optimizer)
-        raise TypeError(f"fit: expected an optimizer, got {kind.__name__}")
-    if stop is not None and not isinstance(stop, StopOnPlateau):
-        raise TypeError(f"fit: expected stop to be a StopOnPlateau, got {type(stop).__name__}")
-    if isinstance(optimizer._core, _core.Optimizer64) != (network.dtype == np.float64):
-        raise ValueError(
-            "fit: expected an optimizer of this network's parameters, got one of another network's"
+    _check_optimizer(network, optimizer)
+    heads = HeadLosses.of(loss, loss_weights, several_inputs=network._shares_input())
+    heads.check_targets(y, network._has_heads())
+    heads.check_reductions()
+    judge = Metrics(metrics, heads)
+    run = Run(network, optimizer, as_count(epochs, "fit: epochs", 0))
+    run._callbacks = as_callbacks(callbacks)
+    recorded = _records(record)
+    options: dict[str, Any] = {
+        **{f"record_{name}": name in recorded for name in _RECORDS},
+        "accumulate": as_count(accumulate, "fit: accumulate", 1),
+        "shuffle": bool(shuffle),
+        "seed": None if seed is None else as_seed(seed, "fit"),
+    }
+
+    judged = None
+    if _is_iterable_of_batches(X, y):
+        _refuse(
+            validation_split=validation_split,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            stop=stop,
         )
-    if not isinstance(callbacks, Iterable):
-        name = type(callbacks).__name__
-        raise TypeError(f"fit: expected an iterable of callables as callbacks, got {name}")
-    callbacks = list(callbacks)
-    for callback in callbacks:
-        if not callable(callback):
-            raise TypeError(f"fit: expected callables as callbacks, got {type(callback).__name__}")
-    epochs = as_count(epochs, "fit: epochs", 0)
-    losses = [loss] if stop is None or stop.loss is None else [loss, stop.loss]
-    in_bytes = not all(_is_native(one) for one in losses)
-    data = _data(X, y, sample_weight, "", in_bytes)
-    run = Run(network, optimizer)
-    bar = progress_of(epochs) if progress else None
+        data: Arrays | Batches = Batches(X, heads)
+    else:
+        if validation_split is not None:
+            if validation_data is not None:
+                raise ValueError("fit: expected validation_data or validation_split, got both")
+            (X, y, sample_weight), validation_data = split(
+                X, y, sample_weight, heads, validation_split
+            )
+        judged = X, y, sample_weight
+        weight = class_weights(class_weight, y, sample_weight, heads)
+        others = _stop_losses(stop, heads)
+        data = arrays(X, y, weight, heads, also=others.losses if others else ())
+        options |= _of_rows(data, batch_size, stop, others)
+    held_out = None if validation_data is None else _held_out(validation_data, heads)
+    options["validation"] = held_out and held_out[0]
+
+    run._settings = {
+        "loss": heads.described(),
+        "loss_weights": list(heads.weights),
+        "optimizer": type(optimizer).__name__,
+        "schedule": type(optimizer._schedule).__name__,
+        "rows": _rows(data),
+        "weighted": not isinstance(data, Batches) and data[2] is not None,
+        "validation": held_out is not None,
+        "metrics": judge.names,
+        "record": sorted(recorded),
+        **{name: options.get(name) for name in ("batch_size", "shuffle", "seed", "accumulate")},
+    }
+    if resume is not None:
+        resume_checkpoint(resume, run)
+    done = run.history.epochs
+    options["epochs"] = max(run.epochs - done, 0)
+    options["first_epoch"] = None if seed is None else done
+    options["stop_losses"] = run.history.stop_losses.tolist()
+    if isinstance(data, Batches):
+        data.check_lasting(options["epochs"])
+
+    plan = _Plan(optimizer, _rows(data), options)
+    bar = progress_of(run.epochs) if progress else None
+    told = _Told(run, judge, judged, held_out, plan, bar)
+    network._links = heads.links()
+    losses = heads.core(data.targets() if isinstance(data, Batches) else data[1])
     try:
+        told.begin()
+        if run._stopping:
+            options["epochs"] = 0
         result = _core.fit(
             network._network,
             optimizer._core,
-            _core_loss(loss, data[1]),
+            losses,
             data,
-            (isinstance(X, np.memmap), isinstance(y, np.memmap)),
-            epochs,
-            max(len(data[0]), 1)
-            if batch_size is None
-            else as_count(batch_size, "fit: batch_size", 1),
-            bool(shuffle),
-            None if seed is None else as_seed(seed, "fit"),
-            None if validation_data is None else _validation(validation_data, loss),
-            None
-            if stop is None
-            else (
-                stop.eps,
-                stop.every == "update",
-                None if stop.loss is None else _core_loss(stop.loss, data[1]),
-            ),
-            _epoch_end(run, callbacks, bar) if callbacks or bar else None,
+            {**_DEFAULTS, **options, **plan.options(), **told.hooks(), "broken_off": plan.count},
         )
     finally:
         if bar is not None:
             bar.close()
-    run.history._finish(result)
+    told.end(result)
     return run.history
 
 
-def _epoch_end(
-    run: Run, callbacks: list[Callable[[Run], object]], bar: Progress | None
-) -> Callable[[int, int, float, float | None, float], bool]:
-    def epoch_end(
-        epochs: int, updates: int, loss: float, val_loss: float | None, lr: float
-    ) -> bool:
-        values = {"loss": loss} if val_loss is None else {"loss": loss, "val_loss": val_loss}
-        run.epoch, run.step = epochs - 1, updates
-        run.history.epochs, run.history.updates = epochs, updates
-        run.history._append({**values, "lr": lr})
-        if bar is not None:
-            bar.at(epochs, values)
-        for callback in callbacks:
-            callback(run)
-        return run._stopping
-
-    return epoch_end
+_DEFAULTS: dict[str, Any] = {
+    "batch_size": 1,
+    "stop": None,
+    "schedule": [],
+    "schedule_every_update": False,
+    "epoch_end": None,
+    "batch_end": None,
+}
 
 
-def _data(X: Any, y: Any, weight: Any, where: str, in_bytes: bool) -> Data:
-    targets = as_array(y, f"{where}y")
-    if in_bytes:
-        # A loss written in Python is given y as it is. The core carries its bytes without knowing
-        # what they mean: they must lie in order, and are looked through here.
-        targets = np.asarray(targets, order="C")
-        if not isinstance(y, np.memmap) and not np.isfinite(targets).all():
-            row = np.argwhere(~np.isfinite(targets))[0][0]
-            raise ValueError(f"{where}y: expected finite numbers, got nan or infinity in row {row}")
-    return (
-        as_array(X, f"{where}X"),
-        targets,
-        None if weight is None else as_array(weight, f"{where}sample_weight"),
-    )
+def _check_optimizer(network: "Sequential", optimizer: Any) -> None:
+    if not isinstance(optimizer, Optimizer):
+        kind = optimizer if isinstance(optimizer, type) else type(optimizer)
+        raise TypeError(f"fit: expected an optimizer, got {kind.__name__}")
+    if isinstance(optimizer._core, _core.Optimizer64) != (network.dtype == np.float64):
+        raise ValueError(
+            "fit: expected an optimizer of this network's parameters, got one of another network's"
+        )
 
 
-def _validation(data: tuple[Any, ...], loss: Any) -> tuple[Array, Array, Array | None, _core.Loss]:
+def _is_iterable_of_batches(X: Any, y: Any) -> bool:
+    if y is not None:
+        return False
+    if hasattr(X, "__array__") or isinstance(X, tuple) or not isinstance(X, Iterable):
+        raise TypeError(
+            "y: expected real numbers, got None; without y, X is to be an iterable of batches "
+            "(x, y)"
+        )
+    return True
+
+
+def _refuse(**options: Any) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise ValueError(f"fit: expected no {name} with an iterable of batches, got one")
+
+
+def _rows(data: Arrays | Batches) -> int | None:
+    if isinstance(data, Batches):
+        return None
+    first = data[0][0]
+    return len(first) if first.ndim > 0 else 0
+
+
+def _of_rows(
+    data: Arrays, batch_size: int | None, stop: StopOnPlateau | None, others: HeadLosses | None
+) -> dict[str, Any]:
+    """Return the options that need the data as arrays; `others`: the losses of the stop rule."""
+    size = max(_rows(data) or 0, 1)
+    if batch_size is not None:
+        size = as_count(batch_size, "fit: batch_size", 1)
+    if stop is None:
+        return {"batch_size": size}
+    looks = stop.eps, stop.every == "update", others.core(data[1]) if others else None
+    return {"batch_size": size, "stop": looks}
+
+
+def _records(record: Sequence[str]) -> tuple[str, ...]:
+    names = (record,) if isinstance(record, str) else tuple(record)
+    for name in names:
+        if as_name(name, "fit: record") not in _RECORDS:
+            raise ValueError(f"fit: expected record to be of {list(_RECORDS)}, got {name!r}")
+    return names
+
+
+def _stop_losses(stop: Any, heads: HeadLosses) -> HeadLosses | None:
+    if stop is not None and not isinstance(stop, StopOnPlateau):
+        raise TypeError(f"fit: expected stop to be a StopOnPlateau, got {type(stop).__name__}")
+    if stop is None or stop.loss is None:
+        return None
+    found = HeadLosses.of(stop.loss, None)
+    found.check_reductions()
+    if len(found.losses) != len(heads.losses):
+        raise ValueError(
+            f"fit: expected the stop rule's loss to be {len(heads.losses)}, one for each output, "
+            f"got {len(found.losses)}"
+        )
+    return replace(heads, losses=found.losses)
+
+
+_HeldOut = tuple[tuple[Arrays, CoreLosses], tuple[Any, Any, Any]]
+
+
+def _held_out(data: Any, heads: HeadLosses) -> _HeldOut:
+    """Return data held out as the core takes it, and as metrics do."""
     if not isinstance(data, tuple | list) or len(data) not in (2, 3):
         raise TypeError("validation_data: expected (X, y) or (X, y, sample_weight)")
-    weight = data[2] if len(data) == 3 else None
-    X, y, weight = _data(data[0], data[1], weight, "validation_data ", not _is_native(loss))
-    return X, y, weight, _core_loss(loss, y)
+    X, y, weight = (*data, None)[:3]
+    found = arrays(X, y, weight, heads, "validation_data ")
+    return (found, heads.core(found[1])), (X, y, weight)
 
 
-def _is_native(loss: Any) -> bool:
-    # One that overrides a built-in loss is a loss written in Python.
-    kind = type(loss)
-    return isinstance(loss, Loss) and kind.__call__ is Loss.__call__ and kind.delta is Loss.delta
+class _Plan:
+    """The optimizer's schedule in a fit: a table ahead where there can be one."""
+
+    def __init__(self, optimizer: Optimizer, rows: int | None, options: dict[str, Any]) -> None:
+        self._schedule = optimizer._schedule
+        self._by_epoch = self._schedule is None or self._schedule.every == "epoch"
+        self._table: dict[str, Any] | None = None
+        self.by_hand = False
+        self._counted = 0
+        if self._schedule is None:
+            return
+        count = options["epochs"]
+        if not self._by_epoch:
+            if rows is None:  # nobody knows how many batches will come
+                self.by_hand = True
+                return
+            batches = -(-rows // options["batch_size"])
+            count *= -(-batches // options["accumulate"])
+        # One more, which holds when they are over: a schedule too short is refused at the door.
+        self._table = self._schedule.table(count + 1)
+        self.by_hand = self._table is None
+
+    def options(self) -> dict[str, Any]:
+        """Return what the core takes."""
+        columns = [
+            (group, option, table[:, group].tolist())
+            for option, table in (self._table or {}).items()
+            for group in range(table.shape[1])
+        ]
+        return {"schedule": columns, "schedule_every_update": not self._by_epoch}
+
+    @property
+    def wants_epochs(self) -> bool:
+        """Whether it must be told of each epoch."""
+        return self.by_hand and self._by_epoch
+
+    @property
+    def wants_updates(self) -> bool:
+        """Whether it must be told of each update."""
+        return self.by_hand and not self._by_epoch
+
+    def count(self, epochs: int, updates: int, value: float | None = None) -> None:
+        """Bring the schedule to here; `value` is what a plateau is looked for in."""
+        now = epochs if self._by_epoch else updates
+        if self._schedule is None or now == self._counted:
+            return
+        if isinstance(self._schedule, ByCount):
+            self._schedule.advance(now - self._counted)
+        elif value is not None:
+            self._schedule.step(value)
+        self._counted = now
 
 
-def _core_loss(loss: Any, y: Array) -> _core.Loss:
-    """Return the core's loss, or one that calls back an object of the user's."""
-    check_loss(loss, "fit")
-    if getattr(loss, "reduction", "") == "none":
-        raise ValueError("fit: expected a loss with reduction 'mean' or 'sum', got 'none'")
-    if _is_native(loss):
-        native: _core.Loss = loss._native
-        return native
-    return _core.PythonLoss(loss, type(loss).__name__, y)
+class _Told:
+    """Everything that hears of epochs and updates while the core trains."""
+
+    def __init__(
+        self,
+        run: Run,
+        metrics: Metrics,
+        data: tuple[Any, Any, Any] | None,
+        held_out: _HeldOut | None,
+        plan: _Plan,
+        bar: Progress | None,
+    ) -> None:
+        self._run = run
+        self._metrics = metrics
+        self._data = data
+        self._held_out = held_out
+        self._plan = plan
+        self._bar = bar
+        self._before = (run.history.epochs, run.history.updates)
+
+    def hooks(self) -> dict[str, Any]:
+        """Return the functions that the core calls; None where nobody would listen."""
+        run = self._run
+        epochs = run._callbacks or self._bar or self._metrics.names or self._plan.wants_epochs
+        updates = self._plan.wants_updates or any(wants_batches(c) for c in run._callbacks)
+        return {
+            "epoch_end": self.epoch_end if epochs else None,
+            "batch_end": self.update_end if updates else None,
+        }
+
+    def begin(self) -> None:
+        """Tell the callbacks of the begin."""
+        for callback in self._run._callbacks:
+            callback.on_train_begin(self._run)
+        self._begin_epoch(self._run.history.epochs)
+
+    def _begin_epoch(self, epoch: int) -> None:
+        if epoch < self._run.epochs and not self._run._stopping:
+            self._run.epoch = epoch
+            for callback in self._run._callbacks:
+                callback.on_epoch_begin(self._run)
+
+    def update_end(self, updates: int, loss: float) -> bool:
+        """Tell of an update; return whether to stop."""
+        run = self._run
+        run.step = self._before[1] + updates
+        run.loss = loss
+        for callback in run._callbacks:
+            callback.on_train_batch_end(run)
+        if self._plan.wants_updates:
+            self._plan.count(0, updates)
+        return run._stopping
+
+    def epoch_end(self, epochs: int, updates: int, values: dict[str, Any]) -> bool:
+        """Tell of an epoch; return whether to stop."""
+        run = self._run
+        looks = values.pop("stop_losses")
+        run.history.stop_losses = np.append(run.history.stop_losses, looks)
+        latest = {key: column[-1] for key, column in values.items()}
+        run.history.epochs = self._before[0] + epochs
+        run.history.updates = run.step = self._before[1] + updates
+        run.epoch = run.history.epochs - 1
+        if self._data is not None:
+            latest |= self._judged(*self._data)
+        if self._held_out is not None:
+            judged = self._judged(*self._held_out[1])
+            latest |= {f"val_{name}": value for name, value in judged.items()}
+        run.history._append(latest)
+        self._plan.count(epochs, updates, latest.get("val_loss", latest["loss"]))
+        if self._bar is not None:
+            shown = {k: v for k, v in latest.items() if np.ndim(v) == 0 and k != "lr"}
+            self._bar.at(run.history.epochs, shown)
+        for callback in run._callbacks:
+            callback.on_epoch_end(run)
+        while run._checkpoints:
+            save_checkpoint(run._checkpoints.pop(0), run)
+        self._begin_epoch(run.history.epochs)
+        return run._stopping
+
+    def _judged(self, X: Any, y: Any, weight: Any) -> dict[str, float]:
+        if not self._metrics.names:
+            return {}
+        return self._metrics(y, self._run.network(X), weight)
+
+    def end(self, result: dict[str, Any]) -> None:
+        """Take what the core gives at the end of the fit."""
+        history, (epochs, updates) = self._run.history, self._before
+        done = {name: result.pop(name) for name in ("epochs", "updates")}
+        reason = result.pop("stop_reason")
+        history.stop_reason = "callback" if reason == "epochs" and self._run._stopping else reason
+        history.stop_losses = np.asarray(result.pop("stop_losses"), dtype=np.float64)
+        self._plan.count(**done)
+        if self.hooks()["epoch_end"] is None:
+            for i in range(done["epochs"]):
+                history._append({key: column[i] for key, column in result.items()})
+        history._begin(list(result))
+        history.epochs = epochs + done["epochs"]
+        history.updates = self._run.step = updates + done["updates"]
+        for callback in self._run._callbacks:
+            callback.on_train_end(self._run)

@@ -5,19 +5,22 @@ from typing import Any
 
 import numpy as np
 
-from deltaprop._arrays import Array
+from deltaprop._arrays import Array, as_count
 
 
 class _Column:
-    """Numbers that are appended and looked at in turn, each in constant time."""
+    """Numbers, or rows of them, that are appended and looked at in turn, each in constant time."""
 
     def __init__(self, values: Any = ()) -> None:
         self._room: Array = np.array(values, dtype=np.float64)
         self._size = len(self._room)
 
-    def append(self, value: float) -> None:
+    def append(self, value: Any) -> None:
         if self._size == len(self._room):
-            self._room = np.resize(self._room, max(16, 2 * self._size))
+            room = np.empty((max(16, 2 * self._size), *np.shape(value)))
+            if self._size > 0:
+                room[: self._size] = self._room
+            self._room = room
         self._room[self._size] = value
         self._size += 1
 
@@ -28,7 +31,9 @@ class _Column:
 class History(Mapping[str, Array]):
     """The course of a fit: a value an epoch under each key, as 1-D float64 arrays.
 
-    Keys are "loss", "lr" and, with validation data, "val_loss".
+    Keys are "loss" and "lr"; "val_loss" with validation data; a metric's name, and "val_" and it;
+    "loss_0", "loss_1", ... where there are several heads. Asked for by `record`:
+    "activation_norm", "delta_norm" and "gradient_norm", of shape (epochs, layers).
 
     Attributes
     ----------
@@ -49,16 +54,46 @@ class History(Mapping[str, Array]):
         self.stop_reason = ""
         self.stop_losses: Array = np.empty(0)
 
-    def _append(self, values: dict[str, float]) -> None:
+    def to_dict(self) -> dict[str, list[Any]]:
+        """Return the columns as lists, ready for JSON or a DataFrame.
+
+        Returns
+        -------
+        dict of str to list
+        """
+        return {key: self[key].tolist() for key in self}
+
+    def table(self, rows: int = 20) -> str:
+        """Return a table of the epochs, a column for each key with one number an epoch.
+
+        Parameters
+        ----------
+        rows : int, default 20
+            Epochs shown at the most: the first, the last, and some evenly between.
+
+        Returns
+        -------
+        str
+        """
+        keys = [key for key in self if self[key].ndim == 1]
+        count = len(self["loss"])
+        rows = min(as_count(rows, "History.table: rows", 1), count)
+        shown = np.unique(np.linspace(0, count - 1, rows).astype(int))
+        lines = [["epoch", *keys]]
+        lines += [[str(i), *(f"{self[key][i]:.5g}" for key in keys)] for i in shown]
+        widths = [max(len(line[c]) for line in lines) for c in range(len(lines[0]))]
+        return "\n".join(
+            "  ".join(f"{t:>{w}}" for t, w in zip(line, widths, strict=True)) for line in lines
+        )
+
+    def _begin(self, keys: list[str]) -> None:
+        """Have these keys, with no epoch yet where they are new."""
+        for key in keys:
+            self._columns.setdefault(key, _Column())
+
+    def _append(self, values: Mapping[str, Any]) -> None:
         for key, value in values.items():
             self._columns.setdefault(key, _Column()).append(value)
-
-    def _finish(self, result: dict[str, Any]) -> None:
-        self.epochs = result.pop("epochs")
-        self.updates = result.pop("updates")
-        self.stop_reason = result.pop("stop_reason")
-        self.stop_losses = np.asarray(result.pop("stop_losses"), dtype=np.float64)
-        self._columns = {key: _Column(values) for key, values in result.items()}
 
     def __getitem__(self, key: str) -> Array:
         return self._columns[key].array()

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <memory>
 #include <new>
+#include <vector>
 
 #include "deltaprop/core/errors.hpp"
 #include "deltaprop/core/types.hpp"
@@ -52,6 +53,13 @@ inline Index checked_size(Index a, Index b) {
   Index product = 0;
   if (__builtin_mul_overflow(a, b, &product)) throw std::bad_alloc();
   return product;
+}
+
+/// How many elements an array of this shape has.
+inline Index element_count(const std::vector<Index>& shape) {
+  Index count = 1;
+  for (const Index n : shape) count = checked_size(count, n);
+  return count;
 }
 
 }  // namespace deltaprop

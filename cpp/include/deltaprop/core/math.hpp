@@ -36,4 +36,24 @@ inline double portable_log(double x) {
   return exponent * ln2_high + (f - (s * (f - series) - exponent * ln2_low));
 }
 
+/// The exponential, within 1 ulp, for the same reason.
+///
+/// exp(x) = 2^k exp(r), k = round(x / ln 2), |r| <= ln(2) / 2, exp(r) by its series.
+inline double portable_exp(double x) {
+  if (!(x < 709.79)) return x != x ? x : std::numeric_limits<double>::infinity();
+  if (x < -745.2) return 0;
+  constexpr double ln2_high = 0x1.62e42fefa3800p-1;
+  constexpr double ln2_low = 0x1.ef35793c76730p-45;
+  const int k = static_cast<int>(x * 1.4426950408889634 + (x < 0 ? -0.5 : 0.5));
+  const double r = (x - k * ln2_high) - k * ln2_low;
+  double series = 0;  // (exp(r) - 1 - r) / r
+  for (int n = 14; n >= 2; --n) series = (series + 1) * (r / n);
+  // In two steps, since 2^k alone may be out of range.
+  const auto power_of_two = [](int n) { return std::bit_cast<double>(static_cast<std::uint64_t>(n + 1023) << 52); };
+  return (1 + (r + r * series)) * power_of_two(k / 2) * power_of_two(k - k / 2);
+}
+
+/// base^exponent for a positive base.
+inline double portable_power(double base, double exponent) { return portable_exp(exponent * portable_log(base)); }
+
 }  // namespace deltaprop

@@ -17,11 +17,7 @@ struct ParameterShape {
   std::vector<Index> shape;
   bool transposed = false;
 
-  Index size() const {
-    Index product = 1;
-    for (const Index n : shape) product = checked_size(product, n);
-    return product;
-  }
+  Index size() const { return element_count(shape); }
 };
 
 /// A parameter and its place in the flat buffers.
@@ -29,6 +25,7 @@ struct Parameter {
   ParameterShape shape;  // its name is qualified by the layer's: "0.weight"
   Index layer = 0;
   Range range;
+  bool frozen = false;
 };
 
 /// All parameters of a network in one buffer without padding, their gradients in a second one of the same layout.
@@ -37,6 +34,9 @@ struct Parameters {
   std::vector<Parameter> list;
   Buffer<T> values;
   Buffer<T> gradients;
+  /// What is saved with the parameters but not trained, as running statistics, in a buffer of its own.
+  std::vector<Parameter> buffer_list;
+  Buffer<T> buffer_values;
   /// Held while `fit` runs: from then on only its own thread may use them, so that callbacks can predict.
   Busy busy{"the network is in use: expected no other call while fit runs"};
 

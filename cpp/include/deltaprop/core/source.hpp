@@ -1,8 +1,11 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 
+#include "deltaprop/core/buffer.hpp"
 #include "deltaprop/core/types.hpp"
 
 namespace deltaprop {
@@ -41,5 +44,21 @@ struct Source {
 /// into `out`, one after the other.
 template <class T>
 void gather(const Source& source, const Index* order, Index first, Matrix<T> out);
+
+/// Rows converted at once where a whole set is looked through.
+inline Index chunk_rows(Index cols) { return std::clamp<Index>((Index{1} << 20) / std::max<Index>(cols, 1), 1, 4096); }
+
+/// Calls f(converted rows, number of the first) for chunks of the source; `poll`, which may throw, before each.
+template <class T, class F>
+void for_each_chunk(const Source& source, const std::function<void()>& poll, F&& f) {
+  const Index chunk = std::min(chunk_rows(source.cols), source.rows);
+  const Buffer<T> rows(checked_size(chunk, source.cols));
+  for (Index first = 0; first < source.rows; first += chunk) {
+    poll();
+    const Matrix<T> part{rows.data(), std::min(chunk, source.rows - first), source.cols};
+    gather<T>(source, nullptr, first, part);
+    f(part, first);
+  }
+}
 
 }  // namespace deltaprop

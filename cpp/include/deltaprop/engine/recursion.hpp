@@ -1,62 +1,98 @@
 #pragma once
 
+#include <algorithm>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "deltaprop/core/source.hpp"
 #include "deltaprop/engine/program.hpp"
 #include "deltaprop/engine/workspace.hpp"
 #include "deltaprop/nn/network.hpp"
 
 namespace deltaprop::engine {
 
-/// a[i + 1] = f_i(a[i]) for i = 0, 1, ...: the training pass.
-template <class T>
-void add_forward(Program& program, const nn::Network<T>& network, const Workspace<T>& workspace);
-
-/// Which deltas and gradients a backward pass is to find.
-struct BackwardOptions {
-  bool input_delta;  // all deltas down to the input's; else only what the gradients need
-  bool accumulate;   // add to the gradients instead of writing them
+/// What a pass through a section is for.
+enum class Mode {
+  training,  // random masks, statistics of the batch
+  probing,   // as inference computes, but kept for the way back
 };
 
-/// The delta recursion: delta[i] = delta[i + 1] * df_i/da[i], for i = L - 1, L - 2, ..., from delta[L], which is
-/// dJ/da[L]. This is its only place.
+/// y = f(x) node by node: the pass whose way back is the delta recursion.
 template <class T>
-void add_backward(Program& program, const nn::Network<T>& network, const Workspace<T>& workspace,
-                  BackwardOptions options);
+void add_forward(Program& program, const nn::Network<T>& network, const nn::Section& section,
+                 const Workspace<T>& workspace, Mode mode = Mode::training);
 
-/// A run of the flat buffers, inside one parameter of one layer.
+/// Which deltas a backward pass is to find.
+enum class Reach {
+  gradients,  // those that the gradients need
+  inputs,     // all of them
+};
+
+/// The delta recursion: the delta of a value is the sum, over whoever reads it, of their delta times their derivative,
+/// from the outputs' deltas, dJ/d(output), down. This is its only place.
+template <class T>
+void add_backward(Program& program, const nn::Network<T>& network, const nn::Section& section,
+                  const Workspace<T>& workspace, Reach reach, Mode mode = Mode::training);
+
+/// Running statistics from the last training pass.
+template <class T>
+void update_buffers(const nn::Network<T>& network, const Workspace<T>& workspace);
+
+/// A run of the flat buffers, inside one parameter of one layer, and the values that its gradient comes from.
 struct GradientTile {
   Index layer;
   Index parameter;
   Range run;
+  Index input, output;
 };
 
+/// Those of all layers that train.
 template <class T>
 std::vector<GradientTile> gradient_tiles(const nn::Network<T>& network);
 
-/// dJ/dparameters of one tile, from a[layer] and delta[layer + 1].
+/// dJ/dparameters of one tile, from its layer's input and the delta of its output.
 template <class T>
-void find_gradient(const nn::Network<T>& network, const Workspace<T>& workspace, const GradientTile& tile,
-                   bool accumulate);
+void find_gradient(const nn::Network<T>& network, const Workspace<T>& workspace, const GradientTile& tile);
 
-/// The first layer whose gradients need a delta: below it no delta is found unless asked for.
+/// Writes rows of an input, by its number, into a tile.
 template <class T>
-Index lowest_layer(const nn::Network<T>& network);
+using FillRows = std::function<void(Index input, Range rows, Matrix<T> into)>;
 
-/// Writes rows of the input into a tile.
+/// Inference through a section, compiled for one width of each input; keeps its buffers, so that whoever infers often
+/// allocates once.
 template <class T>
-using FillRows = std::function<void(Range rows, Matrix<T> into)>;
+class Inference {
+ public:
+  /// `in`: the inputs' features.
+  Inference(const nn::Network<T>& network, nn::Section section, const std::vector<Index>& in);
 
-/// What inference through the same layers needs besides its output; kept by whoever infers often, so that nothing is
-/// allocated again.
-template <class T>
-struct Scratch {
-  std::vector<Index> widths;
-  Buffer<T> from, to;
+  /// Whether it was compiled for inputs like these.
+  bool takes(std::span<const Source> x) const {
+    return std::equal(x.begin(), x.end(), section_.inputs.begin(), section_.inputs.end(),
+                      [this](const Source& s, Index v) { return s.cols == widths_[static_cast<std::size_t>(v)]; });
+  }
+  /// Numbers that it keeps.
+  Index size() const;
+  /// The features of each output.
+  std::vector<Index> out_features() const { return nn::taken(widths_, section_.outputs); }
+  /// Writes the outputs for the rows that `fill` gives, tile by tile. Any number of threads may do so at once, each
+  /// with an Inference of its own. `between` is called between tiles, and may throw.
+  void run(Index rows, const FillRows<T>& fill, const std::vector<Matrix<T>>& out,
+           const std::function<void()>* between = nullptr);
+
+ private:
+  /// Where a value is kept: a buffer's number, or -1 - i for output i.
+  Index& slot(Index value) { return slots_[static_cast<std::size_t>(places_[static_cast<std::size_t>(value)])]; }
+  void assign_slots();
+
+  const nn::Network<T>& network_;
+  nn::Section section_;
+  std::vector<Index> widths_;
+  std::vector<Index> places_, slots_;
+  std::vector<Index> sizes_;  // of the slots, a row
+  std::vector<Buffer<T>> buffers_;
+  Index step_;  // rows a tile; 0: all at once
 };
-
-/// Inference through a run of layers: `out` for the rows that `fill` gives, tile by tile, keeping nothing. Const: any
-/// number of threads may do so at once.
-template <class T>
-void infer(const nn::Network<T>& network, Range layers, Index in_features, const FillRows<T>& fill, Matrix<T> out,
-           Scratch<T>& scratch, const std::function<void()>* between = nullptr);
 
 }  // namespace deltaprop::engine

@@ -1,43 +1,84 @@
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
 #include <vector>
 
 #include "deltaprop/core/buffer.hpp"
-#include "deltaprop/core/types.hpp"
+#include "deltaprop/nn/network.hpp"
 
 namespace deltaprop::engine {
 
-/// The activations and deltas of one pass: a[0] is the input, a[i + 1] the output of layer i, and delta[i] is
-/// dJ/da[i]. Buffers only grow, so a repeated batch size allocates nothing.
+/// The numbers of one pass: for each value of the network's plan its activation a and delta = dJ/da, and for each layer
+/// what it keeps for the way back. Buffers only grow, so a repeated batch size allocates nothing.
 template <class T>
 class Workspace {
  public:
-  void resize(Index rows, const std::vector<Index>& widths) {
-    rows_ = rows;
-    widths_ = widths;
-    a_.resize(widths.size());
-    delta_.resize(widths.size());
-    for (std::size_t i = 0; i < widths.size(); ++i) {
-      a_[i].reserve(checked_size(rows, widths[i]));
-      delta_[i].reserve(checked_size(rows, widths[i]));
+  /// For a section of a network on inputs of these features.
+  void shape(const nn::Network<T>& network, const nn::Section& section, const std::vector<Index>& in) {
+    const nn::Plan& plan = network.plan();
+    rows_ = -1;
+    widths_ = network.widths(section, in);
+    a_places_ = plan.activation_places(section);
+    delta_places_ = plan.delta_places(section);
+    a_.resize(widths_.size());
+    delta_.resize(widths_.size());
+    kept_.resize(static_cast<std::size_t>(network.size()));
+    for (const nn::Node& node : plan.nodes()) {
+      if (node.kind != nn::Node::Kind::layer) continue;
+      Kept& kept = kept_[static_cast<std::size_t>(node.layer)];
+      const Index features = width(node.inputs[0]);
+      kept.width = network.layer(node.layer).keeps(features);
+      kept.shared.reserve(network.layer(node.layer).shares(features));
     }
   }
-  /// A batch of another size, no larger than resize() was told.
-  void set_rows(Index rows) { rows_ = rows; }
+  /// Room for this many rows.
+  void resize(Index rows) {
+    if (rows == rows_) return;
+    rows_ = -1;  // until there is memory for all
+    for (std::size_t v = 0; v < widths_.size(); ++v) {
+      a_[place(a_places_, v)].reserve(checked_size(rows, widths_[v]));
+      delta_[place(delta_places_, v)].reserve(checked_size(rows, widths_[v]));
+    }
+    for (Kept& kept : kept_) kept.rows.reserve(checked_size(rows, kept.width));
+    rows_ = rows;
+  }
 
   Index rows() const { return rows_; }
   Range all() const { return {0, rows_}; }
-  Index width(Index i) const { return widths_[static_cast<std::size_t>(i)]; }
+  Index width(Index value) const { return widths_[static_cast<std::size_t>(value)]; }
   const std::vector<Index>& widths() const { return widths_; }
-  Matrix<T> a(Index i) const { return {a_[static_cast<std::size_t>(i)].data(), rows_, width(i)}; }
-  Matrix<T> delta(Index i) const { return {delta_[static_cast<std::size_t>(i)].data(), rows_, width(i)}; }
-  const Buffer<T>& a_buffer(Index i) const { return a_[static_cast<std::size_t>(i)]; }
-  const Buffer<T>& delta_buffer(Index i) const { return delta_[static_cast<std::size_t>(i)]; }
+  Matrix<T> a(Index value) const { return {a_buffer(value).data(), rows_, width(value)}; }
+  Matrix<T> delta(Index value) const { return {delta_buffer(value).data(), rows_, width(value)}; }
+  const Buffer<T>& a_buffer(Index value) const { return a_[place(a_places_, static_cast<std::size_t>(value))]; }
+  const Buffer<T>& delta_buffer(Index value) const {
+    return delta_[place(delta_places_, static_cast<std::size_t>(value))];
+  }
+  Matrix<T> kept(Index layer) const {
+    const Kept& kept = kept_[static_cast<std::size_t>(layer)];
+    return {kept.rows.data(), rows_, kept.width};
+  }
+  T* shared(Index layer) const { return kept_[static_cast<std::size_t>(layer)].shared.data(); }
+
+  /// The number of the pass: part of the key of its random draws.
+  std::uint32_t pass = 0;
+  /// Whether gradients are added to those that are there, instead of written over them.
+  bool accumulate = false;
 
  private:
+  struct Kept {
+    Index width = 0;
+    Buffer<T> rows, shared;
+  };
+
+  static std::size_t place(const std::vector<Index>& places, std::size_t value) {
+    return static_cast<std::size_t>(places[value]);
+  }
+
   Index rows_ = 0;
-  std::vector<Index> widths_;
+  std::vector<Index> widths_, a_places_, delta_places_;
   std::vector<Buffer<T>> a_, delta_;
+  std::vector<Kept> kept_;
 };
 
 /// Rows that together fit the second-level cache with all that layers keep of them. Only a matter of speed.

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
+#include "deltaprop/core/random.hpp"
 #include "deltaprop/core/types.hpp"
 
 /// The border between the network and its arithmetic: plain structs and functions that throw nothing. What stands
@@ -31,53 +33,259 @@ struct ColumnSums {
   const T* a;  // (rows, cols), row-major
   T* sums;     // (cols,)
   bool accumulate;
+  const T* factors = nullptr;  // (rows, cols), what each element is multiplied by first; or null
+  Index factor_stride = 0;     // from a row of them to the next, where that is not cols
 };
 
-/// One row-wise loss. Sums of a row are in float64 and unscaled; deltas carry weight * scale.
+/// Each row on its own: LayerNorm and RMSNorm. y may be x.
+template <class T>
+struct RowNorm {
+  Index rows, cols;
+  const T* x;       // (rows, cols)
+  const T* weight;  // (cols,), or null for ones
+  const T* bias;    // (cols,), or null for zeros
+  T epsilon;
+  T* y;                  // (rows, cols)
+  T* normal;             // (rows, cols), x normalised, before weight and bias; or null where no delta follows
+  T* inverse_deviation;  // (rows,), likewise
+};
+
+/// Its delta, from what the forward pass has kept. delta_x may be delta_y. The weight's gradient is
+/// column_sums of delta_y with `normal` as factors, the bias's is column_sums of delta_y.
+template <class T>
+struct RowNormDelta {
+  Index rows, cols;
+  const T* delta_y;            // (rows, cols)
+  const T* normal;             // (rows, cols)
+  const T* inverse_deviation;  // (rows,)
+  const T* weight;             // (cols,), or null for ones
+  T* delta_x;                  // (rows, cols)
+};
+
+/// Mean and biased variance of each column over all rows.
+template <class T>
+struct ColumnMoments {
+  Index rows, cols;
+  const T* x;          // (rows, cols)
+  T *mean, *variance;  // (cols,)
+};
+
+/// BatchNorm for any run of rows, by the moments of the batch or by running ones. y may be x.
+template <class T>
+struct ColumnNorm {
+  Index rows, cols;
+  const T* x;                         // (rows, cols)
+  const T *mean, *inverse_deviation;  // (cols,)
+  const T *weight, *bias;             // (cols,), or null for ones and zeros
+  T* y;                               // (rows, cols)
+  T* normal;                          // (rows, cols), or null where no delta follows
+};
+
+/// Its delta for any run of rows. The sums are those of the whole batch, by column_sums: the bias's gradient and,
+/// with `normal` as factors, the weight's. delta_x may be delta_y.
+template <class T>
+struct ColumnNormDelta {
+  Index rows, cols;
+  Index batch;                         // rows of the whole batch
+  const T* delta_y;                    // (rows, cols)
+  const T* normal;                     // (rows, cols)
+  const T* inverse_deviation;          // (cols,)
+  const T* weight;                     // (cols,), or null for ones
+  const T *delta_sums, *product_sums;  // (cols,), or null where the moments were given, not the batch's
+  T* delta_x;                          // (rows, cols)
+};
+
+/// 1 / sqrt(variance + epsilon)
+template <class T>
+struct InverseDeviation {
+  Index n;
+  const T* variance;
+  T epsilon;
+  T* inverse_deviation;
+};
+
+/// values <- keep values + take fresh: running statistics, averages, and with ones a sum.
+template <class T>
+struct Blend {
+  Index n;
+  T* values;
+  const T* fresh;
+  T keep, take;
+};
+
+/// A run of a dropout mask. Element e of the batch, row * cols + col, stays with probability 1 - p: word e mod 4 of
+/// Philox at the counter {e / 4, stream} is then not below p 2^32. So a mask is the same in whatever runs it is drawn.
+template <class T>
+struct DropoutMask {
+  Random random;
+  double p;
+  Index first;  // of the run, its place in the batch
+  Index n;
+  T kept;   // written for an element that stays; 0 for the others
+  T* mask;  // (n,)
+};
+
+/// y = (x + offset) mask + shift. Zeros: Dropout and every delta; others: AlphaDropout. y may be x.
+template <class T>
+struct Masked {
+  Index n;
+  const T *x, *mask;
+  T offset, shift;
+  T* y;
+};
+
+/// Options of losses; each formula takes its own.
+struct LossOptions {
+  double threshold = 1;      // SmoothL1Loss's beta, HuberLoss's delta
+  double smoothing = 0;      // of labels, from 0 to 1
+  double eps = 0;            // PoissonNLLLoss's, GaussianNLLLoss's
+  bool logarithmic = false;  // PoissonNLLLoss's log_input, KLDivLoss's log_target
+  bool full = false;         // with the terms that no output changes
+};
+
+/// Some rows of a loss. Sums of a row are in float64 and unscaled; deltas carry weight * scale.
 template <class T>
 struct LossRows {
   Index rows, cols;
   const T* outputs;             // (rows, cols)
-  const T* targets;             // (rows, cols), for losses of values
-  const std::int64_t* classes;  // (rows,), for losses of classes
+  const T* targets;             // (rows, cols / outputs an element), for losses of values
+  const std::int64_t* classes;  // (rows,), for losses of classes; below 0: the row counts for nothing
   const T* weights;             // (rows,), or null for ones
+  const T* columns;             // (cols,), or null for ones: weights of classes or of positive targets, quantiles
+  LossOptions options;
   double scale;
   T* deltas;       // (rows, cols), or null
   double* values;  // (rows,), the weighted sum over the row, or null
   T* elements;     // the unreduced loss, weighted, or null
 };
 
-template <class T>
-struct Sgd {
-  Index n;
-  T* values;
-  const T* gradients;
-  T* momentum_buffer;  // null without momentum
-  T lr, momentum, one_minus_dampening, weight_decay;
-  bool nesterov;
-  bool first_step;
+/// What numbers a formula takes; NaN is refused elsewhere.
+struct Limits {
+  double lowest = -std::numeric_limits<double>::infinity();
+  double highest = std::numeric_limits<double>::infinity();
+  bool ends_only = false;  // these two and none between
+
+  bool any() const { return lowest > -std::numeric_limits<double>::infinity(); }
 };
 
 template <class T>
-struct Adam {
+struct Loss {
+  const char* name;
+  bool classes;   // its targets are classes, an integer a row
+  bool per_row;   // an element of the unreduced loss is a row, not an output
+  Index outputs;  // of an element: the first of all elements stand in the first columns, and so on
+  Limits (*targets)(const LossOptions&);
+  Limits (*bounded_output)(const LossOptions&);  // of the last output of an element
+  void (*run)(const LossRows<T>&);
+};
+
+inline constexpr int kMaxStates = 3;
+inline constexpr int kMaxCoefficients = 8;
+
+/// The formulas of the update rules, in the order of the list in updates.hpp.
+enum class Formula : int {
+  sgd,
+  momentum,
+  nesterov,
+  adam,
+  amsgrad,
+  unrectified,
+  nadam,
+  adamax,
+  adagrad,
+  adadelta,
+  rmsprop,
+  rmsprop_momentum,
+  rmsprop_centered,
+  rmsprop_centered_momentum,
+  rprop,
+  asgd,
+  lion,
+  count
+};
+
+/// How much of what all formulas have in common an update needs; what it does not need costs it nothing.
+enum class Common : int { nothing, decay, everything };
+
+/// The numbers of an update, the same for every run of a step.
+template <class T>
+struct UpdateTerms {
+  T coefficients[kMaxCoefficients];  // as the formula takes them
+  // What all formulas have in common:
+  // g <- clamp(scale (sign g + l2 p + l1 sign(p)), -bound, bound) + decay p;  p <- max(formula(shrink p, g), floor)
+  Common common;
+  T sign, l2, l1, scale, bound, decay, shrink, floor;
+};
+
+template <class T>
+struct Update {
   Index n;
   T* values;
   const T* gradients;
-  T* first_moment;
-  T* second_moment;
-  T beta1, one_minus_beta1, beta2, one_minus_beta2, epsilon, weight_decay;
-  T step_size;                // lr / (1 - beta1^t)
-  T inverse_root_correction;  // 1 / sqrt(1 - beta2^t)
+  T* states[kMaxStates];  // those that the formula takes, in its order
+  const UpdateTerms<T>* terms;
 };
 
-enum class Loss : int { squared_error, cross_entropy, count };
+/// average <- decay average + (1 - decay) values
+template <class T>
+struct Average {
+  Index n;
+  const T* values;
+  T* average;
+  double decay;
+};
+
+/// The incoming weights of units: element i of unit j at j unit_stride + i input_stride.
+template <class T>
+struct UnitNorms {
+  Index units, inputs, unit_stride, input_stride;
+  T* values;
+  double limit;
+};
+
+/// The most options that an activation has.
+inline constexpr Index kActivationOptions = 2;
+
+/// y = f(x)
+template <class T>
+struct ActivationForward {
+  Index rows, cols;
+  const T* x;  // (rows, cols), row-major, as all of these
+  T* y;
+  T options[kActivationOptions];
+};
+
+/// dx = dy f'(x); both x and y = f(x) are at hand, a formula takes what serves it.
+template <class T>
+struct ActivationBackward {
+  Index rows, cols;
+  const T* x;
+  const T* y;
+  const T* dy;
+  T* dx;
+  T options[kActivationOptions];
+};
 
 template <class T>
 struct Activation {
   const char* name;
-  void (*forward)(const T* x, T* y, Index n);
-  /// dx = dy f'(x); both x and y = f(x) are at hand, a formula takes what serves it.
-  void (*backward)(const T* x, const T* y, const T* dy, T* dx, Index n);
+  Index options;  // how many numbers it takes
+  void (*forward)(const ActivationForward<T>&);
+  void (*backward)(const ActivationBackward<T>&);
+};
+
+/// LeakyReLU with a slope that is learned: each call reads and writes what it needs.
+template <class T>
+struct Prelu {
+  Index rows, cols;
+  const T* weight;  // (cols,), or one number for all
+  bool shared;
+  const T* x;  // (rows, cols), as y, dy and dx
+  T* y;
+  const T* dy;
+  T* dx;
+  T* gradient;  // as weight
+  bool accumulate;
 };
 
 template <class T>
@@ -88,11 +296,30 @@ struct Kernels {
   void (*blocked_product)(const Product<T>&);
   void (*column_sums)(const ColumnSums<T>&);
   bool (*all_finite)(const T*, Index n);
+  void (*layer_norm)(const RowNorm<T>&);
+  void (*layer_norm_delta)(const RowNormDelta<T>&);
+  void (*rms_norm)(const RowNorm<T>&);
+  void (*rms_norm_delta)(const RowNormDelta<T>&);
+  void (*column_moments)(const ColumnMoments<T>&);
+  void (*column_norm)(const ColumnNorm<T>&);
+  void (*column_norm_delta)(const ColumnNormDelta<T>&);
+  void (*inverse_deviation)(const InverseDeviation<T>&);
+  void (*blend)(const Blend<T>&);
+  void (*dropout_mask)(const DropoutMask<T>&);
+  void (*masked)(const Masked<T>&);
   const Activation<T>* activations;
   Index activation_count;
-  void (*losses[static_cast<int>(Loss::count)])(const LossRows<T>&);
-  void (*sgd)(const Sgd<T>&);
-  void (*adam)(const Adam<T>&);
+  void (*prelu_forward)(const Prelu<T>&);
+  void (*prelu_backward)(const Prelu<T>&);
+  void (*prelu_gradient)(const Prelu<T>&);
+  const Loss<T>* losses;
+  Index loss_count;
+  void (*const* updates)(const Update<T>&);  // by `Formula`
+  /// The sum of the squares of scale (sign g + l2 p + l1 sign(p)), in float64.
+  double (*square_sum)(const Update<T>&);
+  void (*average)(const Average<T>&);
+  /// Scales down the weights of each unit whose norm is above the limit.
+  void (*limit_norms)(const UnitNorms<T>&);
 };
 
 struct Table {

@@ -7,18 +7,27 @@
 
 namespace deltaprop::nn {
 
-/// How a weight of (fan_in, fan_out) starts.
-enum class Initialiser { standard, kaiming_uniform, kaiming_normal, xavier_uniform, xavier_normal };
+struct InitialiserEntry;
 
-/// By name ("default", "kaiming_uniform", ..., and Keras's "he_..." and "glorot_..."); ValueError for others.
-Initialiser initialiser(const std::string& name);
+/// How an array of the shape (fan_out, fan_in, ...) starts: a member of PyTorch's nn.init and its options, in
+/// PyTorch's order. Element i's draw is number i, counted with the first axis fastest: in the order in which a weight
+/// is stored.
+class Initialiser {
+ public:
+  /// A member by name, with its default options: one of the family that has them all, "default" (what PyTorch's Linear
+  /// does) or Keras's "he_..." and "glorot_..."; ValueError for others.
+  explicit Initialiser(const std::string& name);
+  /// ValueError for an unknown name or a wrong number of options, which must be in range.
+  Initialiser(const std::string& name, std::vector<double> options);
 
-/// Fills weight (fan_in * fan_out values, row-major (in, out)) and bias (fan_out values):
-///   standard         both uniform on +-1 / sqrt(fan_in), PyTorch's default for Linear
-///   kaiming_uniform  uniform on +-sqrt(6 / fan_in), bias 0; normal: deviation sqrt(2 / fan_in)
-///                    (He et al., "Delving deep into rectifiers", 2015, equation 10)
-///   xavier_uniform   uniform on +-sqrt(6 / (fan_in + fan_out)), bias 0; normal: deviation
-///                    sqrt(2 / (fan_in + fan_out)) (Glorot and Bengio, 2010, equation 16)
-void initialise(Initialiser how, const Random& random, Index fan_in, Index fan_out, double* weight, double* bias);
+  /// Writes all elements; ValueError for a shape that has no fans where they are needed.
+  void fill(const Random& random, const std::vector<Index>& shape, double* values) const;
+  /// Writes a Linear layer's weight and, where it is not null, bias: 0 but for "default", which draws it as the weight.
+  void fill_linear(const Random& random, Index fan_in, Index fan_out, double* weight, double* bias) const;
+
+ private:
+  const InitialiserEntry* entry_;
+  std::vector<double> options_;
+};
 
 }  // namespace deltaprop::nn

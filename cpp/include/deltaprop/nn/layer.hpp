@@ -1,10 +1,13 @@
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "deltaprop/core/parameters.hpp"
 #include "deltaprop/core/random.hpp"
+#include "deltaprop/core/source.hpp"
 #include "deltaprop/core/types.hpp"
 
 namespace deltaprop::nn {
@@ -12,13 +15,25 @@ namespace deltaprop::nn {
 /// The width of a layer that takes whatever comes.
 inline constexpr Index kAnyWidth = -1;
 
-/// z = f(x) for a range of rows.
+/// What a layer's random numbers in one pass are keyed by.
+struct Draws {
+  std::uint64_t seed = 0;
+  std::uint32_t pass = 0;
+  std::uint32_t layer = 0;
+  Index first_row = 0;  // the batch's row, or the input's, that these rows begin with
+};
+
+/// y = f(x) for a range of rows.
 template <class T>
 struct Forward {
   const T* parameters;  // this layer's own
   Matrix<const T> x;    // (rows, in)
   Matrix<T> y;          // (rows, out)
   bool training;
+  const T* buffers = nullptr;  // this layer's own
+  Matrix<T> kept{};            // (rows, keeps()), to be written; null where nobody goes back
+  T* shared = nullptr;         // shares() numbers of the whole batch, to be written in training
+  Draws draws{};
 };
 
 /// dJ/dx from dJ/dy for a range of rows.
@@ -31,6 +46,10 @@ struct Backward {
   Matrix<T> delta_x;        // (rows, in), dJ/dx; null where nobody wants it
   T* gradients;             // for layers that find their gradients on the way, as those written in Python do
   bool accumulate;          // add to these gradients instead of writing them
+  bool training = true;     // as forward was told
+  const T* buffers = nullptr;
+  Matrix<const T> kept{};
+  T* shared = nullptr;  // sums that the gradients need too may be written there
 };
 
 /// dJ/dparameters from all rows of a batch.
@@ -40,6 +59,16 @@ struct Gradient {
   Matrix<const T> delta_y;  // (rows, out)
   T* gradients;
   bool accumulate;
+  Matrix<const T> kept{};
+  const T* shared = nullptr;
+};
+
+/// New running statistics from a batch that went well.
+template <class T>
+struct Statistics {
+  Index rows;
+  const T* shared;
+  T* buffers;
 };
 
 /// A layer: shapes, formula and derivative. It holds no numbers: parameters lie in the network's flat buffer,
@@ -55,18 +84,34 @@ class Layer {
   /// The width of the output for an input of `in` features.
   virtual Index out_features(Index in) const { return in; }
   virtual std::vector<ParameterShape> parameters() const { return {}; }
+  /// Arrays that are saved with the parameters but have no gradient, as running statistics.
+  virtual std::vector<ParameterShape> buffers() const { return {}; }
+  /// Numbers a row, and numbers a batch, that a training pass keeps for the way back.
+  virtual Index keeps(Index /*in*/) const { return 0; }
+  virtual Index shares(Index /*in*/) const { return 0; }
+  /// The fewest rows that a training pass can take.
+  virtual Index least_rows() const { return 0; }
   /// Whether a row of the output depends on that row of the input alone, so that tiles of rows may be run on
   /// their own.
-  virtual bool rowwise() const { return true; }
+  virtual bool rowwise(bool /*training*/) const { return true; }
   /// Whether backward() must run even if neither its delta nor a gradient is wanted.
   virtual bool always_backward() const { return false; }
   /// Writes the initial parameters, in float64; `random` is keyed by the network's seed and the layer's place.
   virtual void initialise(const Random&, double*) const {}
+  /// The same for the buffers, which nothing random decides.
+  virtual void initialise_buffers(double*) const {}
+  /// Whether its buffers are to be learned from the whole input before training, and those learned.
+  virtual bool learns_from_data() const { return false; }
+  virtual std::vector<double> learn(const Source&, const std::function<void()>& /*poll*/) const { return {}; }
+  virtual bool has_learned(const float*) const { return true; }
+  virtual bool has_learned(const double*) const { return true; }
 
   virtual void forward(const Forward<float>&) const = 0;
   virtual void forward(const Forward<double>&) const = 0;
   virtual void backward(const Backward<float>&) const = 0;
   virtual void backward(const Backward<double>&) const = 0;
+  virtual void update_buffers(const Statistics<float>&) const = 0;
+  virtual void update_buffers(const Statistics<double>&) const = 0;
 
   /// The gradients come in tiles: runs of the layer's parameters, each inside one parameter, that can be computed,
   /// and the parameters then updated, on their own.
@@ -83,11 +128,15 @@ class BothPrecisions : public Layer {
   void forward(const Forward<double>& f) const final { self().run_forward(f); }
   void backward(const Backward<float>& b) const final { self().run_backward(b); }
   void backward(const Backward<double>& b) const final { self().run_backward(b); }
+  void update_buffers(const Statistics<float>& s) const final { self().run_update_buffers(s); }
+  void update_buffers(const Statistics<double>& s) const final { self().run_update_buffers(s); }
   void gradient(const Gradient<float>& g, Range r) const final { self().run_gradient(g, r); }
   void gradient(const Gradient<double>& g, Range r) const final { self().run_gradient(g, r); }
 
   template <class T>
   void run_gradient(const Gradient<T>&, Range) const {}
+  template <class T>
+  void run_update_buffers(const Statistics<T>&) const {}
 
  private:
   const Derived& self() const { return static_cast<const Derived&>(*this); }

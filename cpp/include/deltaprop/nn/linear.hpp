@@ -5,10 +5,10 @@
 
 namespace deltaprop::nn {
 
-/// z = a w + b, a (rows, in), w (in, out), b (out,).
+/// z = a w + b, a (rows, in), w (in, out), b (out,), which may be left out.
 class Linear final : public BothPrecisions<Linear> {
  public:
-  Linear(Index in_features, Index out_features, Initialiser init);
+  Linear(Index in_features, Index out_features, bool bias, Initialiser init);
 
   std::string describe() const override;
   Index in_features() const override { return in_; }
@@ -28,6 +28,7 @@ class Linear final : public BothPrecisions<Linear> {
   Index weights() const { return in_ * out_; }
 
   Index in_, out_;
+  bool bias_;
   Initialiser init_;
 };
 

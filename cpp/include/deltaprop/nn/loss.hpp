@@ -5,17 +5,18 @@
 #include <vector>
 
 #include "deltaprop/core/types.hpp"
+#include "deltaprop/kernels/table.hpp"
 
 namespace deltaprop::nn {
 
-enum class Reduction { mean, sum, none };
+enum class Reduction { mean, batchmean, sum, none };
 
 /// By PyTorch's name; ValueError for others.
 Reduction reduction(const std::string& name);
 
 /// What a loss compares the outputs with.
 enum class TargetKind {
-  values,   // numbers, as many as outputs
+  values,   // numbers
   classes,  // an integer a row
   raw,      // bytes, for losses written in Python, which know what they mean
 };
@@ -37,6 +38,7 @@ struct LossCall {
   Matrix<const T> outputs;
   Targets<T> targets;
   const T* weights = nullptr;  // a row
+  const T* columns = nullptr;  // `column_weights` for each column of the outputs
   double scale = 1;            // of the deltas
   Matrix<T> deltas;
   double* values = nullptr;  // a row: the weighted, unscaled sum
@@ -45,8 +47,8 @@ struct LossCall {
 
 /// A loss and its derivative with respect to the outputs.
 ///
-/// "mean" divides by the number of elements of the unreduced loss, or by the sum of the weights over them. The sum
-/// over rows, and that division, are the same for every loss and stand here.
+/// "mean" divides by the number of elements of the unreduced loss, or by the sum of the weights over them, "batchmean"
+/// by that over the rows. The sum over rows, and that division, are the same for every loss and stand here.
 class Loss {
  public:
   Loss(Reduction reduction, double factor) : reduction_(reduction), factor_(factor) {}
@@ -56,6 +58,19 @@ class Loss {
   virtual TargetKind target_kind() const = 0;
   /// Elements of the unreduced loss in a row of `cols` outputs.
   virtual Index elements(Index cols) const = 0;
+  /// Whether the unreduced loss has no axis of columns.
+  virtual bool per_row() const { return false; }
+  /// Columns of targets of values for `cols` outputs; ValueError where the loss takes no such outputs.
+  virtual Index target_cols(Index cols) const { return cols; }
+  /// Each column of the targets is compared with so many columns of the outputs, side by side.
+  virtual Index repeats() const { return 1; }
+  /// What the formula knows of each column; repeated over the columns, or none for ones.
+  virtual const std::vector<double>& column_weights() const;
+  /// The class whose rows count for nothing.
+  virtual std::int64_t ignored_class() const { return -1; }
+  virtual kernels::Limits target_limits() const { return {}; }
+  /// For the last of an element's outputs.
+  virtual kernels::Limits output_limits() const { return {}; }
   virtual bool rowwise() const { return true; }
   virtual void run(const LossCall<float>&) const = 0;
   virtual void run(const LossCall<double>&) const = 0;
@@ -73,26 +88,47 @@ class Loss {
   double factor_;
 };
 
-/// (a - y)^2
-class MSELoss final : public Loss {
- public:
-  using Loss::Loss;
-  std::string describe() const override { return "MSELoss"; }
-  TargetKind target_kind() const override { return TargetKind::values; }
-  Index elements(Index cols) const override { return cols; }
-  void run(const LossCall<float>&) const override;
-  void run(const LossCall<double>&) const override;
+/// All that NamedLoss takes.
+std::vector<std::string> loss_names();
+
+/// What a loss of the kernels' table is made with.
+struct LossOptions : kernels::LossOptions {
+  std::vector<double> column_weights;
+  Index repeats = 1;
+  std::int64_t ignored_class = -1;
 };
 
-/// -log softmax(a)[t], t the row's class
-class CrossEntropyLoss final : public Loss {
+/// A loss that the kernels' table has: each of the library's.
+class NamedLoss final : public Loss {
  public:
-  explicit CrossEntropyLoss(Reduction reduction) : Loss(reduction, 1.0) {}
-  std::string describe() const override { return "CrossEntropyLoss"; }
-  TargetKind target_kind() const override { return TargetKind::classes; }
-  Index elements(Index) const override { return 1; }
+  /// By its name in the table; ValueError for others.
+  NamedLoss(const std::string& name, Reduction reduction, double factor = 1, LossOptions options = {});
+
+  std::string describe() const override { return kernel<double>().name; }
+  TargetKind target_kind() const override {
+    return kernel<double>().classes ? TargetKind::classes : TargetKind::values;
+  }
+  Index elements(Index cols) const override { return per_row() ? 1 : cols / kernel<double>().outputs; }
+  bool per_row() const override { return kernel<double>().per_row; }
+  Index target_cols(Index cols) const override;
+  Index repeats() const override { return options_.repeats; }
+  const std::vector<double>& column_weights() const override { return options_.column_weights; }
+  std::int64_t ignored_class() const override { return options_.ignored_class; }
+  kernels::Limits target_limits() const override { return kernel<double>().targets(options_); }
+  kernels::Limits output_limits() const override { return kernel<double>().bounded_output(options_); }
   void run(const LossCall<float>&) const override;
   void run(const LossCall<double>&) const override;
+
+ private:
+  template <class T>
+  const kernels::Loss<T>& kernel() const {
+    return kernels::get<T>().losses[index_];
+  }
+  template <class T>
+  void call(const LossCall<T>& c) const;
+
+  Index index_ = 0;
+  LossOptions options_;
 };
 
 }  // namespace deltaprop::nn

@@ -1,7 +1,11 @@
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "deltaprop/core/buffer.hpp"
@@ -17,44 +21,112 @@ struct Group {
   Options options;
 };
 
-/// An update rule at work on a network's flat buffers: groups, states and one step count for all of them.
+/// Options of the whole optimizer.
+struct WholeOptions {
+  std::optional<double> clip_norm;   // the norm of all gradients together is at most this
+  std::optional<double> clip_value;  // each element of a gradient is at most this
+  std::optional<double> ema_decay;   // averages of the parameters are kept
+};
+
+/// An update rule at work on a network's flat buffers: groups, states, and a clock for each parameter.
 template <class T>
 class Optimizer {
  public:
   /// ValueError for options out of range, and for a parameter listed twice.
-  Optimizer(std::unique_ptr<Rule> rule, std::shared_ptr<Parameters<T>> parameters, std::vector<Group> groups);
+  Optimizer(const Rule& rule, std::shared_ptr<Parameters<T>> parameters, std::vector<Group> groups);
 
-  const Rule& rule() const { return *rule_; }
+  const Rule& rule() const { return rule_; }
   const std::shared_ptr<Parameters<T>>& parameters() const { return parameters_; }
   Index groups() const { return static_cast<Index>(groups_.size()); }
-  const Group& group(Index i) const { return groups_[static_cast<std::size_t>(i)].group; }
+  const Group& group(Index i) const { return groups_[static_cast<std::size_t>(i)]; }
+  const WholeOptions& whole() const { return whole_; }
+  /// How many steps it has begun itself.
   std::int64_t steps() const { return steps_; }
+  /// ValueError for values out of range; then nothing has changed. They take effect at the next step.
   void set_options(Index group, Options options);
+  void set_option(Index group, Index option, double value);
+  void set_whole(const WholeOptions& whole);
 
-  /// Held by whoever steps.
-  Busy busy{"the optimizer is in use: expected no other call while it steps or fit runs"};
+  /// Held by whoever steps, and while the averages stand in for the parameters.
+  Busy busy{"the optimizer is in use: expected no other call while it steps, fit runs or its averages are shown"};
 
-  /// One update of all its parameters.
+  /// One update of all its parameters that are not frozen.
   void step();
   /// Zeroes the gradients of its parameters.
   void zero_grad();
-  /// The same in parts: begin_step() once, then update() for runs that each lie inside one parameter.
+  /// The same as step() in parts: begin_step() once, update() for runs that each lie inside one parameter and together
+  /// make up all of them, then end_step().
   void begin_step();
   void update(Index parameter, Range run);
+  void end_step();
+  /// Whether begin_step() reads the gradients.
+  bool needs_all_gradients() const { return whole_.clip_norm.has_value(); }
+
+  /// The averages take the place of the parameters until hide_averages(). RuntimeError where they do already.
+  void show_averages();
+  void hide_averages();
+
+  /// What state dictionaries hold. A buffer is empty until a step needs it, unless `make`.
+  const Clock& clock(Index parameter) const { return slot(parameter).clock; }
+  bool averaged(Index parameter) const { return slot(parameter).averaged; }
+  void set_clock(Index parameter, const Clock& clock, bool averaged);
+  const Buffer<T>& state(Index state, bool make = false);
+  const Buffer<T>& averages(bool make = false);
 
  private:
-  struct State {
-    Group group;
-    Coefficients coefficients{};
-    std::int64_t first_step = 0;  // 0: has not begun
+  /// What is kept of a parameter.
+  struct Slot {
+    Index group = -1;
+    Clock clock;
+    bool averaged = false;                         // its average has begun
+    std::array<T*, kernels::kMaxStates> states{};  // the buffers that its formula takes, in order
+    // Where formula and terms of this step are: with the first of the group at the same clock, or nowhere if it is not
+    // updated.
+    const Slot* plan = nullptr;
+    kernels::Formula formula{};
+    kernels::UpdateTerms<T> terms{};
+  };
+  /// Where the last plan of a group was made, and for which clock; the next one of that clock takes it over.
+  struct Planned {
+    const Slot* slot = nullptr;
+    Clock before;
+  };
+  /// What the parameters were before their averages took their place.
+  struct Shown {
+    Shown(Busy& optimizer, Parameters<T>& parameters)
+        : claim(optimizer, true), visit(parameters.busy), own(parameters.size()) {
+      std::copy_n(parameters.values.data(), parameters.size(), own.data());
+    }
+    Busy::Claim claim;
+    Busy::Visit visit;
+    Buffer<T> own;
   };
 
-  std::unique_ptr<Rule> rule_;
+  Slot& slot(Index parameter) { return slots_.at(static_cast<std::size_t>(parameter)); }
+  const Slot& slot(Index parameter) const { return slots_.at(static_cast<std::size_t>(parameter)); }
+  const Parameter& parameter(Index i) const { return parameters_->list[static_cast<std::size_t>(i)]; }
+  double option(const Slot& slot, int common) const { return group(slot.group).options[rule_.common(common)]; }
+  Index size() const { return static_cast<Index>(slots_.size()); }
+  /// What follows from the options alone: which states there are, with room for them.
+  void prepare();
+  void fill_states(const Slot& slot, Range range);
+  void make_plan(Slot& slot);
+  void scale_to_norm(double limit);
+  void end_update(Slot& slot, const Parameter& parameter);
+  kernels::Update<T> run_of(const Slot& slot, Range run) const;
+
+  const Rule& rule_;
   std::shared_ptr<Parameters<T>> parameters_;
-  std::vector<State> groups_;
-  std::vector<Index> group_of_;  // a parameter's group, or -1
-  std::array<Buffer<T>, kMaxStates> states_;
+  std::vector<Group> groups_;
+  std::vector<Planned> planned_;  // by group
+  std::vector<Slot> slots_;       // by parameter
+  WholeOptions whole_;
+  std::vector<Buffer<T>> states_;
+  Buffer<T> averages_;
+  std::optional<Shown> shown_;
   std::int64_t steps_ = 0;
+  bool prepared_ = false;  // since the options changed
+  bool ends_ = false;      // whether end_step() has anything to do
 };
 
 }  // namespace deltaprop::optim

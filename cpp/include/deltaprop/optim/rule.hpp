@@ -2,50 +2,71 @@
 
 #include <array>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "deltaprop/core/types.hpp"
+#include "deltaprop/kernels/table.hpp"
 
 namespace deltaprop::optim {
 
-inline constexpr int kMaxStates = 2;
-
-/// The options of a group, in the order of Rule::options().
+/// The options of a group, in the order of Rule::options.
 using Options = std::vector<double>;
-/// What a rule derives from the options and the step count, once a step instead of once a tile.
-using Coefficients = std::array<double, 2>;
 
-/// One update of a run of parameters.
-template <class T>
-struct Update {
-  Index n;
-  T* values;
-  const T* gradients;
-  std::array<T*, kMaxStates> states;  // runs of the optimizer's state, aligned with the parameters
-  const Options& options;
-  const Coefficients& coefficients;
-  bool first_step;  // the group's states hold nothing yet
+/// Where a parameter stands in time: its steps, counted while its rule keeps states of it, and what a rule knows
+/// beside.
+struct Clock {
+  std::int64_t step = 0;
+  std::array<double, 2> scalars{};
+  bool operator==(const Clock&) const = default;
 };
 
-/// An update rule. It sees runs of flat buffers, never layers, and knows nothing of tiles.
-class Rule {
- public:
-  virtual ~Rule() = default;
-  virtual const char* name() const = 0;
-  /// The names of the options; the first one is always "lr".
-  virtual const std::vector<std::string>& options() const = 0;
-  /// ValueError for values out of range.
-  virtual void check(const Options&) const = 0;
-  /// How many state buffers these options need.
-  virtual int states(const Options&) const = 0;
-  virtual Coefficients coefficients(const Options&, std::int64_t) const { return {}; }
-  virtual void update(const Update<float>&) const = 0;
-  virtual void update(const Update<double>&) const = 0;
+/// What one step needs of the options, in double: found once a step, not once a tile.
+struct StepPlan {
+  kernels::Formula formula;
+  std::array<double, kernels::kMaxCoefficients> coefficients{};
+  double decay = 0;   // coupled weight decay: g + decay p
+  double shrink = 1;  // decoupled: shrink p
 };
 
-/// By name: "SGD", "Adam".
-std::unique_ptr<Rule> make_rule(const std::string& name);
+/// The values that an option may have, as messages write them: "expected " before, its name, after.
+struct Domain {
+  const char* before;
+  const char* after;
+  bool (*holds)(double);
+};
+
+struct Option {
+  const char* name;
+  const Domain* domain;
+};
+
+/// An array that a rule keeps, of the shape of the parameter.
+struct State {
+  const char* name;
+  bool (*needed)(const Options&);
+  double (*initial)(const Options&);
+};
+
+/// An update rule: one line of the table in rules.cpp. It sees numbers of a step, never layers or tiles.
+struct Rule {
+  const char* name;
+  std::vector<Option> options;             // the first one is "lr", the last ones are those of all rules (CommonOption)
+  std::vector<State> states;               // in the order in which the formula takes those that are needed
+  std::vector<const char*> scalars;        // how state dictionaries name the step and Clock::scalars; may name none
+  void (*check_together)(const Options&);  // or null
+  StepPlan (*plan)(const Options&, Clock&);
+
+  /// ValueError for a value out of range.
+  void check(const Options&) const;
+  /// The place of an option of all rules.
+  std::size_t common(int option) const;
+};
+
+/// Options that all rules have, after their own. A max_norm of infinity is none.
+enum CommonOption { maximize, l1, l2, max_norm, nonnegative, common_options };
+
+/// By name: "SGD", "Adam", ...
+const Rule& find_rule(const std::string& name);
 
 }  // namespace deltaprop::optim

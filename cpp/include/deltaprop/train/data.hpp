@@ -1,25 +1,34 @@
 #pragma once
 
-#include <algorithm>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "deltaprop/core/source.hpp"
 
 namespace deltaprop::train {
 
-/// What a network learns from, or is judged by. Sources are read in place, row by row.
-struct Data {
-  Source x;
+/// The inputs of a network, most often one.
+using Inputs = std::vector<Source>;
+
+/// What one output is compared with. `check_rows`: look for NaN and infinity as rows are gathered; for files mapped
+/// into memory, which are not read whole first.
+struct Answers {
   Source y;
   std::optional<Source> weights;  // (rows, 1)
-  /// Look for NaN and infinity as rows are gathered: for files mapped into memory, which are not read whole first.
-  bool check_x_rows = false, check_y_rows = false;
+  bool check_rows = false;
 };
 
-/// Rows converted at once where a whole set is looked through.
-inline Index chunk_rows(Index cols) { return std::clamp<Index>((Index{1} << 20) / std::max<Index>(cols, 1), 1, 4096); }
+/// What a network learns from, or is judged by: inputs, and answers to each output. Read in place, row by row.
+struct Data {
+  Inputs x;
+  std::vector<Answers> answers;
+  bool check_x_rows = false;
+
+  Index rows() const { return x[0].rows; }
+};
 
 /// Called once a chunk of rows; may throw.
 using Poll = std::function<void()>;
@@ -28,8 +37,10 @@ using Poll = std::function<void()>;
 template <class T>
 void check_finite(const Source& source, const std::string& name, const Poll& poll = [] {});
 
-/// ValueError where a class is not below `classes`, naming its row.
-void check_classes(const Source& source, Index classes, const std::string& name, const Poll& poll = [] {});
+/// ValueError unless a class is below `classes`, or the one whose rows count for nothing; names its row.
+void check_class(std::int64_t c, Index classes, std::int64_t ignored, const std::string& name, Index row);
+void check_classes(
+    const Source& source, Index classes, const std::string& name, std::int64_t ignored, const Poll& poll = [] {});
 
 /// ValueError where a weight is negative or not finite once converted to T, naming its row.
 template <class T>

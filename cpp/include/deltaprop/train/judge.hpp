@@ -1,19 +1,26 @@
 #pragma once
 
+#include <string>
+
 #include "deltaprop/core/types.hpp"
 #include "deltaprop/nn/loss.hpp"
 #include "deltaprop/train/data.hpp"
 
 namespace deltaprop::train {
 
-/// What `fit` does with a loss, for outputs that the caller has: `data.x` holds them.
+/// ValueError where targets, called `name`, are not what the loss takes for outputs of `cols` columns, naming the row.
 template <class T>
-double loss_value(const nn::Loss& loss, const Data& data);
+void check_targets(
+    const nn::Loss& loss, const Source& y, Index cols, const std::string& name, const Poll& poll = [] {});
+
+/// What `fit` does with a loss, for outputs that the caller has.
+template <class T>
+double loss_value(const nn::Loss& loss, const Source& outputs, const Answers& answers);
 /// dJ/d(outputs), (rows, cols).
 template <class T>
-void loss_delta(const nn::Loss& loss, const Data& data, T* delta);
+void loss_delta(const nn::Loss& loss, const Source& outputs, const Answers& answers, T* delta);
 /// The unreduced loss, times its factor, (rows, elements a row).
 template <class T>
-void loss_elements(const nn::Loss& loss, const Data& data, T* elements);
+void loss_elements(const nn::Loss& loss, const Source& outputs, const Answers& answers, T* elements);
 
 }  // namespace deltaprop::train

@@ -2,12 +2,15 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <span>
 #include <vector>
 
 #include "deltaprop/core/busy.hpp"
 #include "deltaprop/core/source.hpp"
 #include "deltaprop/engine/recursion.hpp"
 #include "deltaprop/nn/network.hpp"
+#include "deltaprop/train/data.hpp"
 
 namespace deltaprop::train {
 
@@ -16,51 +19,98 @@ namespace deltaprop::train {
 template <class T>
 class Model {
  public:
-  Model(std::vector<std::shared_ptr<nn::Layer>> layers, std::uint64_t seed);
+  Model(nn::Block block, std::uint64_t seed) : network_(std::move(block), seed) {}
+  Model(std::vector<std::shared_ptr<nn::Layer>> layers, std::uint64_t seed) : network_(std::move(layers), seed) {}
   Model(const Model&) = delete;
   Model& operator=(const Model&) = delete;
 
   const nn::Network<T>& network() const { return network_; }
+  void set_frozen(Index layer, bool frozen);
+  void set_seed(std::uint64_t seed);
 
-  /// Inference over all rows of x into `out` (x.rows, outputs).
-  void infer(const Source& x, Matrix<T> out) const { infer_through(network_.all(), x, out); }
-  /// The same with scratch memory of the caller's, and `between` called between tiles of rows.
-  void infer(const Source& x, Matrix<T> out, engine::Scratch<T>& scratch, const std::function<void()>* between) const;
-  /// The same through some of the layers only.
-  void infer_through(Range layers, const Source& x, Matrix<T> out,
-                     const std::function<void()>* between = nullptr) const;
+  /// A block, most often the whole network, on these inputs.
+  nn::Section entered(std::span<const Source> x, Index block = 0) const;
+  /// Inference over all rows of x.
+  engine::Inference<T> inference(const nn::Section& section, std::span<const Source> x) const;
+  void infer(engine::Inference<T>& inference, std::span<const Source> x, const std::vector<Matrix<T>>& out,
+             const std::function<void()>* between = nullptr) const;
+  /// The same, one that rests from an earlier call where there is one: for a small network it costs more to make than
+  /// to run. To be given back.
+  std::unique_ptr<engine::Inference<T>> borrow(Index block, const nn::Section& section,
+                                               std::span<const Source> x) const;
+  void give_back(Index block, std::unique_ptr<engine::Inference<T>> inference) const;
 
   /// The training pass; keeps every activation.
-  void forward(const Source& x, const std::function<void()>* between = nullptr);
-  /// The delta recursion from dJ/d(output): adds to the gradients and keeps every delta. Consumes the pass.
-  void backward(const Source& delta);
+  void forward(std::span<const Source> x, const std::function<void()>* between = nullptr);
+  /// The delta recursion from dJ/d(outputs): adds to the gradients and keeps every delta. Consumes the pass.
+  void backward(std::span<const Source> deltas);
   /// Makes a pass by hand stale: the parameters are about to change under it.
   void forget_pass() { state_ = State::none; }
-  /// The shape that backward() takes; RuntimeError where there is no pass to go back through.
-  Matrix<const T> output() const;
-  /// a[i] and delta[i] of the last pass by hand. RuntimeError where there was none.
+  /// What the last forward() gave; RuntimeError where there is no pass to go back through.
+  Matrix<const T> output(Index i = 0) const;
+  /// The activations and deltas of the last pass by hand. RuntimeError where there was none.
   const engine::Workspace<T>& activations() const;
   const engine::Workspace<T>& deltas() const;
+  /// The section that the last pass by hand ran through.
+  const nn::Section& passed() const { return section_; }
 
-  /// Epochs of `fit` so far: part of the key of each shuffle.
+  /// Calls `use` for each output and each of its features with the derivatives of that feature of every row with
+  /// respect to the inputs, as inference computes it. Gradients stay as they are.
+  using Derivatives = std::function<void(Index output, Index feature, const std::vector<Matrix<const T>>& inputs)>;
+  void jacobian(std::span<const Source> x, const Derivatives& use, const std::function<void()>& between);
+  /// dJ/d(inputs) for dJ/d(outputs), which `delta` gives for the outputs; otherwise the same.
+  using Deltas = std::function<void(const std::vector<Matrix<const T>>& outputs, const std::vector<Matrix<T>>& deltas)>;
+  void input_gradient(std::span<const Source> x, const Deltas& delta,
+                      const std::function<void(const std::vector<Matrix<const T>>&)>& use);
+
+  /// Has every layer of a block that learns from data, and has not yet done so (or, with `again`, every one), learn
+  /// from its input.
+  void learn(Index block, std::span<const Source> x, bool again, const std::function<void()>& poll);
+
+  /// Epochs of `fit` and training passes so far: part of the key of each shuffle, and of each random mask.
   std::uint64_t epochs = 0;
+  std::uint64_t passes = 0;
 
-  /// To be held by whoever calls forward(), backward(), output(), activations() or deltas(): there is one set of
+  /// To be held by whoever calls forward(), backward(), outputs(), activations() or deltas(): there is one set of
   /// activations and deltas.
   mutable Busy passing{"the network is in use: expected one forward or backward at a time"};
 
  private:
-  void run_inference(Range layers, const Source& x, Matrix<T> out, engine::Scratch<T>& scratch,
-                     const std::function<void()>* between) const;
-
   enum class State { none, forward, backward };
 
+  void compile(const nn::Section& section);
+  using Probe = std::function<void(engine::Workspace<T>&, const nn::Section&, const std::function<void()>& back)>;
+  void probe(std::span<const Source> x, const Probe& use);
+
+  struct Resting {
+    Index block;
+    std::unique_ptr<engine::Inference<T>> inference;
+  };
+
   nn::Network<T> network_;
-  std::vector<Index> widths_;  // for the last width of the input
+  mutable std::mutex mutex_;
+  mutable std::vector<Resting> resting_;  // guarded by mutex_
+  std::vector<Index> features_;           // of the inputs of the pass
+  nn::Section section_;
+  Index version_ = -1;
   engine::Workspace<T> workspace_;
   engine::Program forward_, backward_;
   std::vector<engine::GradientTile> tiles_;
   State state_ = State::none;
 };
+
+/// The matrices of some values.
+template <class T>
+std::vector<Matrix<T>> activations_of(const engine::Workspace<T>& workspace, const std::vector<Index>& values) {
+  std::vector<Matrix<T>> list;
+  for (const Index v : values) list.push_back(workspace.a(v));
+  return list;
+}
+template <class T>
+std::vector<Matrix<T>> deltas_of(const engine::Workspace<T>& workspace, const std::vector<Index>& values) {
+  std::vector<Matrix<T>> list;
+  for (const Index v : values) list.push_back(workspace.delta(v));
+  return list;
+}
 
 }  // namespace deltaprop::train

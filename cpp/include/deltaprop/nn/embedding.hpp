@@ -1,0 +1,35 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "deltaprop/nn/layer.hpp"
+
+namespace deltaprop::nn {
+
+/// Each column of x holds indices; y has in its place that row of the weight.
+class Embedding final : public BothPrecisions<Embedding> {
+ public:
+  /// `padding`: an index whose row begins at 0 and is not trained.
+  Embedding(Index embeddings, Index dim, std::optional<Index> padding, std::string description);
+
+  std::string describe() const override { return description_; }
+  Index out_features(Index in) const override;
+  std::vector<ParameterShape> parameters() const override;
+  void initialise(const Random&, double*) const override;
+  std::vector<Range> gradient_tiles() const override;
+
+  template <class T>
+  void run_forward(const Forward<T>&) const;
+  template <class T>
+  void run_backward(const Backward<T>&) const;
+  template <class T>
+  void run_gradient(const Gradient<T>&, Range) const;
+
+ private:
+  Index embeddings_, dim_;
+  std::optional<Index> padding_;
+  std::string description_;
+};
+
+}  // namespace deltaprop::nn

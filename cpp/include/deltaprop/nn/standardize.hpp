@@ -1,0 +1,34 @@
+#pragma once
+
+#include <string>
+
+#include "deltaprop/nn/layer.hpp"
+
+namespace deltaprop::nn {
+
+/// y = (x - mean) / scale, both of each feature over all data, learned before training.
+class Standardize final : public BothPrecisions<Standardize> {
+ public:
+  Standardize(Index features, std::string description);
+
+  std::string describe() const override { return description_; }
+  Index in_features() const override { return features_; }
+  Index out_features(Index) const override { return features_; }
+  std::vector<ParameterShape> buffers() const override;
+  void initialise_buffers(double*) const override;
+  bool learns_from_data() const override { return true; }
+  std::vector<double> learn(const Source&, const std::function<void()>& poll) const override;
+  bool has_learned(const float* buffers) const override { return buffers[2 * features_] != 0; }
+  bool has_learned(const double* buffers) const override { return buffers[2 * features_] != 0; }
+
+  template <class T>
+  void run_forward(const Forward<T>&) const;
+  template <class T>
+  void run_backward(const Backward<T>&) const;
+
+ private:
+  Index features_;
+  std::string description_;
+};
+
+}  // namespace deltaprop::nn

@@ -1,0 +1,217 @@
+// The delta recursion, and inference, through trees of every kind.
+#include <doctest/doctest.h>
+
+#include "counted_new.hpp"
+#include "deltaprop/core/errors.hpp"
+#include "differences.hpp"
+#include "trees.hpp"
+
+using namespace deltaprop;
+using namespace deltaprop::testing;
+using train::Model;
+
+namespace {
+
+std::shared_ptr<nn::Layer> f() { return activation("Tanh"); }
+
+Losses one_each(std::size_t heads) {
+  Losses losses;
+  for (std::size_t k = 0; k < heads; ++k) losses.push_back({&squared_error(), 1.0 + static_cast<double>(k)});
+  return losses;
+}
+
+template <class T>
+std::vector<std::vector<T>> outputs_of(const Model<T>& model) {
+  std::vector<std::vector<T>> values;
+  for (std::size_t k = 0; k < model.passed().outputs.size(); ++k) {
+    const auto a = model.output(static_cast<Index>(k));
+    values.emplace_back(a.data, a.data + a.size());
+  }
+  return values;
+}
+
+}  // namespace
+
+TEST_CASE("through every tree gradients and the deltas of the inputs are the derivatives") {
+  for (const Tree& tree : trees()) {
+    CAPTURE(tree.name);
+    Tables<double> tables(5, tree.in, tree.out);
+    Model<double> model(tree.block, 3);
+    std::vector<double*> x;
+    for (auto& table : tables.x) x.push_back(table.data());
+    CHECK(worst_error(model, one_each(tree.out.size()), tables.data(), x) < 1e-6);
+  }
+}
+
+TEST_CASE("the delta of a residual is that of both ways") {
+  Model<double> model(residual(residual(activation("ReLU"))), 1);
+  const std::vector<double> x{2, -3}, c{5, 7};
+  forward(model, table(x.data(), 1, 2));
+  CHECK(outputs_of(model)[0] == std::vector<double>{6, -6});  // x + (x + relu(x))
+  backward(model, table(c.data(), 1, 2));
+  const auto delta = model.deltas().delta(0);
+  CHECK(std::vector<double>(delta.data, delta.data + 2) == std::vector<double>{15, 14});
+}
+
+TEST_CASE("one array for several branches is the same as many times the array") {
+  Model<double> model(concat(linear(3, 2), sequential(f(), linear(3, 4))), 1);
+  const Tables<double> tables(6, {3}, {6});
+  const Source x = tables.inputs()[0];
+  ByHand<double> hand(model, squared_error());
+  const auto pass = [&](train::Inputs inputs) {
+    zero_gradients(model);
+    train::Data data = tables.data();
+    data.x = std::move(inputs);
+    hand.pass(data);
+  };
+  pass({x});
+  const auto gradients = gradients_of(model);
+  const auto whole = model.deltas().delta(model.passed().inputs[0]);
+  const std::vector<double> delta(whole.data, whole.data + whole.size());
+  pass({x, x});
+  CHECK(first_difference(gradients_of(model), gradients) == -1);
+  REQUIRE(model.passed().inputs.size() == 2);
+  const auto first = model.deltas().delta(model.passed().inputs[0]),
+             second = model.deltas().delta(model.passed().inputs[1]);
+  for (Index i = 0; i < 18; ++i) CHECK(first.data[i] + second.data[i] == delta[at(i)]);
+}
+
+TEST_CASE_TEMPLATE("inference through every tree has the bits of the training pass, and every row those it has alone",
+                   T, float, double) {
+  for (const Tree& tree : trees()) {
+    CAPTURE(tree.name);
+    const Tables<T> tables(700, tree.in, tree.out);
+    Model<T> model(tree.block, 3);
+    model.forward(tables.inputs());
+    const auto all = inferred(model, tables.inputs());
+    REQUIRE(all.size() == tree.out.size());
+    CHECK(all == outputs_of(model));
+    for (const Index row : {0, 255, 699}) {
+      train::Inputs one = tables.inputs();
+      for (Source& x : one) x.data += row * x.row_stride, x.rows = 1;
+      const auto alone = inferred(model, one);
+      for (std::size_t k = 0; k < all.size(); ++k) {
+        CHECK(first_difference(alone[k].data(), all[k].data() + row * tree.out[k], tree.out[k]) == -1);
+      }
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("a pass through every tree has the same bits in tiles of any size", T, float, double) {
+  for (const Tree& tree : trees()) {
+    CAPTURE(tree.name);
+    const Tables<T> tables(101, tree.in, tree.out);
+    const nn::Network<T> network(tree.block, 3);
+    const nn::Section section =
+        network.plan().entered(network.plan().section(0), static_cast<Index>(tree.in.size()), tree.block);
+    const auto gradients = [&](Index rows_per_tile) {
+      engine::Workspace<T> workspace;
+      workspace.shape(network, section, tree.in);
+      workspace.resize(tables.rows);
+      engine::Program program;
+      engine::add_forward(program, network, section, workspace);
+      engine::add_backward(program, network, section, workspace, engine::Reach::gradients);
+      for (std::size_t k = 0; k < tree.in.size(); ++k) {
+        std::copy(tables.x[k].begin(), tables.x[k].end(), workspace.a(section.inputs[k]).data);
+      }
+      for (std::size_t k = 0; k < tree.out.size(); ++k) {
+        std::copy(tables.y[k].begin(), tables.y[k].end(), workspace.delta(section.outputs[k]).data);
+      }
+      program.run(tables.rows, rows_per_tile);
+      for (const auto& tile : engine::gradient_tiles(network)) engine::find_gradient(network, workspace, tile);
+      const auto& p = *network.parameters();
+      return std::vector<T>(p.gradients.data(), p.gradients.data() + p.size());
+    };
+    const auto whole = gradients(101);
+    for (const Index tile : {1, 12, 100}) CHECK(first_difference(gradients(tile), whole) == -1);
+  }
+}
+
+TEST_CASE("every block of a tree can be run alone, on its activations in the pass") {
+  for (const Tree& tree : trees()) {
+    CAPTURE(tree.name);
+    const Tables<double> tables(4, tree.in, tree.out);
+    Model<double> model(tree.block, 3);
+    model.forward(tables.inputs());
+    const auto& w = model.activations();
+    const nn::Plan& plan = model.network().plan();
+    for (std::size_t i = 1; i < plan.sections().size(); ++i) {
+      const nn::Section& section = plan.sections()[i];
+      train::Inputs x;
+      for (const Index v : section.inputs) x.push_back(table<double>(w.a(v).data, 4, w.width(v)));
+      if (section.inputs == plan.section(0).inputs) x = tables.inputs();
+      const auto out = inferred(model, x, static_cast<Index>(i));
+      REQUIRE(out.size() == section.outputs.size());
+      for (std::size_t k = 0; k < out.size(); ++k) {
+        CHECK(first_difference(out[k].data(), w.a(section.outputs[k]).data, w.a(section.outputs[k]).size()) == -1);
+      }
+    }
+  }
+}
+
+TEST_CASE("inference takes up slots again: a chain needs two of any length, a residual one more") {
+  // A slot is allocated in the first run: its memory and who counts its owners.
+  const auto slots = [](const nn::Block& block) {
+    const Model<float> model(block, 1);
+    const std::vector<float> x(12), out(12);
+    const train::Inputs inputs{table(x.data(), 3, 4)};
+    auto inference = model.inference(model.entered(inputs), inputs);
+    const std::vector<Matrix<float>> into{{const_cast<float*>(out.data()), 3, 4}};
+    const long before = allocations;
+    model.infer(inference, inputs, into);
+    const long once = allocations - before;
+    model.infer(inference, inputs, into);
+    CHECK(allocations - before == once);
+    return (once - 1) / 2;
+  };
+  CHECK(slots(sequential(f())) == 1);
+  CHECK(slots(sequential(f(), f())) == 2);
+  CHECK(slots(sequential(f(), f(), f(), f(), f(), f(), f(), f(), f())) == 2);
+  CHECK(slots(residual(f())) == 2);
+  CHECK(slots(residual(f(), f(), f(), f(), f())) == 3);
+  CHECK(slots(sequential(residual(f(), f(), f()), f(), residual(f(), f(), f()))) == 3);
+  CHECK(slots(residual(residual(residual(f(), f(), f())))) == 3);
+}
+
+TEST_CASE("widths that only the input decides are checked when it comes") {
+  const Tables<double> narrow(3, {1}, {1}), right(3, {2}, {1}), wide(3, {3}, {1});
+  Model<double> model(sequential(concat(f(), f()), linear(4, 1)), 1);
+  // Twice: what failed the first time is not taken for done.
+  for (int i = 0; i < 2; ++i) {
+    CHECK_THROWS_WITH_AS(model.forward(narrow.inputs()), "Linear(4, 1): expected 4 features, got 2", ValueError);
+    CHECK_THROWS_WITH_AS(inferred(model, wide.inputs()), "Linear(4, 1): expected 4 features, got 6", ValueError);
+    CHECK_THROWS_AS(model.output(), std::runtime_error);
+  }
+  CHECK_NOTHROW(model.forward(right.inputs()));
+  for (int i = 0; i < 2; ++i) CHECK_THROWS_AS(model.forward(wide.inputs()), ValueError);
+  CHECK_NOTHROW(model.forward(right.inputs()));
+  Model<double> sum(residual(concat(f(), f())), 1);
+  for (int i = 0; i < 2; ++i) {
+    CHECK_THROWS_WITH_AS(sum.forward(right.inputs()),
+                         "Residual: expected as many outputs as inputs, got 2 inputs and 4 outputs", ValueError);
+  }
+}
+
+TEST_CASE("inputs that do not fit are refused, by the layer that minds") {
+  const nn::Network<float> network(sequential(concat(linear(3, 2), sequential(f(), linear(4, 2))), f()), 1);
+  CHECK_NOTHROW(network.entered(0, {{5, 3}, {5, 4}}));
+  CHECK_NOTHROW(network.entered(0, {{3}, {4}}));
+  const auto refused = [&](const std::vector<std::vector<Index>>& shapes, const char* message) {
+    CAPTURE(message);
+    CHECK_THROWS_WITH_AS(network.entered(0, shapes), message, ValueError);
+  };
+  refused({{5, 3}, {5, 3}}, "Linear(4, 2): expected input (N, 4), got (5, 3)");
+  refused({{5, 4}, {5, 4}}, "Linear(3, 2): expected input (N, 3), got (5, 4)");
+  refused({{5, 3}}, "Linear(4, 2): expected input (N, 4), got (5, 3)");
+  refused({{5, 3}, {4, 4}}, "Concat: expected inputs of as many rows, got (5, 3) and (4, 4)");
+  refused({{3}, {1, 4}}, "Concat: expected inputs of as many rows, got (3,) and (1, 4)");
+  refused({{5, 3}, {5, 4}, {5, 4}}, "Concat: expected one input or a tuple of 2, got 3");
+}
+
+TEST_CASE("parameters of a tree are named by the way to them") {
+  const nn::Network<float> network(sequential(linear(3, 2), residual(f(), concat(linear(2, 1), linear(2, 1)))), 1);
+  std::vector<std::string> names;
+  for (const Parameter& p : network.parameters()->list) names.push_back(p.shape.name);
+  CHECK(names ==
+        std::vector<std::string>{"0.weight", "0.bias", "1.1.0.weight", "1.1.0.bias", "1.1.1.weight", "1.1.1.bias"});
+}

@@ -1,0 +1,109 @@
+"""Files of arrays and plain values: a zip of JSON and .npy, without pickle."""
+
+import io
+import json
+import os
+import secrets
+import zipfile
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from deltaprop._arrays import Array
+
+_FORMAT = "deltaprop"
+_VERSION = 1
+
+
+def write_file(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
+    """Write `content`: nested dicts, lists, arrays, plain values; the file is whole or not there.
+
+    Raises
+    ------
+    OSError
+        Where it cannot be written.
+    """
+    place = Path(path)
+    arrays: list[Array] = []
+    header = {"format": _FORMAT, "version": _VERSION, "content": _encoded(content, arrays)}
+    beside = place.with_name(f".{place.name}.{secrets.token_hex(8)}")
+    try:
+        with beside.open("xb") as file:
+            with zipfile.ZipFile(file, "w") as archive:
+                archive.writestr("header.json", json.dumps(header))
+                for i, array in enumerate(arrays):
+                    buffer = io.BytesIO()
+                    np.lib.format.write_array(buffer, array, allow_pickle=False)
+                    archive.writestr(f"{i}.npy", buffer.getvalue())
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(place)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return what `write_file` wrote.
+
+    Raises
+    ------
+    OSError
+        Where it cannot be read.
+    ValueError
+        Where it is not such a file, or a broken one.
+    """
+    with Path(path).open("rb") as file:
+        try:
+            return _read(file)
+        except Exception as error:  # wrong bytes make zipfile and NumPy raise all kinds
+            raise ValueError(
+                f"{os.fspath(path)}: expected a file of deltaprop's, got {error}"
+            ) from None
+
+
+def _read(file: BinaryIO) -> dict[str, Any]:
+    with zipfile.ZipFile(file) as archive:
+        header = json.loads(archive.read("header.json"))
+        if header.get("format") != _FORMAT or header.get("version") != _VERSION:
+            raise ValueError(f"version {header.get('version')} of {header.get('format')}")
+
+        def array(i: int) -> Array:
+            return np.lib.format.read_array(
+                io.BytesIO(archive.read(f"{i}.npy")), allow_pickle=False
+            )
+
+        content: dict[str, Any] = _decoded(header["content"], array)
+        return content
+
+
+def _encoded(value: Any, arrays: list[Array]) -> Any:
+    if isinstance(value, np.ndarray):
+        arrays.append(value)
+        return {"array": len(arrays) - 1}
+    if isinstance(value, dict):
+        # As pairs: keys may be numbers.
+        return {"dict": [[k, _encoded(v, arrays)] for k, v in value.items()]}
+    if isinstance(value, tuple):
+        return {"tuple": [_encoded(v, arrays) for v in value]}
+    if isinstance(value, list):
+        return [_encoded(v, arrays) for v in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"expected plain values and arrays to save, got {type(value).__name__}")
+
+
+def _decoded(value: Any, array: Any) -> Any:
+    if isinstance(value, list):
+        return [_decoded(v, array) for v in value]
+    if not isinstance(value, dict):
+        return value
+    ((kind, inner),) = value.items()
+    if kind == "array":
+        return array(inner)
+    if kind == "dict":
+        return {k: _decoded(v, array) for k, v in inner}
+    return tuple(_decoded(v, array) for v in inner)

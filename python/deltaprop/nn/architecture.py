@@ -1,0 +1,53 @@
+"""Networks as plain descriptions, for files."""
+
+import inspect
+from typing import Any
+
+from deltaprop import nn
+from deltaprop.nn.containers import Container
+from deltaprop.nn.module import Module
+from deltaprop.nn.native import NativeLayer
+
+
+def describe(module: Module) -> dict[str, Any]:
+    """Return kind, options and children of a module.
+
+    Raises
+    ------
+    TypeError
+        For a layer written in Python, which no description can give back.
+    """
+    if isinstance(module, Container):
+        return {
+            "kind": module._kind,
+            "options": {},
+            "children": [describe(child) for child in module._children()],
+        }
+    kind = type(module).__name__
+    if not isinstance(module, NativeLayer) or getattr(nn, kind, None) is not type(module):
+        raise TypeError(
+            f"save: expected built-in layers, got {module!r}; keep the state_dict() of a network "
+            f"with layers of your own"
+        )
+    names = inspect.signature(type(module)).parameters
+    return {"kind": kind, "options": module._arguments(tuple(names)), "children": []}
+
+
+def restore(description: dict[str, Any], **options: Any) -> Module:
+    """Return a new module as described; `options`: more of them, for the outermost.
+
+    Raises
+    ------
+    ValueError
+        For a kind that is not known.
+    """
+    kind = getattr(nn, str(description["kind"]), None)
+    if not (isinstance(kind, type) and issubclass(kind, NativeLayer | Container)):
+        raise ValueError(f"load: expected a layer of this version, got {description['kind']!r}")
+    children = [restore(child) for child in description["children"]]
+    try:
+        module: Module = kind(*children, **description["options"], **options)
+    except TypeError as error:
+        name = description["kind"]
+        raise ValueError(f"load: expected a layer of this version, got {name} ({error})") from None
+    return module

@@ -1,0 +1,292 @@
+"""Layers together: one after the other, around a skip connection, side by side."""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from deltaprop import _core
+from deltaprop._arrays import Array
+from deltaprop.nn.module import Leaf, Module, Place, build_alone, making, taken
+from deltaprop.nn.native import Native
+
+
+class Container(Native):
+    """Modules together; `Sequential` and its kin.
+
+    Attributes
+    ----------
+    activations, deltas : list of ndarray
+        Output of each module in it, and dJ/d(that output), of the last `forward` and `backward` by
+        hand; read-only, and overwritten by the next pass. A tuple for one that ends in `Heads`.
+    """
+
+    _kind: ClassVar[str]
+    _modules: tuple[Module, ...] = ()
+    _touched = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in ("forward", "backward", "__call__"):
+            if getattr(cls, name) is not getattr(Native, name):
+                raise TypeError(
+                    f"{cls.__name__}: expected {name} to be {cls._kind}'s, which fit runs without; "
+                    f"write a subclass of nn.Layer instead"
+                )
+
+    def __init__(self, *modules: Module) -> None:
+        if self._modules:
+            raise RuntimeError(f"{self._kind}: expected __init__ to be called once")
+        seen: set[int] = set()
+        for i, module in enumerate(modules):
+            self._check(i, module, seen)
+        self._modules = modules
+        self._block()  # raises where they do not fit
+
+    @property
+    def activations(self) -> list[Any]:
+        """Output of each module in the last `forward`, read-only.
+
+        Raises
+        ------
+        RuntimeError
+            Where there was no `forward` yet.
+        """
+        blocks = self._home().network.activations()
+        return [blocks[place.block] for place in self._places()]
+
+    @property
+    def deltas(self) -> list[Any]:
+        """dJ/d(output of each module) of the last `backward`, read-only.
+
+        Raises
+        ------
+        RuntimeError
+            Where the last `forward` has had no `backward` yet.
+        """
+        blocks = self._home().network.deltas()
+        return [blocks[place.block] for place in self._places()]
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    # What an item is depends on what was given; users know which.
+    def __getitem__(self, i: int) -> Any:
+        if isinstance(i, slice):
+            raise TypeError(f"{self._kind}: expected the number of a layer, got a slice")
+        return self._modules[i]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._modules)
+
+    def __repr__(self) -> str:
+        lines = []
+        for i, module in enumerate(self._modules):
+            first, *rest = repr(module).split("\n")
+            lines += [f"\n  ({i}): {first}", *(f"\n  {line}" for line in rest)]
+        return f"{type(self).__name__}({''.join(lines)}\n)"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k not in ("_place", "_touched")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _touched=False)
+
+    def _block(self) -> _core.Block:
+        blocks = []
+        for module in self._modules:
+            blocks.append(module._block())
+        return _core.Block(self._kind, blocks)
+
+    def _children(self) -> tuple[Module, ...]:
+        return self._modules
+
+    def _title(self) -> str:
+        return self._kind
+
+    def _shares_input(self) -> bool:
+        return self._modules[0]._shares_input()
+
+    def _has_heads(self) -> bool:
+        return self._modules[-1]._has_heads()
+
+    def _state(self) -> dict[str, Array]:
+        self._home()
+        views = {}
+        for i, module in enumerate(self._modules):
+            for name, view in module._state().items():
+                views[f"{i}.{name}"] = view
+        return views
+
+    def _leaves(self) -> list[Leaf]:
+        leaves: list[Leaf] = []
+        for module in self._modules:
+            leaves += module._leaves()
+        return leaves
+
+    def _home(self) -> Place:
+        if self._touched and self._place is not None:
+            return self._place
+        with making:
+            if self._place is None:
+                build_alone(self)
+            if not self._touched:
+                for leaf in self._leaves():
+                    leaf._touched = True
+                self._touched = True
+            assert self._place is not None
+            return self._place
+
+    def _places(self) -> list[Place]:
+        return [module._place for module in self._modules if module._place is not None]
+
+    def _check(self, i: int, module: Any, seen: set[int]) -> None:
+        """Raise unless it can be part of this; adds its layers to those `seen` before."""
+        if isinstance(module, type):
+            raise TypeError(
+                f"{self._kind}: expected layers, got the class {module.__name__} at {i}"
+            )
+        if not isinstance(module, Module) or module is self:
+            got = "itself" if module is self else type(module).__name__
+            raise TypeError(f"{self._kind}: expected layers, got {got} at {i}")
+        layers = {id(leaf) for leaf in module._leaves()}
+        if layers & seen:
+            raise ValueError(
+                f"{self._kind}: expected each layer once, got layer {i}, {module._title()}, twice"
+            )
+        seen |= layers
+        other = taken(module)
+        if other is not None:
+            raise ValueError(
+                f"{self._kind}: expected layers without a network, got layer {i}, "
+                f"{other._title()}, of another"
+            )
+
+
+class Residual(Container):
+    """Layers one after the other, and the input added to their output: y = x + f(x).
+
+    Parameters
+    ----------
+    *layers : Layer or other module
+        One or more; the last one's output is as wide as the first one's input.
+
+    Raises
+    ------
+    TypeError
+        For what is not a layer.
+    ValueError
+        Where widths do not fit, a layer is listed twice or has a network.
+
+    Notes
+    -----
+    Formula: y = x + f(x), f the layers one after the other
+    Derivative: dJ/dx = delta + the delta that comes back through f
+    Source: He, Zhang, Ren and Sun, "Deep residual learning for image recognition" (2016),
+    equation 1
+
+    Parameters are named as in `Sequential`, which is what a PyTorch module that adds its input
+    would derive from.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deltaprop import nn
+    >>> net = nn.Sequential(nn.Linear(4, 8), nn.Residual(nn.Linear(8, 8), nn.ReLU()), seed=0)
+    >>> net(np.ones((2, 4))).shape
+    (2, 8)
+    """
+
+    _kind = "Residual"
+
+    def __init__(self, *layers: Module) -> None:
+        super().__init__(*layers)
+
+    def _shares_input(self) -> bool:
+        return False
+
+
+class Concat(Container):
+    """Branches side by side, their outputs joined: y = (f_0(x), f_1(x), ...).
+
+    Parameters
+    ----------
+    *branches : Layer or other module
+        One or more. Where the input is a tuple, branch i takes ``x[i]``; else each takes all of x.
+
+    Raises
+    ------
+    TypeError
+        For what is not a layer.
+    ValueError
+        Where a branch has several outputs, a layer is listed twice or has a network.
+
+    Notes
+    -----
+    Formula: y = (f_0(x), f_1(x), ...), joined along the features; f_i(x_i) where x is a tuple
+    Derivative: dJ/dx = the sum over i of what comes back through f_i of its columns of delta
+    Source: torch.cat along the features; Keras, keras.layers.Concatenate
+
+    Parameters of branch i are named ``"i...."``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deltaprop import nn
+    >>> net = nn.Sequential(nn.Concat(nn.Linear(4, 8), nn.Linear(2, 3)), nn.Linear(11, 1), seed=0)
+    >>> net((np.ones((5, 4)), np.ones((5, 2)))).shape
+    (5, 1)
+    """
+
+    _kind = "Concat"
+
+    def __init__(self, *branches: Module) -> None:
+        super().__init__(*branches)
+
+    def _shares_input(self) -> bool:
+        return True
+
+    def _has_heads(self) -> bool:
+        return False
+
+
+class Heads(Container):
+    """Branches side by side, with an output each: y = (f_0(x), f_1(x), ...), a tuple.
+
+    Parameters
+    ----------
+    *branches : Layer or other module
+        One or more. Where the input is a tuple, branch i takes ``x[i]``; else each takes all of x.
+
+    Raises
+    ------
+    TypeError
+        For what is not a layer.
+    ValueError
+        Where a branch has several outputs itself, a layer is listed twice or has a network.
+
+    Notes
+    -----
+    Formula: y = (f_0(x), f_1(x), ...), a tuple; f_i(x_i) where x is a tuple
+    Derivative: dJ/dx = the sum over i of what comes back through f_i of delta_i
+    Source: Caruana, "Multitask learning" (1997); Keras's networks of several outputs
+
+    In `fit`, y and loss are tuples then, one for each head.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deltaprop import nn
+    >>> net = nn.Sequential(nn.Linear(4, 8), nn.Heads(nn.Linear(8, 1), nn.Linear(8, 3)), seed=0)
+    >>> [a.shape for a in net(np.ones((5, 4)))]
+    [(5, 1), (5, 3)]
+    """
+
+    _kind = "Heads"
+
+    def __init__(self, *branches: Module) -> None:
+        super().__init__(*branches)
+
+    def _shares_input(self) -> bool:
+        return True
+
+    def _has_heads(self) -> bool:
+        return True

@@ -1,0 +1,156 @@
+"""State dictionaries of optimizers: PyTorch's layout, and all or nothing when one is loaded."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deltaprop._arrays import Array, as_array
+
+if TYPE_CHECKING:
+    from deltaprop.nn.parameter import Parameter
+    from deltaprop.optim.optimizer import Optimizer
+
+WHOLE = ("clip_norm", "clip_value", "ema_decay")
+# What our groups have and PyTorch's have not, and the other way round.
+_OURS = {"l1", "l2", "max_norm", "nonnegative"}
+_THEIRS = {"capturable", "differentiable", "foreach", "fused", "initial_lr"}
+
+
+def state_dict(optimizer: "Optimizer") -> dict[str, Any]:
+    """Return all that the steps to come depend on."""
+    core = optimizer._core
+    core.check_idle()
+    state, groups, ema = {}, [], {}
+    place = 0
+    for index, group in enumerate(optimizer.param_groups):
+        names = [name for name, _ in core.states(core.options(index))]
+        first = place
+        for p in group["params"]:
+            step, scalars, averaged = core.clock(p._index)
+            if step > 0:
+                arrays = [core.state(k, p._index, False) for k in range(len(names))]
+                state[place] = dict(zip(core.scalars(), (step, *scalars), strict=False)) | {
+                    k: np.array(v, order="C")
+                    for k, v in zip(names, arrays, strict=True)
+                    if v is not None
+                }
+            if averaged:
+                ema[place] = np.array(core.average(p._index, False), order="C")
+            place += 1
+        groups.append({**group, "params": list(range(first, place))})
+    given = {"state": state, "param_groups": groups, **optimizer._whole(), "ema": ema}
+    if optimizer._schedule is not None:
+        given["schedule"] = optimizer._schedule.state_dict()
+    return given
+
+
+def load_state_dict(optimizer: "Optimizer", given: Any) -> None:
+    """Check all of `given`, then write it."""
+    core, name = optimizer._core, type(optimizer).__name__
+    core.check_idle()
+    _check_keys(
+        f"{name}: state_dict", given, {"state", "param_groups"}, {*WHOLE, "ema", "schedule"}
+    )
+    groups = _groups(optimizer, given["param_groups"])
+    options = {id(p): flat for flat, members in groups for p in members.values()}
+    members = {place: p for _, group in groups for place, p in group.items()}
+    state, ema = given["state"], given.get("ema", {})
+    _check_keys(f"{name}: state", state, set(), set(members))
+    _check_keys(f"{name}: ema", ema, set(), set(members))
+    entries = {
+        place: _entry(optimizer, options[id(p)], p, state.get(place, {}), f"{name}: state {place}")
+        for place, p in members.items()
+    }
+    averages = {k: _array(v, members[k], f"{name}: ema {k}") for k, v in ema.items()}
+    if "schedule" in given and optimizer._schedule is None:
+        raise ValueError(f"{name}: expected no schedule, as none is attached, got one")
+    before = optimizer._whole()
+    optimizer._set_whole(**{k: given[k] for k in WHOLE if k in given})
+    try:
+        if "schedule" in given:
+            optimizer._schedule.load_state_dict(given["schedule"])
+    except BaseException:
+        optimizer._set_whole(**before)
+        raise
+    # Nothing is refused from here on.
+    for index, (flat, _) in enumerate(groups):
+        core.set_options(index, flat)
+    for place, p in members.items():
+        step, scalars, arrays = entries[place]
+        for k, array in enumerate(arrays):
+            view = core.state(k, p._index, array is not None)
+            if view is not None:
+                view[...] = 0 if array is None else array
+        if place in averages:
+            view = core.average(p._index, True)
+            assert view is not None
+            view[...] = averages[place]
+        core.set_clock(p._index, step, scalars, place in averages)
+
+
+def _groups(optimizer: "Optimizer", given: Any) -> list[tuple[list[float], dict[Any, "Parameter"]]]:
+    """Return each group's options, and its parameters by what `given` calls them."""
+    name, own = type(optimizer).__name__, optimizer.param_groups
+    if not isinstance(given, list):
+        raise TypeError(f"{name}: expected a list of param_groups, got {type(given).__name__}")
+    if len(given) != len(own):
+        raise ValueError(f"{name}: expected {len(own)} param_groups, got {len(given)}")
+    groups = []
+    seen: set[Any] = set()
+    for i, (group, theirs) in enumerate(zip(own, given, strict=True)):
+        what = f"{name}: param_groups[{i}]"
+        _check_keys(what, theirs, set(group) - _OURS, _OURS | _THEIRS)
+        places = theirs["params"]
+        if not isinstance(places, list) or not all(isinstance(k, int) for k in places):
+            raise TypeError(f"{what}: expected params to be a list of integers, got {places!r}")
+        if len(places) != len(group["params"]) or len({*places, *seen}) != len(places) + len(seen):
+            raise ValueError(f"{what}: expected {len(group['params'])} params, got {places}")
+        seen.update(places)
+        flat = optimizer._flat({**group, **theirs})
+        optimizer._core.check_options(flat)
+        groups.append((flat, dict(zip(places, group["params"], strict=True))))
+    return groups
+
+
+def _entry(
+    optimizer: "Optimizer", flat: list[float], p: "Parameter", given: Any, what: str
+) -> tuple[int, list[float], list[Array | None]]:
+    """Return the step, the scalars and the arrays of one parameter's state."""
+    scalars, states = optimizer._core.scalars(), optimizer._core.states(flat)
+    if not isinstance(given, dict):
+        raise TypeError(f"{what}: expected a dict, got {type(given).__name__}")
+    given = {k: v for k, v in given.items() if v is not None}
+    if given:
+        needed = {name for name, needed in states if needed}
+        _check_keys(what, given, {*scalars, *needed}, {name for name, _ in states})
+    arrays = [_array(given[k], p, f"{what}, {k}") if k in given else None for k, _ in states]
+    numbers = [_number(given[k], f"{what}, {k}") for k in scalars if given]
+    # A rule that does not name its steps asks only whether there has been one.
+    step = numbers[0] if numbers else float(bool(given))
+    if not (0 <= step < 2**53 and step.is_integer()):
+        raise ValueError(f"{what}: expected step to be a count, got {step}")
+    return int(step), [*numbers[1:], 0.0, 0.0][:2], arrays
+
+
+def _check_keys(what: str, given: Any, required: set[Any], allowed: set[Any]) -> None:
+    if not isinstance(given, dict):
+        raise TypeError(f"{what}: expected a dict, got {type(given).__name__}")
+    if missing := sorted(required - set(given)):
+        raise ValueError(f"{what}: expected {missing} as well, got {list(given)}")
+    if unknown := [key for key in given if key not in required | allowed]:
+        expected = sorted(required | allowed, key=str)
+        raise ValueError(f"{what}: expected none but {expected}, got {unknown}")
+
+
+def _array(value: Any, p: "Parameter", what: str) -> Array:
+    array = as_array(value, what)
+    if array.shape != p.value.shape:
+        raise ValueError(f"{what}: expected shape {p.value.shape}, got {array.shape}")
+    return array
+
+
+def _number(value: Any, what: str) -> float:
+    array = as_array(value, what)
+    if array.size != 1 or not np.isfinite(array).all():
+        raise ValueError(f"{what}: expected a finite number, got {value!r}")
+    return float(array.reshape(()))

@@ -1,0 +1,72 @@
+"""Files of networks and of fits under way."""
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from deltaprop._files import read_file, write_file
+from deltaprop.training.history import History
+from deltaprop.training.run import Run
+
+if TYPE_CHECKING:
+    from deltaprop.nn.sequential import Sequential
+
+
+def save_checkpoint(path: str | os.PathLike[str], run: Run) -> None:
+    """Write all that a fit under way needs to go on."""
+    history = run.history
+    write_file(
+        path,
+        {
+            "network": run.network._description(),
+            "training": {
+                "settings": run._settings,
+                "optimizer": run.optimizer.state_dict(),
+                "callbacks": [callback.state_dict() for callback in run._callbacks],
+                "history": {key: np.array(history[key]) for key in history},
+                "updates": history.updates,
+                "stop_losses": np.array(history.stop_losses),
+            },
+        },
+    )
+
+
+def resume_checkpoint(path: str | os.PathLike[str], run: Run) -> None:
+    """Put network, optimizer, schedule, callbacks and history where the checkpoint left them.
+
+    Raises
+    ------
+    ValueError
+        For a file without a fit, or one of other settings.
+    """
+    content = read_file(path)
+    training = content.get("training")
+    if training is None:
+        raise ValueError(f"fit: expected resume to be a checkpoint of a fit, got {path!s}")
+    saved, own = training["settings"], run._settings
+    for name in own:
+        if saved.get(name) != own[name]:
+            raise ValueError(
+                f"fit: expected the settings of the checkpoint, {name} = {saved.get(name)!r}, "
+                f"got {own[name]!r}"
+            )
+    network: Sequential = run.network
+    network._check_alike(content["network"])
+    if len(training["callbacks"]) != len(run._callbacks):
+        raise ValueError(
+            f"fit: expected {len(training['callbacks'])} callbacks, as the checkpoint has, "
+            f"got {len(run._callbacks)}"
+        )
+    run.optimizer.load_state_dict(training["optimizer"])  # all or nothing
+    network._restore(content["network"])
+    for callback, state in zip(run._callbacks, training["callbacks"], strict=True):
+        callback.load_state_dict(state)
+    run.history = History()
+    for values in zip(*training["history"].values(), strict=True):
+        run.history._append(dict(zip(training["history"], values, strict=True)))
+    run.history.epochs = len(run.history["loss"])
+    run.epoch = run.history.epochs - 1
+    run.history.updates = training["updates"]
+    run.history.stop_losses = training["stop_losses"]
+    run.step = training["updates"]

@@ -1,0 +1,193 @@
+"""Training data: from what users give to the arrays that the core reads in place."""
+
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from deltaprop._arrays import Array, as_array, as_real
+from deltaprop.training.heads import HeadLosses, is_native
+
+# What gives its items only once.
+_USED_UP = (Generator, map, zip, filter, enumerate)
+
+# x, y, sample weights; whether x, and each y, is looked through only as rows are gathered.
+Arrays = tuple[list[Array], list[Array], Array | None, bool, list[bool]]
+
+
+def arrays(
+    X: Any, y: Any, weight: Any, heads: HeadLosses, whose: str = "", also: tuple[Any, ...] = ()
+) -> Arrays:
+    """Return data as arrays; `also`: other losses that the targets are for, head by head."""
+    many = isinstance(X, tuple) and heads.several_inputs
+    parts = X if many else (X,)
+    if not parts:
+        raise ValueError(f"{whose}X: expected one input or more, got an empty tuple")
+    names = [f"{whose}X[{i}]" if many else f"{whose}X" for i in range(len(parts))]
+    xs = [as_array(part, name) for part, name in zip(parts, names, strict=True)]
+    ys = heads.targets(y, f"{whose}y")
+    python = [
+        not (is_native(loss) and all(is_native(other) for other in others))
+        for loss, *others in zip(heads.losses, *([also] if also else []), strict=True)
+    ]
+    targets = [_targets(one, f"{whose}y", raw) for one, raw in zip(ys, python, strict=True)]
+    return (
+        xs,
+        targets,
+        None if weight is None else as_array(weight, f"{whose}sample_weight"),
+        any(isinstance(part, np.memmap) for part in parts),
+        [isinstance(one, np.memmap) for one in ys],
+    )
+
+
+def _targets(y: Any, name: str, in_bytes: bool) -> Array:
+    targets = as_array(y, name)
+    if in_bytes:
+        # A loss written in Python is given y as it is. The core carries its bytes without knowing
+        # what they mean: they must lie in order, and are looked through here.
+        targets = np.asarray(targets, order="C")
+        if not isinstance(y, np.memmap) and not np.isfinite(targets).all():
+            row = np.argwhere(~np.isfinite(targets))[0][0]
+            raise ValueError(f"{name}: expected finite numbers, got nan or infinity in row {row}")
+    return targets
+
+
+def class_weights(class_weight: Any, y: Any, weight: Any, heads: HeadLosses) -> Any:
+    """Return sample weights; with class weights these too weigh each row."""
+    if class_weight is None:
+        return weight
+    if heads.many:
+        raise ValueError("fit: expected class_weight for a network of one output, got several")
+    labels = as_array(y, "y")
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or (labels != np.round(labels)).any():
+        raise ValueError("fit: class_weight expected y to be classes, one a row")
+    ignored = getattr(heads.losses[0], "ignore_index", None)
+    counted = labels != ignored if ignored is not None else np.ones(len(labels), dtype=bool)
+    classes, which, counts = np.unique(labels[counted], return_inverse=True, return_counts=True)
+    of_class = _of_classes(class_weight, classes, counts)
+    if not (np.isfinite(of_class) & (of_class >= 0)).all():
+        raise ValueError(f"fit: expected finite class_weight of 0 or more, got {of_class.tolist()}")
+    weights = np.ones(len(labels))
+    weights[counted] = of_class[which]
+    if weight is None:
+        return weights
+    given = as_array(weight, "sample_weight")
+    if given.shape != weights.shape:
+        raise ValueError(f"sample_weight: expected {weights.shape}, got {given.shape}")
+    return weights * given
+
+
+def _of_classes(class_weight: Any, classes: Array, counts: Array) -> Array:
+    """Return the weight of each of `classes`, of which there are `counts`."""
+    if isinstance(class_weight, str):
+        if class_weight != "balanced":
+            raise ValueError(f"fit: expected class_weight 'balanced', got {class_weight!r}")
+        return np.asarray(counts.sum() / (len(classes) * counts))
+    if isinstance(class_weight, Mapping):
+        missing = [c for c in classes.tolist() if c not in class_weight]
+        if missing:
+            raise ValueError(f"fit: expected a class_weight for each class, got none for {missing}")
+        return np.array([as_real(class_weight[c], "class_weight") for c in classes.tolist()])
+    table = as_array(class_weight, "class_weight")
+    if table.ndim != 1 or classes.min(initial=0) < 0 or classes.max(initial=0) >= len(table):
+        raise ValueError(
+            f"fit: expected a class_weight for each class, got shape {table.shape} for classes "
+            f"up to {classes.max(initial=0)}"
+        )
+    return np.asarray(table[classes.astype(int)])
+
+
+def split(
+    X: Any, y: Any, weight: Any, heads: HeadLosses, fraction: Any
+) -> tuple[tuple[Any, Any, Any], tuple[Any, ...]]:
+    """Return the data without its last rows, and these: no copies, so that files stay files."""
+    fraction = as_real(fraction, "fit: validation_split")
+    if not 0 < fraction < 1:
+        raise ValueError(f"fit: expected 0 < validation_split < 1, got {fraction:g}")
+    ys = heads.targets(y)
+    many = isinstance(X, tuple) and heads.several_inputs
+    xs = X if many else (X,)
+    shapes = [np.shape(a) for a in (*xs, *ys)]
+    if not all(shapes):
+        raise ValueError("fit: expected arrays to split, got a number")
+    rows = shapes[0][0]
+    cut = rows - int(rows * fraction)
+    if cut in (0, rows):
+        raise ValueError(
+            "fit: expected validation_split to leave rows on both sides, "
+            f"got {fraction:g} of {rows}"
+        )
+
+    def part(rows: slice) -> tuple[Any, Any, Any]:
+        x, targets = [
+            tuple((a if isinstance(a, np.ndarray) else as_array(a, "data"))[rows] for a in group)
+            for group in (xs, ys)
+        ]
+        return (
+            x if many else x[0],
+            targets if heads.many else targets[0],
+            None if weight is None else as_array(weight, "sample_weight")[rows],
+        )
+
+    held_out = part(slice(cut, None))
+    return part(slice(cut)), held_out[:2] if weight is None else held_out
+
+
+class Batches:
+    """An iterable of batches (x, y) or (x, y, sample_weight), asked anew for each epoch."""
+
+    def __init__(self, batches: Iterable[Any], heads: HeadLosses) -> None:
+        self._batches = batches
+        self._heads = heads
+        self._kinds: list[Any] = []
+        self._iterator: Iterator[Any] = iter(batches)
+        self._first = self._pull()
+        self._begun = True
+        if self._first is None:
+            raise ValueError("fit: expected an iterable of batches, got an empty one")
+
+    def check_lasting(self, epochs: int) -> None:
+        """Raise ValueError where there are batches for one epoch, and more to come."""
+        if epochs > 1 and isinstance(self._batches, _USED_UP):
+            raise ValueError(
+                f"fit: expected an iterable that begins anew in each epoch, got a "
+                f"{type(self._batches).__name__}, which is used up after one"
+            )
+
+    def targets(self) -> list[Array]:
+        """Return the targets of the first batch, which show what kind all are of."""
+        assert self._first is not None
+        return self._first[1]
+
+    def begin(self) -> None:
+        """Begin an epoch."""
+        if not self._begun:
+            self._iterator = iter(self._batches)
+        self._begun = False
+
+    def next(self) -> Arrays | None:
+        """Return the next batch, None at the end of the epoch."""
+        first, self._first = self._first, None
+        return first or self._pull()
+
+    def _pull(self) -> Arrays | None:
+        batch = next(self._iterator, None)
+        if batch is None:
+            return None
+        if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
+            raise TypeError(
+                f"fit: expected batches (x, y) or (x, y, sample_weight), got {type(batch).__name__}"
+            )
+        found = arrays(batch[0], batch[1], batch[2] if len(batch) == 3 else None, self._heads)
+        # A loss written in Python is told once how its y is shaped.
+        kinds = [(y.dtype, y.shape[1:]) for y in found[1]]
+        for loss, kind, first in zip(self._heads.losses, kinds, self._kinds or kinds, strict=True):
+            if not is_native(loss) and kind != first:
+                raise ValueError(
+                    f"fit: expected y of dtype {first[0]} and shape (N, *{first[1]}), as in the "
+                    f"first batch, got {kind[0]} and (N, *{kind[1]})"
+                )
+        self._kinds = self._kinds or kinds
+        return found

@@ -1,0 +1,142 @@
+"""The losses of a network's outputs: one for each head."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from deltaprop import _core
+from deltaprop._arrays import Array
+from deltaprop.nn.losses import Loss, check_loss
+
+CoreLosses = list[tuple[_core.Loss, float]]
+
+
+def is_native(loss: Any) -> bool:
+    """Return whether the core computes it; one that overrides a built-in loss is Python's."""
+    kind = type(loss)
+    return isinstance(loss, Loss) and kind.__call__ is Loss.__call__ and kind.delta is Loss.delta
+
+
+@dataclass(frozen=True)
+class HeadLosses:
+    """A loss for each output, and what it counts in their sum."""
+
+    losses: tuple[Any, ...]
+    weights: tuple[float, ...]
+    many: bool  # given as a tuple: y is one too
+    several_inputs: bool = False  # a tuple of X is one for each
+
+    @staticmethod
+    def of(
+        loss: Any, weights: Any, where: str = "fit", several_inputs: bool = False
+    ) -> "HeadLosses":
+        """Return what `loss` and `loss_weights` say, checked."""
+        many = isinstance(loss, tuple)
+        losses = loss if many else (loss,)
+        if not losses:
+            raise ValueError(f"{where}: expected one loss or more, got an empty tuple")
+        for one in losses:
+            check_loss(one, where)
+        if weights is None:
+            return HeadLosses(losses, (1.0,) * len(losses), many, several_inputs)
+        if not isinstance(weights, Sequence | np.ndarray) or len(weights) != len(losses):
+            raise ValueError(
+                f"{where}: expected loss_weights to be {len(losses)} numbers, one for each loss, "
+                f"got {weights!r}"
+            )
+        try:
+            numbers = tuple(float(w) for w in weights)
+        except (TypeError, ValueError):
+            raise TypeError(f"{where}: expected numbers as loss_weights, got {weights!r}") from None
+        if not all(np.isfinite(w) and w >= 0 for w in numbers):
+            raise ValueError(f"{where}: expected loss_weights of 0 or more, got {weights!r}")
+        return HeadLosses(losses, numbers, many, several_inputs)
+
+    def check_targets(self, y: Any, several_outputs: bool) -> None:
+        """Raise ValueError for several targets and a single loss."""
+        if several_outputs and isinstance(y, tuple) and not self.many:
+            raise ValueError(
+                f"fit: expected a tuple of losses, one for each head, got {self.losses[0]!r}"
+            )
+
+    def targets(self, y: Any, name: str = "y") -> tuple[Any, ...]:
+        """Return the targets of each head."""
+        if not self.many:
+            return (y,)
+        if not isinstance(y, tuple | list) or len(y) != len(self.losses):
+            got = f"{len(y)}" if isinstance(y, tuple | list) else type(y).__name__
+            raise ValueError(
+                f"{name}: expected a tuple of {len(self.losses)}, one for each loss, got {got}"
+            )
+        return tuple(y)
+
+    def value(self, outputs: Any, y: Any, sample_weight: Any = None) -> list[float]:
+        """Return each head's loss."""
+        options = {} if sample_weight is None else {"sample_weight": sample_weight}
+        heads = zip(self.losses, self.outputs(outputs), self.targets(y), strict=True)
+        return [float(loss(a, target, **options)) for loss, a, target in heads]
+
+    def total(self, values: Sequence[float]) -> float:
+        """Return the weighted sum of the heads' losses."""
+        return sum(w * v for w, v in zip(self.weights, values, strict=True))
+
+    def delta(self, outputs: Any, y: Any) -> Any:
+        """Return dJ/d(outputs) of the weighted sum, as `Sequential.backward` takes it."""
+        heads = zip(self.losses, self.weights, self.outputs(outputs), self.targets(y), strict=True)
+        deltas = [np.asarray(loss.delta(a, t)) for loss, w, a, t in heads]
+        if self.weights != (1.0,) * len(self.weights):
+            deltas = [w * d for w, d in zip(self.weights, deltas, strict=True)]
+        return tuple(deltas) if isinstance(outputs, tuple) else deltas[0]
+
+    def outputs(self, outputs: Any) -> tuple[Array, ...]:
+        """Return the output of each head."""
+        heads = outputs if isinstance(outputs, tuple) else (outputs,)
+        if len(heads) != len(self.losses):
+            raise ValueError(
+                f"loss: expected {len(heads)}, one for each output, got {len(self.losses)}"
+            )
+        return heads
+
+    def core(self, targets: Sequence[Array]) -> CoreLosses:
+        """Return the core's losses; one written in Python is told how its y is shaped."""
+        return [
+            (
+                loss._native_for(y, 2)
+                if is_native(loss)
+                else _core.PythonLoss(loss, type(loss).__name__, y),
+                w,
+            )
+            for loss, w, y in zip(self.losses, self.weights, targets, strict=True)
+        ]
+
+    def described(self) -> list[str]:
+        """Return what tells losses apart; of one written in Python, its class."""
+        return [repr(one) if is_native(one) else type(one).__name__ for one in self.losses]
+
+    def check_reductions(self, where: str = "fit") -> None:
+        """Raise ValueError for a loss that gives an array."""
+        for loss in self.losses:
+            if getattr(loss, "reduction", "") == "none":
+                raise ValueError(
+                    f"{where}: expected a loss with reduction 'mean' or 'sum', got 'none'"
+                )
+
+    def links(self) -> tuple[str, ...]:
+        """Return what makes probabilities of each output; "" for a loss that takes none."""
+        return tuple(str(getattr(loss, "_link", "")) for loss in self.losses)
+
+
+def probabilities(link: str, outputs: Array) -> Array:
+    """Return the probabilities that outputs stand for."""
+    if link == "identity":
+        return outputs
+    if link == "exp":
+        return np.exp(outputs)
+    if link == "sigmoid":
+        # Of -|a|, so that nothing overflows.
+        small = np.exp(-np.abs(outputs))
+        return np.asarray(np.where(outputs < 0, small, 1) / (1 + small))
+    shifted = np.exp(outputs - outputs.max(axis=-1, keepdims=True, initial=-np.inf))
+    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))

@@ -1,0 +1,57 @@
+"""The metrics of a fit, head by head."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from deltaprop.training.heads import HeadLosses
+from deltaprop.training.metrics import Metric
+
+
+class Metrics:
+    """Metrics of each head, by the names they have in the history."""
+
+    def __init__(self, metrics: Any, heads: HeadLosses) -> None:
+        if isinstance(metrics, str) or not isinstance(metrics, Sequence):
+            raise TypeError(f"metrics: expected a sequence of names or functions, got {metrics!r}")
+        self._heads = heads
+        by_head = tuple(metrics) if heads.many else (metrics,)
+        if heads.many and not metrics:
+            by_head = ((),) * len(heads.losses)
+        if len(by_head) != len(heads.losses) or any(isinstance(m, str) for m in by_head):
+            raise ValueError(
+                f"metrics: expected a tuple of {len(heads.losses)} sequences, one for each head, "
+                f"got {metrics!r}"
+            )
+        self._by_head = [
+            {
+                f"{_name(metric)}_{k}" if heads.many else _name(metric): _made(metric, link)
+                for metric in own
+            }
+            for k, (own, link) in enumerate(zip(by_head, heads.links(), strict=True))
+        ]
+        self.names = [name for own in self._by_head for name in own]
+
+    def __call__(self, y: Any, outputs: Any, sample_weight: Any = None) -> dict[str, float]:
+        """Return the value of each metric, by its name."""
+        heads = zip(
+            self._by_head, self._heads.targets(y), self._heads.outputs(outputs), strict=True
+        )
+        return {
+            name: float(metric(target, a, sample_weight))
+            for own, target, a in heads
+            for name, metric in own.items()
+        }
+
+
+def _made(metric: Any, link: str) -> Metric:
+    if isinstance(metric, Metric):
+        return metric
+    # Outputs that are probabilities stand for the second class from one half on.
+    return Metric(metric, probabilities=link == "identity")
+
+
+def _name(metric: Any) -> str:
+    if isinstance(metric, str):
+        return metric
+    name = getattr(metric, "name", None) or getattr(metric, "__name__", None)
+    return str(name or type(metric).__name__)

@@ -1,0 +1,209 @@
+"""The learning-rate range test."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deltaprop._arrays import Array, as_count, as_real, as_seed
+from deltaprop.optim import LambdaLR, Optimizer
+from deltaprop.training.callbacks import Callback
+from deltaprop.training.heads import HeadLosses
+from deltaprop.training.run import Run
+
+if TYPE_CHECKING:
+    from deltaprop.nn.sequential import Sequential
+
+# Steps further away than that have less than a hundredth of the weight in averages.
+_REACH = 50
+
+
+@dataclass(frozen=True, repr=False)
+class LRRange:
+    """What a learning-rate range test saw.
+
+    Attributes
+    ----------
+    lr : ndarray, shape (steps,)
+        The learning rates, growing; those before the loss diverged.
+    loss : ndarray, shape (steps,)
+        The loss of each batch, before the update with that learning rate.
+    """
+
+    lr: Array
+    loss: Array
+
+    @property
+    def smoothed(self) -> Array:
+        """The loss averaged over the steps before and after, those nearby counting most."""
+        return _average(self.loss, ahead=_REACH)
+
+    @property
+    def suggestion(self) -> float:
+        """Where the smoothed loss falls fastest, by the logarithm of lr; NaN if it never falls."""
+        loss = self.smoothed
+        lowest = int(np.argmin(loss))
+        if lowest == 0:
+            return np.nan
+        slope = np.gradient(loss, np.log(self.lr))[:lowest]
+        return float(self.lr[np.argmin(slope)])
+
+    def __repr__(self) -> str:
+        """Return a table of at most 20 of the steps, the suggestion among them."""
+        steps = len(self.lr)
+        suggested = np.flatnonzero(self.lr == self.suggestion)
+        rows = np.unique(
+            np.append(np.linspace(0, steps - 1, min(steps, 19)).astype(int), suggested)
+        )
+        lines = [
+            f"{self.lr[i]:>10.3g}  {self.loss[i]:>12.6g}  {self.smoothed[i]:>12.6g}"
+            + ("  <- suggestion" if i in suggested else "")
+            for i in rows
+        ]
+        head = f"{'lr':>10}  {'loss':>12}  {'smoothed':>12}"
+        return "\n".join([f"LRRange: {steps} steps", head, "-" * len(head), *lines])
+
+
+def lr_range_test(
+    net: "Sequential",
+    X: Any,
+    y: Any,
+    *,
+    loss: Any,
+    optimizer: Optimizer,
+    start: float = 1e-6,
+    end: float = 1.0,
+    steps: int = 100,
+    batch_size: int = 32,
+    shuffle: bool = True,
+    seed: int | None = None,
+    sample_weight: Any = None,
+    loss_weights: Sequence[float] | None = None,
+) -> LRRange:
+    """Train a copy with a learning rate that grows until the loss diverges.
+
+    The network and the optimizer stay as they are to the bit: copies of both are trained, which go
+    on from the values and the state that they have.
+
+    Parameters
+    ----------
+    net : Sequential
+    X, y : array_like
+        As for ``net.fit``.
+    loss : loss
+        As for ``net.fit``.
+    optimizer : Optimizer
+        Of the network's parameters. All its groups get the same learning rate.
+    start, end : float, default 1e-6 and 1
+        The first learning rate, above 0, and the last, above the first.
+    steps : int, default 100
+        Updates at most, 2 or more.
+    batch_size : int, default 32
+        Rows a step, 1 or more.
+    shuffle : bool, default True
+        Whether each pass over the data takes the rows in a new random order.
+    seed : int, optional
+        For the shuffling. None: the network's.
+    sample_weight : array_like, shape (N,), optional
+        A weight of 0 or more for each row's loss.
+    loss_weights : sequence of float, optional
+        What each head's loss counts; 1 where not given.
+
+    Returns
+    -------
+    LRRange
+        `lr`, `loss`, `smoothed`, `suggestion`; it shows itself as a table.
+
+    Raises
+    ------
+    ValueError
+        For a setting out of range, no rows, wrong shapes, an optimizer of another network, or a
+        loss that is not finite at the first step.
+    TypeError
+        For a wrong kind of thing.
+
+    Notes
+    -----
+    lr_k = start (end / start)^(k / (steps - 1)). It ends when the running average of the
+    loss is more than 4 times its smallest, or when the loss is no longer finite.
+    Smith, "Cyclical learning rates for training neural networks" (2017), section 3.3, where the
+    learning rate grows in a straight line.
+    """
+    HeadLosses.of(loss, loss_weights, "lr_range_test").check_reductions("lr_range_test")
+    start = as_real(start, "lr_range_test: start")
+    end = as_real(end, "lr_range_test: end")
+    if not 0 < start < end:
+        raise ValueError(f"lr_range_test: expected 0 < start < end, got {start:g} and {end:g}")
+    lrs = np.geomspace(start, end, as_count(steps, "lr_range_test: steps", 2))
+    size = as_count(batch_size, "lr_range_test: batch_size", 1)
+    rows, *_ = *np.shape(X[0] if isinstance(X, tuple) and X else X), 0  # fit minds what is none
+    trained, mover = _copies(net, optimizer)
+    mover.lr = 1.0
+    LambdaLR(mover, lambda k: float(lrs[min(k, steps - 1)]), every="step")
+    watch = _Watch(steps)
+    try:
+        trained.fit(
+            X,
+            y,
+            loss=loss,
+            loss_weights=loss_weights,
+            optimizer=mover,
+            epochs=-(-steps // max(1, -(-rows // size))),
+            batch_size=size,
+            shuffle=shuffle,
+            seed=None if seed is None else as_seed(seed, "lr_range_test"),
+            sample_weight=sample_weight,
+            callbacks=[watch],
+        )
+    except FloatingPointError:
+        if not watch.losses:
+            raise ValueError(
+                "lr_range_test: expected a finite loss and delta at the first step"
+            ) from None
+    return LRRange(lrs[: len(watch.losses)], np.array(watch.losses))
+
+
+class _Watch(Callback):
+    """Keeps the losses; stops at the last step, or where they diverge."""
+
+    def __init__(self, steps: int) -> None:
+        self.losses: list[float] = []
+        self._steps = steps
+
+    def on_train_batch_end(self, run: Run) -> None:
+        self.losses.append(run.loss)
+        average = _average(self.losses, ahead=0)
+        diverged = average[-1] > average.min() + 3 * abs(average.min())
+        if diverged or run.step == self._steps:
+            run.stop()
+
+
+def _copies(net: "Sequential", optimizer: Optimizer) -> tuple["Sequential", Optimizer]:
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"lr_range_test: expected an optimizer, got {type(optimizer).__name__}")
+    groups = [dict(group) for group in optimizer.param_groups]
+    if any(p._network is not net._network for group in groups for p in group["params"]):
+        raise ValueError(
+            "lr_range_test: expected an optimizer of this network's parameters, "
+            "got one of another network's"
+        )
+    trained = copy.deepcopy(net)
+    own = trained.parameters()
+    kind: Any = type(optimizer)
+    for group in groups:
+        group["params"] = [own[p._index] for p in group["params"]]
+    # The groups hold all options of theirs, the state those of the whole.
+    mover: Optimizer = kind(groups)
+    mover.load_state_dict({k: v for k, v in optimizer.state_dict().items() if k != "schedule"})
+    return trained, mover
+
+
+def _average(values: Sequence[float] | Array, ahead: int) -> Array:
+    """Return averages over `ahead` steps after each and those before, with weights 0.9^distance."""
+    weights = 0.9 ** np.abs(np.arange(-ahead, _REACH + 1))
+    place = slice(ahead, ahead + len(values))
+    return np.asarray(
+        np.convolve(values, weights)[place] / np.convolve(np.ones(len(values)), weights)[place]
+    )

@@ -1,0 +1,47 @@
+"""A fit under way."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from deltaprop.optim import Optimizer
+from deltaprop.training.history import History
+
+if TYPE_CHECKING:
+    from deltaprop.nn.sequential import Sequential
+
+
+@dataclass
+class Run:
+    """A fit under way, as callbacks see it.
+
+    Attributes
+    ----------
+    network : Sequential
+    optimizer : Optimizer
+    epoch : int
+        The epoch under way or just finished, counted from 0.
+    epochs : int
+        Epochs that the fit is to have in all.
+    step : int
+        Updates so far.
+    loss : float
+        The last update's, in ``on_train_batch_end``.
+    history : History
+        The values so far.
+    """
+
+    network: "Sequential"
+    optimizer: Optimizer
+    epochs: int = 0
+    history: History = field(default_factory=History)
+    epoch: int = -1
+    step: int = 0
+    loss: float = float("nan")
+    _settings: dict[str, Any] = field(default_factory=dict)
+    _callbacks: list[Any] = field(default_factory=list)
+    _checkpoints: list[str] = field(default_factory=list)  # to write when the epoch has ended
+    _stopping: bool = False
+
+    def stop(self) -> None:
+        """End the fit after this epoch, or after this update where that is under way."""
+        self._stopping = True

@@ -1,0 +1,250 @@
+"""evaluate and predict_proba, metrics in fit, and gradient accumulation."""
+
+import numpy as np
+import pytest
+
+from deltaprop import nn, optim
+
+RNG = np.random.default_rng(0)
+X, Y, C = RNG.normal(size=(30, 3)), RNG.normal(size=(30, 2)), RNG.integers(0, 2, 30)
+W = RNG.random(30)
+
+
+def network(outputs=2, dtype="float64"):
+    return nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, outputs), dtype=dtype, seed=0)
+
+
+def heads():
+    branches = nn.Heads(nn.Linear(4, 2), nn.Linear(4, 2))
+    return nn.Sequential(nn.Linear(3, 4), branches, dtype="float64", seed=0)
+
+
+def fit(net, y=Y, x=X, **options):
+    opt = options.pop("optimizer", None) or optim.SGD(net.parameters(), lr=0.1)
+    options = {"loss": nn.MSELoss(), "epochs": 2, "batch_size": 8, "optimizer": opt, **options}
+    return net.fit(x, y, **options)
+
+
+class TestEvaluate:
+    @pytest.mark.parametrize("weights", [None, W])
+    @pytest.mark.parametrize("batch_size", [None, 1, 7, 100])
+    def test_it_is_the_loss_of_the_outputs(self, batch_size, weights):
+        net = network()
+        found = net.evaluate(
+            X, Y, loss=nn.HuberLoss(), sample_weight=weights, batch_size=batch_size
+        )
+        wanted = nn.HuberLoss()(net(X), Y, sample_weight=weights)
+        assert found == {"loss": wanted}
+        assert type(found["loss"]) is float
+
+    def test_it_is_what_fit_says_of_the_data_held_out(self):
+        net = network()
+        loss, names = nn.CrossEntropyLoss(), ("accuracy", "f1", "auc")
+        held_out = (X[20:], C[20:], W[20:])
+        history = fit(net, C, loss=loss, metrics=names, validation_data=held_out)
+        found = net.evaluate(X[20:], C[20:], loss=loss, metrics=names, sample_weight=W[20:])
+        assert found["loss"] == pytest.approx(history["val_loss"][-1], rel=1e-14)
+        assert {k: found[k] for k in names} == {k: history[f"val_{k}"][-1] for k in names}
+
+    def test_metrics_of_the_training_data(self):
+        net = network()
+        history = fit(net, C, loss=nn.CrossEntropyLoss(), metrics=["accuracy"], epochs=1)
+        assert history["accuracy"][0] == np.mean(net(X).argmax(1) == C)
+
+    def test_class_weights_are_not_those_of_metrics(self):
+        options = {"loss": nn.CrossEntropyLoss(), "metrics": ["accuracy"], "epochs": 1}
+        net = network()
+        history = fit(net, C, class_weight={0: 9, 1: 1}, sample_weight=W, **options)
+        wanted = np.average(net(X).argmax(1) == C, weights=W)
+        assert history["accuracy"][0] == pytest.approx(wanted, rel=1e-14)
+
+    def test_probabilities_count_from_one_half(self):
+        net = nn.Sequential(nn.Linear(3, 1), nn.Sigmoid(), dtype="float64", seed=0)
+        found = net.evaluate(X, C, loss=nn.BCELoss(), metrics=["accuracy"])
+        assert found["accuracy"] == np.mean((net(X)[:, 0] > 0.5) == C)
+
+    def test_heads(self):
+        net, y = heads(), (Y, C)
+        losses, weights = (nn.MSELoss(), nn.CrossEntropyLoss()), (2.0, 0.5)
+
+        def mine(y, outputs):
+            return float(np.abs(y - outputs).max())
+
+        options = {
+            "loss": losses,
+            "loss_weights": weights,
+            "metrics": ((mine, "mae"), ["accuracy"]),
+        }
+        history = fit(net, y, validation_data=(X, y), **options)
+        found = net.evaluate(X, y, **options)
+        a, b = net(X)
+        assert found["loss_0"] == losses[0](a, Y)
+        assert found["loss_1"] == losses[1](b, C)
+        assert found["loss"] == 2 * found["loss_0"] + 0.5 * found["loss_1"]
+        assert found["mine_0"] == mine(Y, a)
+        assert found["accuracy_1"] == np.mean(b.argmax(1) == C)
+        assert set(found) == {"loss", "loss_0", "loss_1", "mine_0", "mae_0", "accuracy_1"}
+        for key, value in found.items():
+            assert history[f"val_{key}"][-1] == pytest.approx(value, rel=1e-13)
+
+    def test_a_loss_written_in_python(self):
+        class Mine:
+            def __call__(self, outputs, y):
+                return float(((outputs - y) ** 2).sum())
+
+            def delta(self, outputs, y):
+                return 2 * (outputs - y)
+
+        net = network()
+        assert net.evaluate(X, Y, loss=Mine()) == {"loss": Mine()(net(X), Y)}
+
+    @pytest.mark.parametrize(
+        ("options", "kind", "message"),
+        [
+            ({"loss": None}, TypeError, "^evaluate: expected a loss with __call__ and delta"),
+            ({"loss": nn.MSELoss("none")}, ValueError, "^evaluate: expected a loss with reduction"),
+            ({"loss": (nn.MSELoss(),) * 2}, ValueError, "^loss: expected 1, one for each output"),
+            ({"y": Y[:, :1]}, ValueError, r"^MSELoss: expected y \(30, 2\)"),
+            ({"y": Y[:9]}, ValueError, r"^MSELoss: expected y \(30, 2\)"),
+            ({"sample_weight": W[:9]}, ValueError, r"^sample_weight: expected \(30,\), got"),
+            ({"sample_weight": -W}, ValueError, "^sample_weight: expected finite weights of 0"),
+            ({"batch_size": 0}, ValueError, "^predict: batch_size: expected 1 or more, got 0$"),
+            ({"metrics": "mae"}, TypeError, "^metrics: expected a sequence of names"),
+            ({"metrics": ["nothing_such"]}, ValueError, "^Metric: expected one of"),
+            ({"loss_weights": (1, 2)}, ValueError, "^evaluate: expected loss_weights to be 1 num"),
+            ({"loss_weights": ("a",)}, TypeError, "^evaluate: expected numbers as loss_weights"),
+            ({"loss_weights": (-1,)}, ValueError, "^evaluate: expected loss_weights of 0 or more"),
+        ],
+    )
+    def test_errors(self, options, kind, message):
+        options = {"y": Y, "loss": nn.MSELoss(), **options}
+        with pytest.raises(kind, match=message):
+            network().evaluate(X, **options)
+
+
+def test_predicting_inputs_of_unlike_length():
+    net = nn.Sequential(nn.Concat(nn.Linear(3, 2), nn.Linear(2, 2)), seed=0)
+    np.testing.assert_array_equal(net.predict((X, Y), batch_size=7), net((X, Y)))
+    for pair in ((X, Y[:20]), (X[:20], Y)):
+        for size in (None, 7):
+            with pytest.raises(ValueError, match="rows"):
+                net.predict(pair, batch_size=size)
+
+
+class TestProbabilities:
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    @pytest.mark.parametrize(
+        ("loss", "y", "formula"),
+        [
+            (nn.CrossEntropyLoss(), C, lambda a: np.exp(a) / np.exp(a).sum(1, keepdims=True)),
+            (nn.BCEWithLogitsLoss(), np.eye(2)[C], lambda a: 1 / (1 + np.exp(-a))),
+            (nn.NLLLoss(), C, np.exp),
+            (nn.BCELoss(), np.eye(2)[C], lambda a: a),
+        ],
+    )
+    def test_formulas(self, loss, y, formula, dtype):
+        last = {nn.NLLLoss: [nn.LogSoftmax(-1)], nn.BCELoss: [nn.Sigmoid()]}.get(type(loss), [])
+        net = nn.Sequential(nn.Linear(3, 2), *last, dtype=dtype, seed=0)
+        fit(net, y, loss=loss)
+        found = net.predict_proba(X)
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, formula(net(X)), rtol=1e-6)
+        np.testing.assert_array_equal(net.predict_proba(X, batch_size=4), found)
+        np.testing.assert_array_equal(net.predict_proba(X[0]), found[0])
+        assert net.predict_proba(np.empty((0, 3))).shape == (0, 2)
+
+    def test_extreme_logits(self):
+        for loss, y in ((nn.CrossEntropyLoss(), C), (nn.BCEWithLogitsLoss(), np.eye(2)[C])):
+            net = nn.Sequential(nn.Linear(3, 2), dtype="float64", seed=0)
+            fit(net, y, loss=loss)
+            net.flat_parameters[:] *= 1e5
+            found = net.predict_proba(X)
+            assert ((found >= 0) & (found <= 1)).all()
+            assert found.min() < 1e-6 < 1 - 1e-6 < found.max()
+
+    def test_heads(self):
+        net = heads()
+        fit(net, (np.eye(2)[C], C), loss=(nn.BCEWithLogitsLoss(), nn.CrossEntropyLoss()))
+        a, b = net.predict_proba(X)
+        np.testing.assert_allclose(a, 1 / (1 + np.exp(-net(X)[0])), rtol=1e-12)
+        np.testing.assert_allclose(b.sum(1), 1, rtol=1e-12)
+
+    def test_without_a_loss_of_probabilities(self):
+        net = network()
+        for losses in (None, nn.MSELoss()):
+            if losses:
+                fit(net, loss=losses)
+            with pytest.raises(RuntimeError, match=r"^predict_proba: expected a network fitted"):
+                net.predict_proba(X)
+
+
+class TestAccumulate:
+    """k batches are one that is k times larger."""
+
+    @pytest.mark.parametrize("k", [2, 3, 4, 100])
+    @pytest.mark.parametrize("weights", [{}, {"sample_weight": W}])
+    @pytest.mark.parametrize(
+        ("loss", "y"),
+        [
+            (nn.MSELoss(), Y),
+            (nn.HuberLoss(reduction="sum"), Y),
+            (nn.CrossEntropyLoss(weight=[0.2, 3.0], ignore_index=1), C),
+        ],
+    )
+    def test_it_is_a_larger_batch(self, loss, y, weights, k):
+        def bits(**options):
+            net = network()
+            opt = optim.Adam(net.parameters(), lr=0.01)
+            # 30 rows by 4 are 7 batches and a half: the last group is smaller, too.
+            history = fit(net, y, loss=loss, optimizer=opt, epochs=3, **weights, **options)
+            return net.flat_parameters.copy(), history
+
+        a, ha = bits(batch_size=4, accumulate=k)
+        b, hb = bits(batch_size=4 * k)
+        # One batch of everything keeps the order of the rows.
+        assert ha.updates == hb.updates == 3 * -(-30 // (4 * k))
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(ha["loss"], hb["loss"], rtol=1e-12)
+
+    def test_class_weights_and_clipping(self):
+        def trained(**options):
+            net = network()
+            opt = optim.SGD(net.parameters(), lr=0.1, momentum=0.9, clip_norm=0.05)
+            fit(
+                net,
+                C,
+                loss=nn.CrossEntropyLoss(),
+                optimizer=opt,
+                class_weight="balanced",
+                **options,
+            )
+            return net.flat_parameters
+
+        found, wanted = trained(batch_size=5, accumulate=3), trained(batch_size=15)
+        np.testing.assert_allclose(found, wanted, rtol=1e-12)
+
+    def test_heads(self):
+        def trained(**options):
+            net = heads()
+            losses = (nn.MSELoss(), nn.CrossEntropyLoss(weight=[1.0, 5.0]))
+            fit(net, (Y, C), loss=losses, loss_weights=(0.3, 2), **options)
+            return net.flat_parameters
+
+        found, wanted = trained(batch_size=5, accumulate=3), trained(batch_size=15)
+        np.testing.assert_allclose(found, wanted, rtol=1e-12)
+
+    def test_iterables(self):
+        batches = [(X[i : i + 4], Y[i : i + 4]) for i in range(0, 30, 4)]
+        larger = [(X[i : i + 12], Y[i : i + 12]) for i in range(0, 30, 12)]
+        a, b = network(), network()
+        ha = fit(a, None, batches, accumulate=3)
+        hb = fit(b, None, larger)
+        np.testing.assert_allclose(a.flat_parameters, b.flat_parameters, rtol=1e-12)
+        np.testing.assert_allclose(ha["loss"], hb["loss"], rtol=1e-12)
+
+    @pytest.mark.parametrize(
+        ("bad", "kind"), [(0, ValueError), (-1, ValueError), (1.5, TypeError), (None, TypeError)]
+    )
+    def test_errors(self, bad, kind):
+        with pytest.raises(kind, match=r"^fit: accumulate: expected"):
+            fit(network(), accumulate=bad)
