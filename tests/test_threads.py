@@ -362,7 +362,7 @@ class Counts(dp.Callback):
     def on_train_end(self, run): self.ends += 1
 counts = Counts()
 X = np.zeros((300, 8))
-try: net.fit(X, X, loss=nn.MSELoss(), optimizer=opt, epochs=10**6, callbacks=[counts])
+try: net.fit(X, X, loss=nn.MSELoss(), optimizer=opt, epochs=1000, callbacks=[counts])
 except KeyboardInterrupt: print("interrupted")
 print(counts.updates - schedule.count, counts.ends)
 print(net.fit(X, X, loss=nn.MSELoss(), optimizer=opt, epochs=1).updates)
