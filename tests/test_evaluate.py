@@ -248,3 +248,53 @@ class TestAccumulate:
     def test_errors(self, bad, kind):
         with pytest.raises(kind, match=r"^fit: accumulate: expected"):
             fit(network(), accumulate=bad)
+
+
+class TestRefusals:
+    def test_metrics_need_names_of_their_own(self):
+        def loss(y, outputs):
+            return 0.0
+
+        for metrics in ([loss], ["mae", "mae"], [lambda y, a: 0.0, lambda y, a: 1.0]):
+            with pytest.raises(ValueError, match=r"^metrics: expected (a name|names) "):
+                fit(network(), metrics=metrics)
+
+    def test_probabilities_outlive_a_fit_that_was_refused(self):
+        net = network()
+        fit(net, C, loss=nn.CrossEntropyLoss())
+        wanted = net.predict_proba(X)
+        with pytest.raises(ValueError, match=r"^MSELoss: expected y \(30, 2\)"):
+            fit(net, np.zeros((30, 5)))
+        np.testing.assert_array_equal(net.predict_proba(X), wanted)
+
+    def test_a_head_without_probabilities_gives_its_outputs(self):
+        net = heads()
+        fit(net, (Y, C), loss=(nn.MSELoss(), nn.CrossEntropyLoss()))
+        outputs, probabilities = net.predict_proba(X)
+        np.testing.assert_array_equal(outputs, net(X)[0])
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+
+    def test_a_loss_written_in_python_takes_one_batch_an_update(self):
+        class Squared:
+            def __call__(self, outputs, y):
+                return float(((outputs - y) ** 2).mean())
+
+            def delta(self, outputs, y):
+                return 2 * (outputs - y) / outputs.size
+
+        with pytest.raises(ValueError, match=r"^fit: expected accumulate=1 with a loss written in"):
+            fit(network(), loss=Squared(), accumulate=2)
+
+
+def test_an_iterable_may_refill_its_arrays_while_gradients_accumulate():
+    class Refilled:
+        def __iter__(self):
+            x, y = np.empty((10, 3)), np.empty((10, 2))
+            for i in range(0, 30, 10):
+                x[:], y[:] = X[i : i + 10], Y[i : i + 10]
+                yield x, y
+
+    refilled, fresh = network(), network()
+    fit(refilled, None, Refilled(), accumulate=3)
+    fit(fresh, accumulate=3, batch_size=10, shuffle=False)
+    np.testing.assert_array_equal(refilled.flat_parameters, fresh.flat_parameters)

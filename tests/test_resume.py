@@ -302,6 +302,8 @@ def test_what_does_not_fit_changes_nothing(tmp_path):
     refused(other, adam(other), r"^resume: expected the network .* checkpoint, got another dtype$")
     net = network(3)
     refused(net, adam(net), r"^fit: expected 2 callbacks, as the checkpoint has, got 1$", (repr,))
+    swapped = (dp.EarlyStopping(), dp.ModelCheckpoint(tmp_path / "other.dp"))
+    refused(net, adam(net), r"^fit: expected ModelCheckpoint as the .*, got EarlyStopping", swapped)
     two = [{"params": net.parameters()[:1]}, {"params": net.parameters()[1:]}]
     refused(net, optim.Adam(two), r"^Adam: expected 2 param_groups, got 1$")
 

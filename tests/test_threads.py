@@ -351,6 +351,8 @@ def test_ctrl_c_in_a_fit_with_callbacks():
     out = alone("""
 import signal
 import deltaprop as dp
+# A shell that starts tests in the background has them ignore the signal.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 net = nn.Sequential(nn.Linear(8, 64), nn.Tanh(), nn.Linear(64, 8), seed=0)
 opt = optim.SGD(net.parameters())
 schedule = optim.ExponentialLR(opt, 0.999, every="step")

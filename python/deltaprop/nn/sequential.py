@@ -364,14 +364,14 @@ class Sequential(Container):
         -------
         ndarray, the shape of the output, or a tuple of them
             Softmax over the classes for `CrossEntropyLoss`, exp for `NLLLoss`, sigmoid for
-            `BCEWithLogitsLoss`, the outputs themselves for `BCELoss`.
+            `BCEWithLogitsLoss`, the outputs themselves for `BCELoss` and for heads of other losses.
 
         Raises
         ------
         RuntimeError
             Where the network has not been fitted with such a loss.
         """
-        if not self._links or "" in self._links:
+        if not any(self._links):
             raise RuntimeError(
                 "predict_proba: expected a network fitted with a loss of probabilities, as "
                 "CrossEntropyLoss or BCEWithLogitsLoss"

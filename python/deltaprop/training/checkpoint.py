@@ -23,7 +23,7 @@ def save_checkpoint(path: str | os.PathLike[str], run: Run) -> None:
             "training": {
                 "settings": run._settings,
                 "optimizer": run.optimizer.state_dict(),
-                "callbacks": [callback.state_dict() for callback in run._callbacks],
+                "callbacks": [[_kind(c), c.state_dict()] for c in run._callbacks],
                 "history": {key: np.array(history[key]) for key in history},
                 "updates": history.updates,
                 "stop_losses": np.array(history.stop_losses),
@@ -58,9 +58,14 @@ def resume_checkpoint(path: str | os.PathLike[str], run: Run) -> None:
             f"fit: expected {len(training['callbacks'])} callbacks, as the checkpoint has, "
             f"got {len(run._callbacks)}"
         )
+    for callback, (kind, state) in zip(run._callbacks, training["callbacks"], strict=True):
+        if callback.state_dict().keys() != state.keys() and callback.state_dict():
+            raise ValueError(
+                f"fit: expected {kind} as the checkpoint has it, got {_kind(callback)} in its place"
+            )
     run.optimizer.load_state_dict(training["optimizer"])  # all or nothing
     network._restore(content["network"])
-    for callback, state in zip(run._callbacks, training["callbacks"], strict=True):
+    for callback, (_, state) in zip(run._callbacks, training["callbacks"], strict=True):
         callback.load_state_dict(state)
     run.history = History()
     for values in zip(*training["history"].values(), strict=True):
@@ -70,3 +75,7 @@ def resume_checkpoint(path: str | os.PathLike[str], run: Run) -> None:
     run.history.updates = training["updates"]
     run.history.stop_losses = training["stop_losses"]
     run.step = training["updates"]
+
+
+def _kind(callback: object) -> str:
+    return type(callback).__name__

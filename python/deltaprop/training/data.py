@@ -1,5 +1,6 @@
 """Training data: from what users give to the arrays that the core reads in place."""
 
+import copy
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -138,8 +139,9 @@ def split(
 class Batches:
     """An iterable of batches (x, y) or (x, y, sample_weight), asked anew for each epoch."""
 
-    def __init__(self, batches: Iterable[Any], heads: HeadLosses) -> None:
+    def __init__(self, batches: Iterable[Any], heads: HeadLosses, copied: bool) -> None:
         self._batches = batches
+        self._copied = copied
         self._heads = heads
         self._kinds: list[Any] = []
         self._iterator: Iterator[Any] = iter(batches)
@@ -180,6 +182,7 @@ class Batches:
             raise TypeError(
                 f"fit: expected batches (x, y) or (x, y, sample_weight), got {type(batch).__name__}"
             )
+        batch = copy.deepcopy(batch) if self._copied else batch
         found = arrays(batch[0], batch[1], batch[2] if len(batch) == 3 else None, self._heads)
         # A loss written in Python is told once how its y is shaped.
         kinds = [(y.dtype, y.shape[1:]) for y in found[1]]

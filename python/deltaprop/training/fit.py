@@ -1,7 +1,8 @@
 """`fit`: from what users give to what the core takes."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,7 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
     recorded = _records(record)
     options: dict[str, Any] = {
         **{f"record_{name}": name in recorded for name in _RECORDS},
-        "accumulate": as_count(accumulate, "fit: accumulate", 1),
+        "accumulate": heads.accumulated(as_count(accumulate, "fit: accumulate", 1)),
         "shuffle": bool(shuffle),
         "seed": None if seed is None else as_seed(seed, "fit"),
     }
@@ -74,7 +75,8 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
             class_weight=class_weight,
             stop=stop,
         )
-        data: Arrays | Batches = Batches(X, heads)
+        # Several batches are pulled before the first is read: an iterable may refill one array.
+        data: Arrays | Batches = Batches(X, heads, copied=options["accumulate"] > 1)
     else:
         if validation_split is not None:
             if validation_data is not None:
@@ -114,19 +116,19 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
     plan = _Plan(optimizer, _rows(data), options)
     bar = progress_of(run.epochs) if progress else None
     told = _Told(run, judge, judged, held_out, plan, bar)
-    network._links = heads.links()
     losses = heads.core(data.targets() if isinstance(data, Batches) else data[1])
     try:
-        told.begin()
-        if run._stopping:
-            options["epochs"] = 0
-        result = _core.fit(
-            network._network,
-            optimizer._core,
-            losses,
-            data,
-            {**_DEFAULTS, **options, **plan.options(), **told.hooks(), "broken_off": plan.count},
-        )
+        with _linked(network, heads.links()):
+            told.begin()
+            if run._stopping:
+                options["epochs"] = 0
+            result = _core.fit(
+                network._network,
+                optimizer._core,
+                losses,
+                data,
+                _DEFAULTS | options | plan.options() | told.hooks() | {"broken_off": plan.count},
+            )
     finally:
         if bar is not None:
             bar.close()
@@ -142,6 +144,18 @@ _DEFAULTS: dict[str, Any] = {
     "epoch_end": None,
     "batch_end": None,
 }
+
+
+@contextmanager
+def _linked(network: "Sequential", links: tuple[str, ...]) -> Iterator[None]:
+    """Have the network know what makes probabilities of its outputs, if it is trained at all."""
+    before, passes = network._links, network._network.passes
+    network._links = links
+    try:
+        yield
+    finally:
+        if network._network.passes == passes:
+            network._links = before
 
 
 def _check_optimizer(network: "Sequential", optimizer: Any) -> None:

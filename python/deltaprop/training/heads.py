@@ -115,6 +115,15 @@ class HeadLosses:
         """Return what tells losses apart; of one written in Python, its class."""
         return [repr(one) if is_native(one) else type(one).__name__ for one in self.losses]
 
+    def accumulated(self, batches: int) -> int:
+        """Return how many batches make an update: one alone, with a loss written in Python."""
+        if batches > 1 and not all(is_native(loss) for loss in self.losses):
+            raise ValueError(
+                "fit: expected accumulate=1 with a loss written in Python, whose mean over "
+                f"several batches only it knows, got {batches}"
+            )
+        return batches
+
     def check_reductions(self, where: str = "fit") -> None:
         """Raise ValueError for a loss that gives an array."""
         for loss in self.losses:
@@ -130,7 +139,7 @@ class HeadLosses:
 
 def probabilities(link: str, outputs: Array) -> Array:
     """Return the probabilities that outputs stand for."""
-    if link == "identity":
+    if link in ("identity", ""):
         return outputs
     if link == "exp":
         return np.exp(outputs)

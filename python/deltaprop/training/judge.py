@@ -1,10 +1,14 @@
 """The metrics of a fit, head by head."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from deltaprop.training.heads import HeadLosses
 from deltaprop.training.metrics import Metric
+
+# What the history calls its own columns.
+_TAKEN = re.compile(r"(val_)?loss(_\d+)?|lr|val_.*|(activation|delta|gradient)_norm")
 
 
 class Metrics:
@@ -30,6 +34,13 @@ class Metrics:
             for k, (own, link) in enumerate(zip(by_head, heads.links(), strict=True))
         ]
         self.names = [name for own in self._by_head for name in own]
+        if len(self.names) < sum(len(own) for own in by_head):
+            raise ValueError(f"metrics: expected names of their own, got {metrics!r}")
+        for name in self.names:
+            if _TAKEN.fullmatch(name):
+                raise ValueError(
+                    f"metrics: expected a name that the history has free, got {name!r}"
+                )
 
     def __call__(self, y: Any, outputs: Any, sample_weight: Any = None) -> dict[str, float]:
         """Return the value of each metric, by its name."""
