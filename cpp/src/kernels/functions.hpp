@@ -277,4 +277,17 @@ template <class T>
   return select(abs(x) < Vector<T>::all(T(1.5)), near, x - tanh(x));
 }
 
+// TEMPORARY
+template <class T, class F>
+inline Vector<T> lanes_(Vector<T> a, Vector<T> b, F f) {
+  T u[Vector<T>::size], v[Vector<T>::size];
+  a.store(u); b.store(v);
+  for (Index i = 0; i < Vector<T>::size; ++i) u[i] = f(u[i], v[i]);
+  return Vector<T>::load(u);
+}
+template <class T> Vector<T> sin(Vector<T> a) { return lanes_(a, a, [](T x, T) { return T(__builtin_sin(x)); }); }
+template <class T> Vector<T> cos(Vector<T> a) { return lanes_(a, a, [](T x, T) { return T(__builtin_cos(x)); }); }
+template <class T> Vector<T> tan(Vector<T> a) { return lanes_(a, a, [](T x, T) { return T(__builtin_tan(x)); }); }
+template <class T> Vector<T> pow(Vector<T> a, Vector<T> b) { return lanes_(a, b, [](T x, T y) { return T(__builtin_pow(x, y)); }); }
+
 }  // namespace deltaprop::kernels

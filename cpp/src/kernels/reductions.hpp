@@ -70,6 +70,21 @@ template <class T, class F>
   return sums[0];
 }
 
+/// The sum of f(first element, load) over n elements, however many: row sums of runs, added in float64.
+template <class T, class F>
+[[gnu::always_inline]] inline double long_sum(Index n, F&& f) {
+  constexpr Index run = 4096;
+  double sum = 0;
+  for (Index first = 0; first < n; first += run) {
+    sum += row_sum<T>(std::min(n - first, run), [&](Index i, Index count) {
+      return f(first + i, [count](const T* from) {
+        return count == Vector<T>::size ? Vector<T>::load(from) : Vector<T>::load(from, count);
+      });
+    });
+  }
+  return sum;
+}
+
 /// The largest element; where one is NaN, any of them.
 template <class T>
 [[gnu::always_inline]] inline T row_max(const T* a, Index n) {

@@ -124,6 +124,10 @@ template <class T>
 Vector<T> round(Vector<T> a) {
   return {packets::print(a.p)};
 }
+template <class T>
+T first_lane(Vector<T> a) {
+  return packets::pfirst(a.p);
+}
 /// a 2^exponent, the exponent a whole number.
 template <class T>
 Vector<T> scale_by_power_of_two(Vector<T> a, Vector<T> exponent) {

@@ -1,0 +1,92 @@
+#include "deltaprop/graph/node.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+#include "deltaprop/core/errors.hpp"
+#include "deltaprop/graph/program.hpp"
+
+namespace deltaprop::graph {
+
+namespace {
+
+std::uint64_t next_serial() {
+  static std::atomic<std::uint64_t> count{0};
+  return ++count;
+}
+
+}  // namespace
+
+void Node::own(Memory& memory) const {
+  if (size_ <= 1 || (memory && memory.use_count() == 1)) return;
+  memory = std::static_pointer_cast<std::byte>(Buffer<std::byte>(static_cast<Index>(bytes())).owner());
+}
+
+Node::Node(Kind kind, Shape shape, Precision precision, bool weak)
+    : kind_(kind),
+      precision_(precision),
+      weak_(weak),
+      active_(kind == Kind::variable),
+      size_(element_count(shape)),
+      serial_(next_serial()),
+      shape_(std::move(shape)) {
+  own(value_);
+}
+
+Node::Node(std::shared_ptr<const Op> op, Inputs inputs, Shape shape, Precision precision)
+    : kind_(Kind::computed),
+      precision_(precision),
+      weak_(false),
+      active_(false),
+      size_(element_count(shape)),
+      serial_(next_serial()),
+      op_(std::move(op)),
+      inputs_(std::move(inputs)),
+      shape_(std::move(shape)) {
+  for (std::size_t i = 0; i < inputs_.size(); ++i) active_ |= inputs_[i]->active_ && op_->differentiable(i);
+  op_->forward(*this);
+}
+
+// A chain is taken apart link by link: as deep as it is, the stack does not grow.
+Node::~Node() {
+  std::vector<NodePtr> loose;
+  const auto take = [&](Inputs& inputs) {
+    for (NodePtr& x : inputs) {
+      NodePtr own = std::move(x);
+      if (own.use_count() == 1 && own->inputs_.size() > 0) loose.push_back(std::move(own));
+    }
+  };
+  take(inputs_);
+  while (!loose.empty()) {
+    const NodePtr node = std::move(loose.back());
+    loose.pop_back();
+    take(node->inputs_);
+  }
+}
+
+void Node::clear_delta() {
+  std::fill_n(place<std::byte>(), bytes(), std::byte{0});
+  filled_ = true;
+}
+
+Program& Node::program() {
+  if (!program_) program_ = std::make_unique<Program>(*this);
+  return *program_;
+}
+
+void Node::forward() { program().forward(); }
+
+template <class T>
+void Node::backward(const T* delta, bool single) {
+  if (!active_) throw ValueError("backward: expected a node that depends on a variable, got one of constants alone");
+  Program& steps = program();
+  steps.clear();
+  T* own = share<T>().data;
+  for (Index i = 0; i < size_; ++i) own[i] = delta[single ? 0 : i];
+  steps.backward();
+}
+template void Node::backward<float>(const float*, bool);
+template void Node::backward<double>(const double*, bool);
+
+}  // namespace deltaprop::graph

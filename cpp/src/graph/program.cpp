@@ -1,0 +1,84 @@
+#include "deltaprop/graph/program.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+#include "scalar_step.hpp"
+
+namespace deltaprop::graph {
+
+Program::Program(Node& root) {
+  static std::atomic<std::uint64_t> searches{0};
+  std::vector<Node*> nodes;
+  const std::uint64_t mark = ++searches;
+  std::vector<Node*> found{&root};
+  root.mark_ = mark;
+  while (!found.empty()) {
+    Node* node = found.back();
+    found.pop_back();
+    nodes.push_back(node);
+    for (const NodePtr& input : node->inputs_) {
+      if (std::exchange(input->mark_, mark) != mark) found.push_back(input.get());
+    }
+  }
+  std::sort(nodes.begin(), nodes.end(), [](const Node* a, const Node* b) { return a->serial_ < b->serial_; });
+
+  for (Node* node : nodes) {
+    if (node->active_) (node->size_ == 1 ? numbers_ : arrays_).push_back(node);
+    if (node->kind_ != Node::Kind::computed) continue;
+    if (node->op_->formula() < 0 || node->size_ != 1) {
+      parts_.push_back({.precision = node->precision_, .node = node});
+      continue;
+    }
+    const auto here = static_cast<Index>(steps_.size());
+    if (parts_.empty() || parts_.back().node != nullptr || parts_.back().precision != node->precision_) {
+      parts_.push_back({.precision = node->precision_, .begin = here});
+    }
+    steps_.push_back(scalar_step(*node));
+    parts_.back().end = here + 1;
+  }
+}
+
+void Program::forward() {
+  for (const Part& part : parts_) {
+    if (part.node != nullptr) {
+      part.node->op_->forward(*part.node);
+    } else {
+      with_type(part.precision, [&]<class T>() {
+        kernels::get<T>().scalars_forward(steps_.data() + part.begin, part.end - part.begin);
+      });
+    }
+  }
+}
+
+void Program::clear() {
+  for (Node* node : arrays_) {
+    node->reached_ = true;
+    node->filled_ = false;
+    node->own(node->delta_);
+  }
+  // Always filled, so that whoever comes can add.
+  for (Node* node : numbers_) {
+    node->reached_ = node->filled_ = true;
+    std::fill_n(node->cell_.delta, sizeof(node->cell_.delta), std::byte{0});
+  }
+}
+
+void Program::backward() {
+  for (auto part = parts_.rbegin(); part != parts_.rend(); ++part) {
+    if (part->node == nullptr) {
+      with_type(part->precision, [&]<class T>() {
+        kernels::get<T>().scalars_backward(steps_.data() + part->begin, part->end - part->begin);
+      });
+    } else if (part->node->active_) {
+      if (!part->node->filled_) part->node->clear_delta();
+      part->node->op_->backward(*part->node);
+    }
+  }
+  for (Node* node : arrays_) {
+    if (!node->filled_) node->clear_delta();
+  }
+}
+
+}  // namespace deltaprop::graph

@@ -1,0 +1,323 @@
+#include <pybind11/stl.h>
+
+#include <array>
+#include <utility>
+
+#include "arrays.hpp"
+#include "bindings.hpp"
+#include "deltaprop/graph/ops.hpp"
+
+namespace deltaprop::python {
+namespace {
+
+using graph::Node;
+using graph::NodePtr;
+using graph::Precision;
+using graph::Shape;
+
+/// The elements of a node as float64 or float32; TypeError for others than real numbers.
+py::array elements(const py::handle& value, const char* name) {
+  py::array array = py::array::ensure(value);
+  if (!array) {
+    PyErr_Clear();
+    throw TypeError(std::string(name) + ": expected numbers, got " +
+                    py::str(py::type::of(value).attr("__name__")).cast<std::string>());
+  }
+  return dtype_of(array, name) == Dtype::float32
+             ? py::array(py::array_t<float, py::array::c_style | py::array::forcecast>(array))
+             : py::array(py::array_t<double, py::array::c_style | py::array::forcecast>(array));
+}
+
+template <class F>
+decltype(auto) with_elements(const py::array& array, F&& f) {
+  return array.dtype().itemsize() == 4 ? f(static_cast<const float*>(array.data()), Precision::float32)
+                                       : f(static_cast<const double*>(array.data()), Precision::float64);
+}
+
+NodePtr leaf(Node::Kind kind, const py::handle& value, const char* name) {
+  const py::array array = elements(value, name);
+  return with_elements(array, [&]<class T>(const T* from, Precision precision) {
+    auto node = std::make_shared<Node>(kind, shape_of(array), precision);
+    std::copy_n(from, node->size(), node->template fresh_value<T>());
+    return node;
+  });
+}
+
+PyTypeObject* node_type = nullptr;
+
+/// The node of a Python object, not looked up as pybind11's casts do: arithmetic asks for it all the time.
+const NodePtr& node_of(PyObject* object) {
+  return reinterpret_cast<py::detail::instance*>(object)->get_value_and_holder().holder<NodePtr>();
+}
+
+/// What an operator met: a node, a number, or an array; null for what is none of these.
+NodePtr operand(PyObject* object) {
+  if (Py_TYPE(object) == node_type) return node_of(object);
+  if (PyFloat_CheckExact(object)) return graph::number(PyFloat_AS_DOUBLE(object));
+  if (PyLong_CheckExact(object)) {
+    const double number = PyLong_AsDouble(object);
+    if (number == -1 && PyErr_Occurred() != nullptr) throw py::error_already_set();
+    return graph::number(number);
+  }
+  const bool numbers = PyObject_HasAttrString(object, "__array__") != 0 || PyNumber_Check(object) != 0 ||
+                       (PySequence_Check(object) != 0 && !PyUnicode_Check(object) && !PyBytes_Check(object));
+  return numbers ? leaf(Node::Kind::constant, object, "graph") : nullptr;
+}
+
+/// Python's own slots: by way of methods an operator costs twice as much.
+template <class F>
+PyObject* guarded(F&& f) {
+  try {
+    return f();
+  } catch (...) {
+    py::detail::try_translate_exceptions();
+    return nullptr;
+  }
+}
+using Make = NodePtr (*)(const NodePtr&, const NodePtr&);
+template <Make make>
+PyObject* binary(PyObject* a, PyObject* b) {
+  return guarded([&] {
+    const NodePtr x = operand(a), y = x ? operand(b) : nullptr;
+    if (!y) Py_RETURN_NOTIMPLEMENTED;
+    return py::cast(make(x, y)).release().ptr();
+  });
+}
+template <Make make>
+PyObject* ternary(PyObject* a, PyObject* b, PyObject* modulus) {
+  if (modulus != Py_None) Py_RETURN_NOTIMPLEMENTED;
+  return binary<make>(a, b);
+}
+template <class F>
+PyObject* unary(PyObject* a) {
+  return guarded([&] { return py::cast(graph::apply<F>({node_of(a)})).release().ptr(); });
+}
+template <class F>
+NodePtr apply(const NodePtr& a, const NodePtr& b) {
+  return graph::apply<F>({a, b});
+}
+template <class F>
+NodePtr reversed(const NodePtr& a, const NodePtr& b) {
+  return graph::apply<F>({b, a});
+}
+PyObject* compare(PyObject* a, PyObject* b, int how) {
+  using namespace formulas;
+  switch (how) {
+    case Py_LT: return binary<apply<Less>>(a, b);
+    case Py_LE: return binary<apply<LessEqual>>(a, b);
+    case Py_GT: return binary<reversed<Less>>(a, b);
+    case Py_GE: return binary<reversed<LessEqual>>(a, b);
+    case Py_EQ: return binary<apply<Equal>>(a, b);
+    default: return binary<apply<NotEqual>>(a, b);
+  }
+}
+int no_truth(PyObject*) {
+  PyErr_SetString(PyExc_TypeError, "graph: expected a number to decide by, got a node; where(condition, a, b) chooses");
+  return -1;
+}
+void set_slots(PyHeapTypeObject* type) {
+  using namespace formulas;
+  type->as_number.nb_add = binary<apply<Add>>;
+  type->as_number.nb_subtract = binary<apply<Subtract>>;
+  type->as_number.nb_multiply = binary<apply<Multiply>>;
+  type->as_number.nb_true_divide = binary<apply<Divide>>;
+  type->as_number.nb_power = ternary<graph::power>;
+  type->as_number.nb_matrix_multiply = binary<graph::matmul>;
+  type->as_number.nb_negative = unary<Negative>;
+  type->as_number.nb_absolute = unary<Absolute>;
+  type->as_number.nb_positive = [](PyObject* a) { return Py_NewRef(a); };
+  type->as_number.nb_bool = no_truth;
+  type->ht_type.tp_richcompare = compare;
+  type->ht_type.tp_hash = [](PyObject* a) { return static_cast<Py_hash_t>(std::hash<NodePtr>{}(node_of(a)) >> 4); };
+}
+
+NodePtr needed(const py::handle& value) {
+  NodePtr node = operand(value.ptr());
+  if (!node) {
+    throw TypeError("graph: expected a node or numbers, got " +
+                    py::str(py::type::of(value).attr("__name__")).cast<std::string>());
+  }
+  return node;
+}
+
+/// A number, or an array that nobody writes to: the memory is shared until the node needs it again.
+template <class T>
+py::object shown(const Node& node, const T* from, const graph::Memory& memory) {
+  if (node.shape().empty()) {
+    if constexpr (std::is_same_v<T, double>) return py::float_(*from);
+    return py::module_::import("numpy").attr("float32")(*from);
+  }
+  if (memory) return view(const_cast<T*>(from), node.shape(), false, false, keep(memory));
+  py::array_t<T> array = fresh<T>(node.shape());
+  std::copy_n(from, node.size(), array.mutable_data());
+  array.attr("flags").attr("writeable") = false;
+  return array;
+}
+py::object value_of(const Node& node) {
+  return graph::with_type(node.precision(), [&]<class T>() { return shown(node, node.value<T>(), node.value_memory()); });
+}
+py::object delta_of(const Node& node) {
+  if (!node.has_delta()) return py::none();
+  return graph::with_type(node.precision(), [&]<class T>() { return shown(node, node.delta<T>(), node.delta_memory()); });
+}
+
+void set_value(Node& node, const py::handle& value) {
+  if (node.kind() != Node::Kind::variable) throw TypeError("value: expected a variable to be set, got a computed node or a constant");
+  const py::array array = elements(value, "value");
+  if (shape_of(array) != node.shape()) {
+    throw ValueError("value: expected " + shape_text(node.shape()) + ", got " + shape_text(shape_of(array)));
+  }
+  graph::with_type(node.precision(), [&]<class T>() {
+    with_elements(array, [&]<class S>(const S* from, Precision) {
+      std::transform(from, from + node.size(), node.fresh_value<T>(), [](S v) { return static_cast<T>(v); });
+    });
+  });
+}
+
+void backward(Node& node, const py::handle& delta) {
+  const py::array array = elements(delta, "delta");
+  const bool single = array.ndim() == 0;
+  if (!single && shape_of(array) != node.shape()) {
+    throw ValueError("backward: expected a number or a delta " + shape_text(node.shape()) + ", got " +
+                     shape_text(shape_of(array)));
+  }
+  graph::with_type(node.precision(), [&]<class T>() {
+    const py::array_t<T, py::array::c_style | py::array::forcecast> same(array);
+    node.backward<T>(same.data(), single);
+  });
+}
+
+/// x[key] for numbers, slices, None and Ellipsis.
+NodePtr item(const NodePtr& x, const py::handle& key) {
+  const auto refuse = [&](const py::handle& what) {
+    return TypeError("graph: expected integers, slices, None or ... between brackets, got " +
+                     py::str(py::type::of(what).attr("__name__")).cast<std::string>());
+  };
+  const py::tuple keys = py::isinstance<py::tuple>(key) ? py::reinterpret_borrow<py::tuple>(key) : py::make_tuple(key);
+  std::size_t used = 0;
+  bool open = false;
+  for (const py::handle k : keys) {
+    used += !k.is_none() && !k.is(py::ellipsis());
+    if (k.is(py::ellipsis()) && std::exchange(open, true)) throw ValueError("graph: expected one ... between brackets, got two");
+  }
+  const Shape& shape = x->shape();
+  if (used > shape.size()) {
+    throw py::index_error("graph: expected " + std::to_string(shape.size()) + " indices or fewer for " + shape_text(shape) +
+                          ", got " + std::to_string(used));
+  }
+  Shape strides(shape.size());
+  Index stride = 1;
+  for (std::size_t i = shape.size(); i-- > 0; stride *= shape[i]) strides[i] = stride;
+  graph::View v;
+  std::size_t axis = 0;
+  const auto whole = [&](std::size_t count) {
+    for (; count > 0; --count, ++axis) {
+      v.shape.push_back(shape[axis]);
+      v.strides.push_back(strides[axis]);
+    }
+  };
+  for (const py::handle k : keys) {
+    if (k.is(py::ellipsis())) {
+      whole(shape.size() - used);
+    } else if (k.is_none()) {
+      v.shape.push_back(1);
+      v.strides.push_back(0);
+    } else if (py::isinstance<py::slice>(k)) {
+      py::ssize_t start = 0, stop = 0, step = 0, length = 0;
+      if (!py::reinterpret_borrow<py::slice>(k).compute(shape[axis], &start, &stop, &step, &length)) {
+        throw py::error_already_set();
+      }
+      if (length > 0) v.offset += start * strides[axis];
+      v.shape.push_back(length);
+      v.strides.push_back(step * strides[axis]);
+      ++axis;
+    } else if (PyIndex_Check(k.ptr()) != 0 && !PyBool_Check(k.ptr())) {
+      const py::ssize_t given = PyNumber_AsSsize_t(k.ptr(), PyExc_IndexError);
+      if (given == -1 && PyErr_Occurred() != nullptr) throw py::error_already_set();
+      const Index i = given < 0 ? given + shape[axis] : given;
+      if (i < 0 || i >= shape[axis]) {
+        throw py::index_error("graph: expected an index below " + std::to_string(shape[axis]) + ", got " +
+                              std::to_string(given));
+      }
+      v.offset += i * strides[axis];
+      ++axis;
+    } else {
+      throw refuse(k);
+    }
+  }
+  whole(shape.size() - axis);
+  const auto text = [](const py::handle k) {
+    if (k.is(py::ellipsis())) return std::string("...");
+    if (!py::isinstance<py::slice>(k)) return py::str(k).cast<std::string>();
+    const auto part = [&](const char* name) {
+      const py::object value = k.attr(name);
+      return value.is_none() ? std::string() : py::str(value).cast<std::string>();
+    };
+    const std::string step = part("step");
+    return part("start") + ":" + part("stop") + (step.empty() ? "" : ":" + step);
+  };
+  std::string details;
+  for (const py::handle k : keys) details += (details.empty() ? "" : ", ") + text(k);
+  return graph::view(x, std::move(v), "getitem", std::move(details));
+}
+
+graph::Axes axes_of(const py::object& axis) {
+  if (axis.is_none()) return std::nullopt;
+  if (py::isinstance<py::tuple>(axis) || py::isinstance<py::list>(axis)) return axis.cast<std::vector<Index>>();
+  return std::vector<Index>{axis.cast<Index>()};
+}
+
+const char* kind_name(const Node& node) {
+  switch (node.kind()) {
+    case Node::Kind::constant: return "constant";
+    case Node::Kind::variable: return "variable";
+    default: return node.op()->name();
+  }
+}
+
+}  // namespace
+
+void bind_graph(py::module_& m) {
+  using namespace formulas;
+  py::class_<Node, NodePtr> node(m, "Node", py::is_final(), py::custom_type_setup(set_slots));
+  node_type = reinterpret_cast<PyTypeObject*>(node.ptr());
+  node
+      .def("__getitem__", &item)
+      .def_property_readonly("op", [](const Node& n) { return kind_name(n); })
+      .def_property_readonly("details", [](const Node& n) { return n.op() == nullptr ? std::string() : n.op()->details(); })
+      .def_property_readonly("inputs", [](const Node& n) { return py::tuple(py::cast(std::vector<NodePtr>(n.inputs().begin(), n.inputs().end()))); })
+      .def_property_readonly("shape", [](const Node& n) { return py::tuple(py::cast(n.shape())); })
+      .def_property_readonly("single", [](const Node& n) { return n.precision() == Precision::float32; })
+      .def_property_readonly("active", &Node::active)
+      .def_readwrite("name", &Node::name)
+      .def_property("value", &value_of, &set_value)
+      .def_property_readonly("grad", &delta_of)
+      .def("forward", &Node::forward)
+      .def("backward", &backward, py::arg("delta") = 1.0);
+  m.def("leaf", [](const py::object& value, bool variable) {
+    return leaf(variable ? Node::Kind::variable : Node::Kind::constant, value, variable ? "variable" : "constant");
+  });
+  m.def("node", &needed);
+  m.def("formulas", [] {
+    std::vector<std::pair<std::string, int>> list;
+    [&]<class... Fs>(std::tuple<Fs...>*) { (list.emplace_back(Fs::name, Fs::inputs), ...); }(static_cast<Formulas*>(nullptr));
+    return list;
+  });
+  m.def("apply", [](int formula, const py::args& inputs) {
+    graph::Inputs nodes;
+    if (inputs.size() > formulas::kMostInputs) throw TypeError("graph: expected 3 inputs or fewer");
+    for (const py::handle x : inputs) nodes.push_back(needed(x));
+    return graph::apply(formula, std::move(nodes));
+  });
+  m.def("graph_sum", [](const py::object& x, const py::object& axis, bool keepdims) { return graph::sum(needed(x), axes_of(axis), keepdims); });
+  m.def("graph_mean", [](const py::object& x, const py::object& axis, bool keepdims) { return graph::mean(needed(x), axes_of(axis), keepdims); });
+  m.def("graph_max", [](const py::object& x, const py::object& axis, bool keepdims) { return graph::max(needed(x), axes_of(axis), keepdims); });
+  m.def("graph_matmul", [](const py::object& a, const py::object& b) { return graph::matmul(needed(a), needed(b)); });
+  m.def("graph_reshape", [](const py::object& x, const Shape& shape) { return graph::reshape(needed(x), shape); });
+  m.def("graph_transpose", [](const py::object& x) { return graph::transpose(needed(x)); });
+  m.def("graph_gradient", [](const NodePtr& y, const py::object& delta, const std::vector<NodePtr>& variables) {
+    return graph::gradient(y, needed(delta), variables);
+  });
+}
+
+}  // namespace deltaprop::python
