@@ -187,6 +187,39 @@ void backward(Node& node, const py::handle& delta) {
   });
 }
 
+/// dy/d(each variable), each of y's shape followed by the variable's.
+std::vector<py::object> jacobian(Node& y, const std::vector<NodePtr>& variables) {
+  std::vector<py::object> list;
+  std::vector<std::byte*> rows;
+  for (const NodePtr& v : variables) {
+    Shape shape = y.shape();
+    shape.insert(shape.end(), v->shape().begin(), v->shape().end());
+    graph::with_type(v->precision(), [&]<class T>() {
+      py::array_t<T> array = fresh<T>(shape);
+      std::fill_n(array.mutable_data(), array.size(), T(0));
+      rows.push_back(reinterpret_cast<std::byte*>(array.mutable_data()));
+      list.push_back(std::move(array));
+    });
+  }
+  graph::with_type(y.precision(), [&]<class Y>() {
+    const Buffer<Y> delta(y.size());
+    for (Index i = 0; y.active() && i < y.size(); ++i) {
+      for (const NodePtr& v : variables) v->forget_delta();
+      delta.data()[i] = Y(1);
+      y.backward<Y>(delta.data(), false);
+      delta.data()[i] = Y(0);
+      for (std::size_t k = 0; k < variables.size(); ++k) {
+        const Node& v = *variables[k];
+        if (!v.has_delta()) continue;
+        graph::with_type(v.precision(), [&]<class T>() {
+          std::copy_n(v.delta<T>(), v.size(), reinterpret_cast<T*>(rows[k]) + i * v.size());
+        });
+      }
+    }
+  });
+  return list;
+}
+
 /// x[key] for numbers, slices, None and Ellipsis.
 NodePtr item(const NodePtr& x, const py::handle& key) {
   const auto refuse = [&](const py::handle& what) {
@@ -287,23 +320,27 @@ void bind_graph(py::module_& m) {
       .def_property_readonly("details", [](const Node& n) { return n.op() == nullptr ? std::string() : n.op()->details(); })
       .def_property_readonly("inputs", [](const Node& n) { return py::tuple(py::cast(std::vector<NodePtr>(n.inputs().begin(), n.inputs().end()))); })
       .def_property_readonly("shape", [](const Node& n) { return py::tuple(py::cast(n.shape())); })
-      .def_property_readonly("single", [](const Node& n) { return n.precision() == Precision::float32; })
+      .def_property_readonly("size", &Node::size)
+      .def_property_readonly("dtype",
+                             [](const Node& n) {
+                               return n.precision() == Precision::float32 ? py::dtype::of<float>() : py::dtype::of<double>();
+                             })
       .def_property_readonly("active", &Node::active)
       .def_readwrite("name", &Node::name)
       .def_property("value", &value_of, &set_value)
       .def_property_readonly("grad", &delta_of)
       .def("forward", &Node::forward)
       .def("backward", &backward, py::arg("delta") = 1.0);
-  m.def("leaf", [](const py::object& value, bool variable) {
+  m.def("graph_leaf", [](const py::object& value, bool variable) {
     return leaf(variable ? Node::Kind::variable : Node::Kind::constant, value, variable ? "variable" : "constant");
   });
-  m.def("node", &needed);
-  m.def("formulas", [] {
+  m.def("graph_node", &needed);
+  m.def("graph_formulas", [] {
     std::vector<std::pair<std::string, int>> list;
     [&]<class... Fs>(std::tuple<Fs...>*) { (list.emplace_back(Fs::name, Fs::inputs), ...); }(static_cast<Formulas*>(nullptr));
     return list;
   });
-  m.def("apply", [](int formula, const py::args& inputs) {
+  m.def("graph_apply", [](int formula, const py::args& inputs) {
     graph::Inputs nodes;
     if (inputs.size() > formulas::kMostInputs) throw TypeError("graph: expected 3 inputs or fewer");
     for (const py::handle x : inputs) nodes.push_back(needed(x));
@@ -315,6 +352,7 @@ void bind_graph(py::module_& m) {
   m.def("graph_matmul", [](const py::object& a, const py::object& b) { return graph::matmul(needed(a), needed(b)); });
   m.def("graph_reshape", [](const py::object& x, const Shape& shape) { return graph::reshape(needed(x), shape); });
   m.def("graph_transpose", [](const py::object& x) { return graph::transpose(needed(x)); });
+  m.def("graph_jacobian", &jacobian);
   m.def("graph_gradient", [](const NodePtr& y, const py::object& delta, const std::vector<NodePtr>& variables) {
     return graph::gradient(y, needed(delta), variables);
   });

@@ -55,7 +55,8 @@ std::vector<NodePtr> gradient(const NodePtr& y, const NodePtr& delta, const std:
   std::vector<NodePtr> gradients;
   for (const NodePtr& variable : variables) {
     const auto found = deltas.find(variable.get());
-    gradients.push_back(found == deltas.end() ? number(0) : found->second);
+    gradients.push_back(found == deltas.end() ? broadcast(cast(number(0), variable->precision()), variable->shape())
+                                              : found->second);
   }
   return gradients;
 }

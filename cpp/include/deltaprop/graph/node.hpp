@@ -113,6 +113,7 @@ class Node : public std::enable_shared_from_this<Node> {
 
   /// Whether a backward pass has come by.
   bool has_delta() const { return reached_; }
+  void forget_delta() { reached_ = false; }
   template <class T>
   const T* delta() const {
     return reinterpret_cast<const T*>(delta_ ? delta_.get() : cell_.delta);
