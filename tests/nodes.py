@@ -75,7 +75,7 @@ CASES = {
         jax=lambda j, x, y: j.where(x < 1, x * y, y),
     ),
     **{
-        f"{name}{axis}": Case(
+        f"{name}, axis={axis}": Case(
             lambda x, f=getattr(graph, name), axis=axis: f(x * x, axis=axis),
             lambda x, f=getattr(np, name), axis=axis: f(x * x, axis=axis),
             ((2, 3, 4),),

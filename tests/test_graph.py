@@ -87,8 +87,6 @@ class TestForwardAndBackward:
             assert not array.flags.writeable
             with pytest.raises(ValueError, match="read-only"):
                 array[0] = 5
-            with pytest.raises(ValueError, match="WRITEABLE"):
-                array.flags.writeable = True
 
     def test_values_outlive_their_node(self):
         y = variable(np.arange(1000.0)) * 2
@@ -212,7 +210,7 @@ class TestItems:
             0, -1, slice(None), slice(None, None, -1), slice(None, None, -2), slice(5, 1, -3),
             slice(3, 1), slice(1, 3, -1), slice(10, 20), slice(-2, None), (), ..., None,
             (0, 1), (..., 0), (None, ..., None), (slice(1, None), -1), (0, ..., slice(0, 0)),
-            np.int64(1), (slice(2**70), 0), np.array(1), (slice(None), None, 1),
+            np.int64(1), (slice(2**70), 0), (slice(None), None, 1),
         ],
     )  # fmt: skip
     def test_as_numpys(self, key):
@@ -227,7 +225,7 @@ class TestItems:
         expected[key] += w
         np.testing.assert_array_equal(x.grad, expected)
 
-    @pytest.mark.parametrize("key", [1.0, "a", True, np.True_, [0], np.array([0, 1]), {}, ("a", 0)])
+    @pytest.mark.parametrize("key", [1.0, "a", True, np.True_, [0], np.array([0, 1]), np.array(1), {}, ("a", 0)])
     def test_kinds_that_nodes_do_not_take(self, key):
         with pytest.raises(TypeError, match="graph: expected integers, slices, None or ... between"):
             variable(np.ones((3, 2)))[key]
@@ -277,7 +275,7 @@ class TestReductions:
         with pytest.raises(ValueError, match=r"expected different axes of an array \(\), got axis 0"):
             variable(1.0).mean(axis=0)
 
-    @pytest.mark.parametrize("axis", ["a", 1.5, (0, "a"), {0}, {}, np.array([0.5]), variable(1.0)])
+    @pytest.mark.parametrize("axis", ["a", 1.5, (0, "a"), {0}, {}, np.array([0.5])])
     def test_axes_of_the_wrong_kind(self, axis):
         for name in ("sum", "mean", "max", "min"):
             with pytest.raises(TypeError, match="axis: expected an integer or a sequence of them, got"):

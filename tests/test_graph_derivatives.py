@@ -8,10 +8,12 @@ from nodes import CASES, differences, weights
 
 from deltaprop import graph
 
+# What is told of no other module here: a new function has to come with a case.
+MODULES = {"deltaprop.graph.node", "deltaprop.graph.derivatives"}
 NAMES = {
-    name for name in graph.__all__ if inspect.isfunction(getattr(graph, name))
-} - {"variable", "constant", "grad", "value_and_grad", "jacobian", "hessian"} - {
-    "directional_derivative"
+    name
+    for name in graph.__all__
+    if inspect.isfunction(f := getattr(graph, name)) and f.__module__ not in MODULES
 }
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 
@@ -28,6 +30,18 @@ def torch(peer):
     return peer("torch")
 
 
+@pytest.fixture(scope="module")
+def jaxs(jax):
+    """Give f's gradient and hessian by JAX. Compiled as one, they take a tenth of the time."""
+
+    def derivatives(f, arguments):
+        every = tuple(range(len(arguments)))
+        both = jax.jit(lambda *x: (jax.grad(f, every)(*x), jax.hessian(f, every)(*x)))
+        return both(*arguments)
+
+    return derivatives
+
+
 def weighted(f):
     """Make one number of what f gives."""
     return lambda *x: (f(*x) * weights(np.shape(f(*x)))).sum()
@@ -36,14 +50,13 @@ def weighted(f):
 def our_gradients(f, arguments):
     x = [graph.variable(a) for a in arguments]
     y = f(*x)
-    y.backward(weights(y.shape))
+    if y.active:
+        y.backward(weights(y.shape))
     return y.value, [v.grad for v in x]
 
 
 def test_every_function_has_a_case():
-    assert {name for name in NAMES if not any(case.startswith(name) for case in CASES)} == set()
-    covered = {name.rstrip("None()0123456789-, ") for name in CASES}
-    assert covered >= NAMES
+    assert {name.split(",")[0] for name in CASES} >= NAMES
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -87,28 +100,25 @@ def test_gradients_are_pytorchs(name, dtype, torch):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", CASES)
-def test_first_and_second_derivatives_are_jaxs(name, dtype, jax):
+def test_first_and_second_derivatives_are_jaxs(name, dtype, jax, jaxs):
     case = CASES[name]
     x = case.arguments(dtype)
     w = weights(np.shape(case.numpy(*x))).astype(dtype)
     theirs = case.theirs("jax", jax.numpy)
-    every = tuple(range(len(x)))
+    every = range(len(x))
 
     def ours(*a):
         return (case.ours(*a) * w).sum()
 
-    def jaxs(*a):
-        return (theirs(*a) * w).sum()
-
+    slopes, curves = jaxs(lambda *a: (theirs(*a) * w).sum(), x)
     tolerance = {"rtol": TOLERANCE[dtype] * 10, "atol": TOLERANCE[dtype] * 10}
-    if name != "sign":
-        for a, b in zip(graph.grad(ours, every)(*x), jax.grad(jaxs, every)(*x), strict=True):
-            assert np.asarray(a).dtype == dtype
-            np.testing.assert_allclose(a, b, **tolerance)
-    found, expected = graph.hessian(ours, every)(*x), jax.hessian(jaxs, every)(*x)
+    for a, b in zip(graph.grad(ours, every)(*x), slopes, strict=True):
+        assert np.asarray(a).dtype == dtype
+        np.testing.assert_allclose(a, b, **tolerance)
+    found = graph.hessian(ours, every)(*x)
     for i in every:
         for k in every:
-            np.testing.assert_allclose(found[i][k], expected[i][k], **tolerance)
+            np.testing.assert_allclose(found[i][k], curves[i][k], **tolerance)
 
 
 class TestRandomExpressions:
@@ -129,7 +139,10 @@ class TestRandomExpressions:
             lambda a: module.log1p(a * a),
             lambda a: module.tan(module.sin(a) * 0.5),
             lambda a: -a,
-            lambda a: module.abs(a),
+            module.abs,
+            module.sigmoid,
+            module.square,
+            lambda a: a * module.sign(a),
             lambda a: a**2,
             lambda a: module.tanh(a) ** 3,
             lambda a: (a * a + 0.5) ** -1.5,
@@ -149,6 +162,8 @@ class TestRandomExpressions:
         reduction = (
             lambda a: a.sum(),
             lambda a: a.mean(),
+            lambda a: a.max(),
+            lambda a: a.min(),
             lambda a: a.sum(0) if a.ndim else a,
             lambda a: a.mean(-1) if a.ndim else a,
             lambda a: a.reshape(-1),
@@ -249,10 +264,10 @@ def himmelblau(x, y):
 
 
 class TestHessians:
-    def test_rosenbrock(self, jax):
+    def test_rosenbrock(self, jaxs):
         for n in (2, 7):
             x = np.random.default_rng(n).normal(size=n)
-            expected = jax.hessian(rosenbrock_of_arrays)(x)
+            expected = jaxs(rosenbrock_of_arrays, [x])[1][0][0]
             np.testing.assert_allclose(graph.hessian(rosenbrock_of_arrays)(x), expected, rtol=1e-12)
             blocks = graph.hessian(lambda *a: rosenbrock(a))(*x)
             np.testing.assert_allclose(blocks, expected, rtol=1e-12)
@@ -261,15 +276,15 @@ class TestHessians:
             graph.hessian(rosenbrock_of_arrays)([1.0, 1.0]), [[802, -400], [-400, 200]], rtol=1e-14
         )
 
-    def test_himmelblau(self, jax):
+    def test_himmelblau(self, jaxs):
         for x, y in ((3.0, 2.0), (-0.270845, -0.923039), (0.0, 0.0)):
-            expected = jax.hessian(himmelblau, (0, 1))(x, y)
+            expected = jaxs(himmelblau, [x, y])[1]
             np.testing.assert_allclose(graph.hessian(himmelblau)(x, y), expected, rtol=1e-12)
         # A minimum.
         np.testing.assert_allclose(graph.grad(himmelblau)(3.0, 2.0), (0, 0), atol=1e-12)
         np.testing.assert_array_equal(graph.hessian(himmelblau)(3.0, 2.0), ((74, 20), (20, 34)))
 
-    def test_a_network(self, jax):
+    def test_a_network(self, jax, jaxs):
         rng = np.random.default_rng(0)
         data, y = rng.normal(size=(6, 3)), rng.normal(size=(6, 1))
         weights = [rng.normal(size=s) for s in ((3, 4), (4,), (4, 1), (1,))]
@@ -278,15 +293,12 @@ class TestHessians:
             return ((module.tanh(data @ a + b) @ c + d - y) ** 2).mean()
 
         found = graph.hessian(lambda *w: loss(graph, *w))(*weights)
-        expected = jax.hessian(lambda *w: loss(jax.numpy, *w), (0, 1, 2, 3))(*weights)
+        slopes, expected = jaxs(lambda *w: loss(jax.numpy, *w), weights)
         for i in range(4):
             for k in range(4):
                 assert found[i][k].shape == weights[i].shape + weights[k].shape
                 np.testing.assert_allclose(found[i][k], expected[i][k], rtol=1e-9, atol=1e-12)
-        slopes = graph.grad(lambda *w: loss(graph, *w))(*weights)
-        for a, b in zip(
-            slopes, jax.grad(lambda *w: loss(jax.numpy, *w), (0, 1, 2, 3))(*weights), strict=True
-        ):
+        for a, b in zip(graph.grad(lambda *w: loss(graph, *w))(*weights), slopes, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-13)
 
     def test_of_what_is_straight(self):
@@ -314,7 +326,7 @@ class TestJacobian:
             return module.sin(x[:, None] * y) + x[:, None]
 
         found = graph.jacobian(lambda x, y: f(graph, x, y))(x, y)
-        expected = jax.jacobian(lambda x, y: f(jax.numpy, x, y), (0, 1))(x, y)
+        expected = jax.jit(jax.jacobian(lambda x, y: f(jax.numpy, x, y), (0, 1)))(x, y)
         assert [a.shape for a in found] == [(3, 4, 3), (3, 4, 4)]
         for a, b in zip(found, expected, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-15)

@@ -6,6 +6,8 @@ import pytest
 from deltaprop import graph
 from deltaprop.graph import Node, constant, node, variable
 
+# Texts and bytes answer first, in their own words.
+REFUSED = "unsupported operand|concat|multiply sequence"
 UFUNCS = list(node._UFUNCS)
 DOMAIN = {np.matmul: (2, 2)}
 SCALARS = [2, 2.5, True, np.float64(2), np.float32(2), np.int64(2), np.int8(2), np.float16(2), np.bool_(True)]
@@ -201,9 +203,9 @@ class TestRefusals:
     def test_what_is_no_number(self, other):
         x = variable(1.0)
         for f in list(OPERATORS.values())[:5]:
-            with pytest.raises(TypeError, match="unsupported operand"):
+            with pytest.raises(TypeError, match=REFUSED):
                 f(x, other)
-            with pytest.raises(TypeError, match="unsupported operand"):
+            with pytest.raises(TypeError, match=REFUSED):
                 f(other, x)
         for f in (graph.exp, graph.sum, graph.transpose, lambda a: graph.where(a, 1, 2)):
             with pytest.raises(TypeError, match="graph: expected a node or numbers, got"):

@@ -171,8 +171,8 @@ def directional_derivative(f: _Function, point: Any, direction: Any) -> float:
     Examples
     --------
     >>> from deltaprop import graph
-    >>> graph.directional_derivative(lambda x, y: x**2 + y**2 + 5, (-3, 3), (1, -1))
-    -8.485281374238571
+    >>> round(graph.directional_derivative(lambda x, y: x**2 + y**2 + 5, (-3, 3), (1, -1)), 9)
+    -8.485281374
     """
     at, along = as_array(point, "point"), as_array(direction, "direction").astype(np.float64)
     if at.ndim != 1 or at.shape != along.shape:
@@ -206,8 +206,8 @@ class _Trace:
     @classmethod
     def of(cls, f: _Function, nodes: list[Node], argnums: _Argnums, name: str) -> "_Trace":
         single = isinstance(argnums, int | np.integer)
+        numbers: Any = range(len(nodes)) if argnums is None else [argnums] if single else argnums
         try:
-            numbers = [argnums] if single else range(len(nodes)) if argnums is None else argnums
             chosen = [index(i) for i in numbers]
         except TypeError:
             raise TypeError(
