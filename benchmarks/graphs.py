@@ -8,6 +8,7 @@ import argparse
 import math
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -112,7 +113,7 @@ def shortest(seconds: float, *runs: Callable[[], object]) -> list[float]:
 
 def numbers(seconds: float) -> None:
     """Print the table of graphs of single numbers."""
-    count = WIDTHS[0] + sum((a + 1) * b for a, b in zip(WIDTHS, WIDTHS[1:], strict=False))
+    count = WIDTHS[0] + sum((a + 1) * b for a, b in pairwise(WIDTHS))
     start = np.random.default_rng(0).normal(size=count) / 3
     ours = [graph.variable(v) for v in start]
     plain = [Value(float(v)) for v in start]

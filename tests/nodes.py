@@ -49,6 +49,17 @@ def _smooth(name: str, **options: Any) -> Case:
     return Case(getattr(graph, name), getattr(np, name), _ARRAY, **options)
 
 
+def _reduction(name: str, axis: Any) -> Case:
+    theirs = {"max": "amax", "min": "amin"}.get(name, name)
+    return Case(
+        lambda x: getattr(graph, name)(x * x, axis=axis),
+        lambda x: getattr(np, name)(x * x, axis=axis),
+        ((2, 3, 4),),
+        torch=lambda t, x: getattr(t, theirs)(x * x, dim=() if axis is None else axis),
+        jax=lambda j, x: getattr(j, name)(x * x, axis=axis),
+    )
+
+
 CASES = {
     **{
         name: _smooth(name)
@@ -75,15 +86,7 @@ CASES = {
         jax=lambda j, x, y: j.where(x < 1, x * y, y),
     ),
     **{
-        f"{name}, axis={axis}": Case(
-            lambda x, f=getattr(graph, name), axis=axis: f(x * x, axis=axis),
-            lambda x, f=getattr(np, name), axis=axis: f(x * x, axis=axis),
-            ((2, 3, 4),),
-            torch=lambda t, x, f={"max": "amax", "min": "amin"}.get(name, name), axis=axis: getattr(
-                t, f
-            )(x * x, dim=() if axis is None else axis),
-            jax=lambda j, x, f=name, axis=axis: getattr(j, f)(x * x, axis=axis),
-        )
+        f"{name}, axis={axis}": _reduction(name, axis)
         for name in ("sum", "mean", "max", "min")
         for axis in (None, 1, -1, (0, 2))
     },
@@ -141,8 +144,8 @@ def weights(shape: tuple[int, ...]) -> np.ndarray:
 def differences(f: Callable[..., Any], arguments: list[np.ndarray], h: float = 1e-5) -> list[Any]:
     """Give the slopes of a function of arrays, one number, by central differences."""
     slopes = []
-    for k, x in enumerate(arguments):
-        x = np.array(x, dtype=np.float64)
+    for k, argument in enumerate(arguments):
+        x = np.array(argument, dtype=np.float64)
         slope = np.zeros(x.shape)
         for i in np.ndindex(x.shape):
             sides = []

@@ -1,12 +1,13 @@
-"""Derivatives by graphs: against differences, PyTorch and JAX; first, second and of random expressions."""
+"""Derivatives by graphs against differences, PyTorch and JAX, of random expressions too."""
 
 import inspect
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from nodes import CASES, differences, weights
 
 from deltaprop import graph
+from nodes import CASES, differences, weights
 
 # What is told of no other module here: a new function has to come with a case.
 MODULES = {"deltaprop.graph.node", "deltaprop.graph.derivatives"}
@@ -78,9 +79,9 @@ def test_gradients_are_slopes(name):
     assert np.shape(y) == np.shape(case.numpy(*x))
     for a, b, value in zip(found, differences(weighted(case.numpy), x), x, strict=True):
         # A function without a slope gets no delta.
-        a = np.zeros(np.shape(value)) if a is None else a
-        assert np.shape(a) == np.shape(value)
-        np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9)
+        slope = np.zeros(np.shape(value)) if a is None else a
+        assert np.shape(slope) == np.shape(value)
+        np.testing.assert_allclose(slope, b, rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -127,7 +128,7 @@ class TestRandomExpressions:
     SHAPES = ((), (3,), (2, 1), (2, 3), (1,))
 
     def build(self, rng, module, x):
-        """Give a random expression of x; the same one for the same draws, whatever module it is of."""
+        """Give a random expression of x; for the same draws the same, whatever module it is of."""
         unary = (
             lambda a: module.exp(-a * a),
             lambda a: module.log(a * a + 1),
@@ -252,7 +253,7 @@ class TestRandomExpressions:
 
 
 def rosenbrock(x):
-    return sum(100 * (b - a**2) ** 2 + (1 - a) ** 2 for a, b in zip(x[:-1], x[1:], strict=True))
+    return sum(100 * (b - a**2) ** 2 + (1 - a) ** 2 for a, b in pairwise(x))
 
 
 def rosenbrock_of_arrays(x):
@@ -302,7 +303,9 @@ class TestHessians:
             np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-13)
 
     def test_of_what_is_straight(self):
-        np.testing.assert_array_equal(graph.hessian(lambda x: x.sum())([2.0, 3.0]), np.zeros((2, 2)))
+        np.testing.assert_array_equal(
+            graph.hessian(lambda x: x.sum())([2.0, 3.0]), np.zeros((2, 2))
+        )
         np.testing.assert_array_equal(
             graph.hessian(lambda x: graph.constant(1.0))([2.0]), np.zeros((1, 1))
         )

@@ -1,4 +1,4 @@
-"""NumPy's protocols: its functions and operators on nodes, its rules of types, and what is refused."""
+"""NumPy's functions and operators on nodes, its rules of types, and what is refused."""
 
 import numpy as np
 import pytest
@@ -9,14 +9,25 @@ from deltaprop.graph import Node, constant, node, variable
 # Texts and bytes answer first, in their own words.
 REFUSED = "unsupported operand|concat|multiply sequence"
 UFUNCS = list(node._UFUNCS)
-DOMAIN = {np.matmul: (2, 2)}
-SCALARS = [2, 2.5, True, np.float64(2), np.float32(2), np.int64(2), np.int8(2), np.float16(2), np.bool_(True)]
+SHAPES = {np.matmul: (2, 2)}
+SCALARS = [
+    2,
+    2.5,
+    True,
+    np.float64(2),
+    np.float32(2),
+    np.int64(2),
+    np.int8(2),
+    np.float16(2),
+    np.bool_(True),
+]
 
 
 def test_these_ufuncs_are_there():
     wanted = {
         "add", "subtract", "multiply", "divide", "power", "matmul", "negative", "positive",
-        "reciprocal", "less", "less_equal", "greater", "greater_equal", "equal", "not_equal", "fabs",
+        "reciprocal", "less", "less_equal", "greater", "greater_equal", "equal", "not_equal",
+        "fabs",
         "absolute", "exp", "expm1", "log", "log1p", "sqrt", "square", "sin", "cos", "tan", "tanh",
         "sign", "maximum", "minimum",
     }  # fmt: skip
@@ -27,7 +38,9 @@ def test_these_ufuncs_are_there():
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_every_ufunc_is_numpys(ufunc, dtype):
     rng = np.random.default_rng(0)
-    arrays = [rng.uniform(0.3, 1.4, DOMAIN.get(ufunc, (3, 4))).astype(dtype) for _ in range(ufunc.nin)]
+    arrays = [
+        rng.uniform(0.3, 1.4, SHAPES.get(ufunc, (3, 4))).astype(dtype) for _ in range(ufunc.nin)
+    ]
     expected = ufunc(*arrays)
     # All nodes, then each argument alone, the others being arrays.
     for which in range(-1, ufunc.nin):
@@ -35,7 +48,9 @@ def test_every_ufunc_is_numpys(ufunc, dtype):
         found = ufunc(*given)
         assert isinstance(found, Node)
         assert found.dtype == dtype
-        np.testing.assert_allclose(found.value, expected, rtol=3e-15 if dtype == "float64" else 1e-6)
+        np.testing.assert_allclose(
+            found.value, expected, rtol=3e-15 if dtype == "float64" else 1e-6
+        )
 
 
 OPERATORS = {
@@ -54,11 +69,16 @@ OPERATORS = {
 
 
 @pytest.mark.parametrize("sign", OPERATORS)
-@pytest.mark.parametrize("other", [*SCALARS, [1, 2], (1.5, 2.0), np.array([1, 2]), np.array(2.0)], ids=repr)
+@pytest.mark.parametrize(
+    "other", [*SCALARS, [1, 2], (1.5, 2.0), np.array([1, 2]), np.array(2.0)], ids=repr
+)
 def test_operators_both_ways_round(sign, other):
     f, a = OPERATORS[sign], np.array([1.5, 2.0])
     plain = np.asarray(other)
-    for found, expected in ((f(variable(a), other), f(a, plain)), (f(other, variable(a)), f(plain, a))):
+    for found, expected in (
+        (f(variable(a), other), f(a, plain)),
+        (f(other, variable(a)), f(plain, a)),
+    ):
         assert isinstance(found, Node)
         np.testing.assert_allclose(found.value, expected, rtol=1e-15)
 
@@ -86,7 +106,11 @@ class TestTypes:
     def test_float32_meets_others_as_in_numpy(self, other):
         a = np.ones(2, np.float32)
         expected = (a * other).dtype
-        for found in (variable(a) * other, other * variable(a), graph.maximum(a, variable(a) * other)):
+        for found in (
+            variable(a) * other,
+            other * variable(a),
+            graph.maximum(a, variable(a) * other),
+        ):
             assert found.dtype == expected
 
     def test_float32_meets_lists(self):
@@ -94,7 +118,16 @@ class TestTypes:
 
     def test_numbers_take_the_precision_of_what_they_meet(self):
         x = variable(np.float32(0.1))
-        for y in (x + 1, 2.5 * x, x**3, x**-1, 2**x, graph.maximum(x, 0), graph.where(x > 0, x, 0), -x / 3):
+        for y in (
+            x + 1,
+            2.5 * x,
+            x**3,
+            x**-1,
+            2**x,
+            graph.maximum(x, 0),
+            graph.where(x > 0, x, 0),
+            -x / 3,
+        ):
             assert y.dtype == np.float32
             y.backward()
             assert x.grad.dtype == np.float32
@@ -103,7 +136,12 @@ class TestTypes:
 
     def test_a_condition_does_not_widen(self):
         a = np.ones(2, np.float32)
-        for condition in (np.array([True, False]), variable([1e-300, 0.0]), variable([1.0, -1.0]) > 0, [1, 0]):
+        for condition in (
+            np.array([True, False]),
+            variable([1e-300, 0.0]),
+            variable([1.0, -1.0]) > 0,
+            [1, 0],
+        ):
             found = graph.where(condition, variable(a), 0)
             assert found.dtype == np.float32
             assert found.value.tolist() == [1, 0]
@@ -128,7 +166,9 @@ class TestFunctions:
         x = variable(a)
         for f in (np.sum, np.mean, np.max, np.amax, np.min, np.amin):
             np.testing.assert_array_equal(f(x).value, f(a))
-            np.testing.assert_array_equal(f(x, axis=1, keepdims=True).value, f(a, axis=1, keepdims=True))
+            np.testing.assert_array_equal(
+                f(x, axis=1, keepdims=True).value, f(a, axis=1, keepdims=True)
+            )
         np.testing.assert_array_equal(np.dot(a.T, x).value, a.T @ a)
         np.testing.assert_array_equal(np.reshape(x, (3, 2)).value, a.reshape(3, 2))
         np.testing.assert_array_equal(np.transpose(x).value, a.T)
@@ -142,7 +182,12 @@ class TestFunctions:
         assert set(node._FUNCTIONS) == met | {np.where, np.shape, np.ndim, np.size}
 
     def test_of_numbers_and_arrays_they_give_constants(self):
-        for found in (graph.exp(1.0), graph.sum([1.0, 2.0]), graph.dot([1, 2], [3, 4]), graph.transpose([[1]])):
+        for found in (
+            graph.exp(1.0),
+            graph.sum([1.0, 2.0]),
+            graph.dot([1, 2], [3, 4]),
+            graph.transpose([[1]]),
+        ):
             assert isinstance(found, Node)
             assert not found.active
 
@@ -154,12 +199,18 @@ class TestRefusals:
         ids=lambda f: f.__name__,
     )
     def test_ufuncs_that_nodes_do_not_have(self, f):
-        with pytest.raises(TypeError, match=f"graph: expected a function that nodes have, got np.{f.__name__}"):
+        with pytest.raises(
+            TypeError, match=f"graph: expected a function that nodes have, got np.{f.__name__}"
+        ):
             f(*[variable(1.0)] * f.nin)
 
-    @pytest.mark.parametrize("option", [{"out": np.ones(1)}, {"where": True}, {"dtype": "f4"}, {"casting": "no"}])
+    @pytest.mark.parametrize(
+        "option", [{"out": np.ones(1)}, {"where": True}, {"dtype": "f4"}, {"casting": "no"}]
+    )
     def test_options_of_ufuncs(self, option):
-        with pytest.raises(TypeError, match=f"graph: np.exp of nodes takes no {next(iter(option))}="):
+        with pytest.raises(
+            TypeError, match=f"graph: np.exp of nodes takes no {next(iter(option))}="
+        ):
             np.exp(variable(1.0), **option)
 
     def test_methods_of_ufuncs(self):
@@ -170,7 +221,7 @@ class TestRefusals:
             lambda: np.multiply.outer(x, x),
             lambda: np.add.at(np.ones(2), [0], x),
         ):
-            with pytest.raises(TypeError, match="graph: expected a function that nodes have, got np."):
+            with pytest.raises(TypeError, match=r"a function that nodes have, got np\."):
                 call()
 
     @pytest.mark.parametrize(
@@ -179,15 +230,17 @@ class TestRefusals:
             lambda x: np.sum(x, out=np.ones(())), lambda x: np.sum(x, dtype="f4"),
             lambda x: np.mean(x, where=True), lambda x: np.max(x, initial=3),
             lambda x: np.reshape(x, (2, 1), order="F"), lambda x: np.transpose(x, (0,)),
-            lambda x: np.where(x), lambda x: np.size(x, 0), lambda x: np.concatenate([x, x]),
-            lambda x: np.linalg.norm(x), lambda x: np.clip(x, 0, 1), lambda x: np.stack([x, x]),
+            np.where, lambda x: np.size(x, 0), lambda x: np.concatenate([x, x]),
+            np.linalg.norm, lambda x: np.clip(x, 0, 1), lambda x: np.stack([x, x]),
         ],
     )  # fmt: skip
     def test_functions_and_options_that_nodes_do_not_have(self, call):
         with pytest.raises(TypeError, match="graph: "):
             call(variable([1.0, 2.0]))
 
-    @pytest.mark.parametrize("make", [np.asarray, np.array, lambda x: np.asarray([x, x]), np.atleast_1d])
+    @pytest.mark.parametrize(
+        "make", [np.asarray, np.array, lambda x: np.asarray([x, x]), np.atleast_1d]
+    )
     def test_a_node_is_no_array(self, make):
         with pytest.raises(TypeError, match="graph: expected a"):
             make(variable(1.0))
@@ -222,7 +275,7 @@ class TestRefusals:
         with pytest.raises(ValueError, match="without masked elements"):
             x * np.ma.array([1.0, 2.0], mask=[0, 1])
         with pytest.raises(ValueError, match="rows of equal length"):
-            x + [[1], [1, 2]]
+            x * [[1], [1, 2]]
 
     def test_python_operators_that_nodes_do_not_have(self):
         for f in (lambda x: x // 2, lambda x: x % 2, lambda x: pow(x, 2, 3), float, int, round):

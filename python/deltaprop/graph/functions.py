@@ -82,12 +82,12 @@ def sign(x: Any) -> Node:
 
 
 def maximum(x: Any, y: Any) -> Node:
-    """Return the larger of x and y, element by element; where they are equal each gets half the delta."""
+    """Return the larger of x and y, element by element; equal ones share the delta."""
     return formula("maximum", x, y)
 
 
 def minimum(x: Any, y: Any) -> Node:
-    """Return the smaller of x and y, element by element; where they are equal each gets half the delta."""
+    """Return the smaller of x and y, element by element; equal ones share the delta."""
     return formula("minimum", x, y)
 
 
@@ -95,7 +95,8 @@ def where(condition: Any, x: Any, y: Any) -> Node:
     """Return x where the condition is not 0, else y. The condition gets no delta.
 
     Both x and y are computed everywhere, and the one not taken gets a delta of 0: where its own
-    derivative is infinite the product is NaN. ``where(x > 0, log(where(x > 0, x, 1)), 0)`` avoids it.
+    derivative is infinite the product is NaN, which ``where(x > 0, log(where(x > 0, x, 1)), 0)``
+    avoids.
 
     Parameters
     ----------
@@ -129,7 +130,10 @@ def sum(x: Any, axis: _Axis = None, keepdims: bool = False) -> Node:
 
 
 def mean(x: Any, axis: _Axis = None, keepdims: bool = False) -> Node:
-    """Return the mean over some axes, or over all; arguments as for `sum`. ValueError of no elements."""
+    """Return the mean over some axes, or over all; arguments as for `sum`.
+
+    ValueError of no elements.
+    """
     return _core.graph_mean(x, axis, as_flag(keepdims, "keepdims"))
 
 

@@ -138,9 +138,7 @@ _METHODS: dict[str, Any] = {
     "max": functions.max,
     "min": functions.min,
     "dot": functions.dot,
-    "reshape": lambda self, *shape: functions.reshape(
-        self, shape[0] if len(shape) == 1 else shape
-    ),
+    "reshape": lambda self, *shape: functions.reshape(self, shape[0] if len(shape) == 1 else shape),
 }
 for _name, _method in _METHODS.items():
     setattr(Node, _name, _method)
