@@ -3,6 +3,7 @@
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "deltaprop/train/model.hpp"
+#include "deltaprop/train/network_op.hpp"
 #include "gil.hpp"
 
 namespace deltaprop::python {
@@ -257,6 +258,8 @@ void bind_network(py::module_& m, const char* name) {
       .def("backward", &backward<T>, py::arg("delta"))
       .def("jacobian", &jacobian<T>, py::arg("x"))
       .def("input_gradient", &input_gradient<T>, py::arg("x"), py::arg("delta"))
+      .def("node", [](const std::shared_ptr<M>& s, const graph::NodePtr& x) { return train::network_node(s, x); },
+           py::arg("x"))
       .def("learn", &learn<T>, py::arg("block"), py::arg("x"))
       .def("activations", [](const M& s) { return kept(s, false); })
       .def("deltas", [](const M& s) { return kept(s, true); })

@@ -49,7 +49,7 @@ Index NamedLoss::target_cols(Index cols) const {
                      std::to_string(cols));
   }
   const auto weights = static_cast<Index>(options_.column_weights.size());
-  if (weights > (per_row() ? 0 : 1) && options_.repeats == 1 && weights != cols) {
+  if (weights > (kernel<double>().per_row ? 0 : 1) && options_.repeats == 1 && weights != cols) {
     throw ValueError(describe() + ": expected " + std::to_string(weights) + " outputs, as it has weights, got " +
                      std::to_string(cols));
   }
