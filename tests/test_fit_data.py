@@ -7,6 +7,7 @@ import resource
 import numpy as np
 import pytest
 
+import deltaprop as dp
 from deltaprop import nn, optim
 
 RNG = np.random.default_rng(0)
@@ -414,6 +415,42 @@ class TestFiles:
         with pytest.raises(ValueError, match=message):
             fit(net, *self.files(tmp_path, x, y), shuffle=False)
         assert net.flat_parameters.tobytes() == trained(X[:8], Y[:8], epochs=1)[0]
+
+    @pytest.mark.parametrize("stop", [None, dp.StopOnPlateau(1e-9)])
+    @pytest.mark.parametrize("name", ["X", "y"])
+    def test_what_is_not_finite_in_held_out_files(self, name, stop, tmp_path):
+        rows = 20_000  # judged in several parts
+        x, y = RNG.normal(size=(rows, 3)), RNG.normal(size=(rows, 2))
+        (x if name == "X" else y)[-7, 1] = np.nan
+        held_out = self.files(tmp_path, x, y)
+        message = f"^validation_data {name}: expected finite numbers, got nan in row {rows - 7}"
+        with pytest.raises(ValueError, match=message):
+            fit(network(), validation_data=held_out, stop=stop)
+
+    @pytest.mark.parametrize("held_out", [False, True])
+    @pytest.mark.parametrize("bad", [np.nan, np.inf])
+    def test_targets_of_a_loss_in_python(self, bad, held_out, tmp_path):
+        y = Y.copy().reshape(30, 1, 2)
+        y[13, 0, 1] = bad
+        files = self.files(tmp_path, X, y)
+
+        class Flat:
+            def __call__(self, outputs, y):
+                return float(((outputs - y[:, 0]) ** 2).mean())
+
+            def delta(self, outputs, y):
+                return 2 * (outputs - y[:, 0]) / outputs.size
+
+        whose = "validation_data " if held_out else ""
+        message = f"^{whose}y: expected finite numbers, got {bad} in row 13$"
+        options = {"loss": Flat(), "shuffle": False}
+        with pytest.raises(ValueError, match=message):
+            if held_out:
+                fit(network(), y=Y.reshape(30, 1, 2), validation_data=tuple(files), **options)
+            else:
+                fit(network(), *files, **options)
+        files = self.files(tmp_path, X, Y.reshape(30, 1, 2))
+        fit(network(), *files, validation_data=tuple(files), **options)
 
     def test_a_class_out_of_range_is_found_at_its_batch(self, tmp_path):
         y = C.copy()

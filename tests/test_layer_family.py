@@ -669,6 +669,23 @@ class TestStandardize:
         np.testing.assert_allclose(net[0].mean, 10 * x.mean(0), rtol=1e-6)
         assert net[0].learned == 1
 
+    @pytest.mark.parametrize("behind", ["a batch too small", "squares that overflow"])
+    def test_a_refused_fit_has_taught_it_nothing(self, behind, rng):
+        x = rng.normal(size=(9, 2))
+        if behind == "a batch too small":
+            layers = [nn.Standardize(2), nn.BatchNorm1d(2)]
+            message = r"^BatchNorm1d\(2\): expected 2 rows or more in training, got 1 in a batch"
+        else:
+            layers = [nn.Concat(nn.Standardize(2), nn.Standardize(2))]
+            x = (x, 1e200 * x)
+            message = "expected numbers whose squares are finite"
+        net = nn.Sequential(*layers, nn.Linear(2 * len(layers[1:] or x), 1), dtype="float64")
+        before = net.state_dict()
+        y = np.zeros((9, 1))
+        with pytest.raises(ValueError, match=message):
+            net.fit(x, y, loss=nn.MSELoss(), optimizer=sgd(net), epochs=1, batch_size=4)
+        same(net.state_dict(), before)
+
     def test_before_it_has_learned(self):
         net = nn.Sequential(nn.Standardize(2), nn.Linear(2, 1), seed=0)
         message = (

@@ -87,6 +87,10 @@ py::object call(const nn::Loss& loss, const py::array& a, const py::array& y, co
   const Source outputs = one_or_more_rows(a, "outputs");
   train::Answers answers{.y = targets_source(loss, shape, y, "y"), .weights = std::nullopt};
   if (weights) answers.weights = weights_source(*weights, outputs.rows);
+  Pins pins;
+  pins.add(a);
+  pins.add(y);
+  if (weights) pins.add(*weights);
   {
     const WithoutGil released;
     const train::Poll poll = SignalPoll();

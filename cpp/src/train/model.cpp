@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "deltaprop/core/errors.hpp"
 
@@ -24,13 +25,13 @@ void gather_inputs(std::span<const Source> x, const nn::Section& section, const 
 
 template <class T>
 void Model<T>::set_frozen(Index layer, bool frozen) {
-  network_.parameters()->busy.check();
+  network_.parameters()->check_idle("freeze");
   network_.set_frozen(layer, frozen);
 }
 
 template <class T>
 void Model<T>::set_seed(std::uint64_t seed) {
-  network_.parameters()->busy.check();
+  network_.parameters()->check_idle("seed");
   network_.set_seed(seed);
 }
 
@@ -101,7 +102,7 @@ void Model<T>::compile(const nn::Section& section) {
 
 template <class T>
 void Model<T>::forward(std::span<const Source> x, const std::function<void()>* between) {
-  network_.parameters()->busy.check();
+  network_.parameters()->check_idle("forward");
   state_ = State::none;
   const bool same = std::equal(x.begin(), x.end(), features_.begin(), features_.end(),
                                [](const Source& s, Index features) { return s.cols == features; });
@@ -124,7 +125,7 @@ void Model<T>::forward(std::span<const Source> x, const std::function<void()>* b
 
 template <class T>
 void Model<T>::backward(std::span<const Source> deltas) {
-  network_.parameters()->busy.check();
+  network_.parameters()->check_idle("backward");
   output();
   for (std::size_t k = 0; k < deltas.size(); ++k) {
     gather<T>(deltas[k], nullptr, 0, workspace_.delta(section_.outputs[k]));
@@ -167,6 +168,7 @@ void Model<T>::probe(std::span<const Source> x, const Probe& use) {
   std::optional<Busy::Claim> alone, passing_alone;
   std::optional<Busy::Visit> visit;
   if (network_.keeps_in_layers()) {
+    network_.parameters()->check_between_steps("derivatives");
     alone.emplace(network_.parameters()->busy, true);
     passing_alone.emplace(passing);
     forget_pass();
@@ -223,6 +225,7 @@ void Model<T>::learn(Index block, std::span<const Source> x, bool again, const s
   const nn::Section section = entered(x, block);
   const std::vector<Index> places = network_.plan().activation_places(section);
   const auto place = [&places](Index value) { return places[static_cast<std::size_t>(value)]; };
+  std::vector<std::pair<T*, std::vector<double>>> learned;  // written once all have
   for (Index n = section.nodes.begin; n < section.nodes.end; ++n) {
     const nn::Node& node = network_.plan().node(n);
     if (node.kind != nn::Node::Kind::layer) continue;
@@ -237,8 +240,10 @@ void Model<T>::learn(Index block, std::span<const Source> x, bool again, const s
     if (!again && layer.has_learned(buffers)) continue;
     const Source& data = x[static_cast<std::size_t>(input - section.inputs.begin())];
     check_finite<T>(data, "X", poll);
-    const std::vector<double> learned = layer.learn(data, poll);
-    std::transform(learned.begin(), learned.end(), buffers, [](double v) { return static_cast<T>(v); });
+    learned.emplace_back(buffers, layer.learn(data, poll));
+  }
+  for (const auto& [buffers, values] : learned) {
+    std::transform(values.begin(), values.end(), buffers, [](double v) { return static_cast<T>(v); });
   }
 }
 

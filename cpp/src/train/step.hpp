@@ -183,7 +183,7 @@ class Step {
     for (std::size_t k = 0; k < data.x.size(); ++k) {
       const Matrix<T> x = workspace_.a(section_.inputs[k]).slice(rows);
       gather<T>(data.x[k], part.order, part.first, x);
-      if (data.check_x_rows) check_gathered<T>(x, "X", part.order, part.first, 0);
+      if (data.check_x_rows) check_gathered<T>(x, data.x_name, part.order, part.first, 0);
     }
   }
 

@@ -118,14 +118,14 @@ class Module:
                 )
         # Converted first: where that raises, nothing is written yet.
         arrays = {name: arrays[name].astype(view.dtype) for name, view in own.items()}
-        self._home().network.check_idle()
+        self._home().network.check_between_steps("load_state_dict")
         for name, view in own.items():
             view[...] = arrays[name]
 
     def zero_grad(self) -> None:
         """Set every gradient to zero."""
         for parameter in self.parameters():
-            parameter._network.check_idle()
+            parameter._network.check_between_steps("zero_grad")
             parameter.grad[...] = 0
 
     def freeze(self) -> Self:
@@ -217,7 +217,7 @@ class Module:
 
     def _set_frozen(self, frozen: bool) -> Self:
         if self._place is not None:
-            self._place.network.check_idle()
+            self._place.network.check_between_steps("freeze")
         for leaf in self._leaves():
             leaf._frozen = frozen
             if leaf._place is not None:

@@ -109,7 +109,7 @@ class Sequential(Container):
         """Set every gradient to zero."""
         if self._home().owned:
             return super().zero_grad()
-        self._network.check_idle()
+        self._network.check_between_steps("zero_grad")
         self.flat_gradients[:] = 0
 
     def predict(self, x: Any, batch_size: int | None = None) -> Any:

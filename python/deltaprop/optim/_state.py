@@ -19,7 +19,6 @@ _THEIRS = {"capturable", "differentiable", "foreach", "fused", "initial_lr"}
 def state_dict(optimizer: "Optimizer") -> dict[str, Any]:
     """Return all that the steps to come depend on."""
     core = optimizer._core
-    core.check_idle()
     state, groups, ema = {}, [], {}
     place = 0
     for index, group in enumerate(optimizer.param_groups):
@@ -47,7 +46,6 @@ def state_dict(optimizer: "Optimizer") -> dict[str, Any]:
 def load_state_dict(optimizer: "Optimizer", given: Any) -> None:
     """Check all of `given`, then write it."""
     core, name = optimizer._core, type(optimizer).__name__
-    core.check_idle()
     _check_keys(
         f"{name}: state_dict", given, {"state", "param_groups"}, {*WHOLE, "ema", "schedule"}
     )

@@ -171,7 +171,8 @@ class Optimizer:
         Raises
         ------
         RuntimeError
-            Where another thread steps it or fits with it.
+            Where another thread steps it or fits with it, within a step of `fit`, and within
+            `averaged`.
         """
         self._core.step()
 
@@ -190,7 +191,8 @@ class Optimizer:
         ------
         RuntimeError
             Where `ema_decay` is None, within another such block, and where another thread uses the
-            network or the optimizer. Within the block, for steps and `fit` with this optimizer.
+            network or the optimizer, and within a step of `fit`. Within the block, for steps and
+            `fit` of the network.
         """
         if self.ema_decay is None:
             raise RuntimeError(
@@ -214,11 +216,17 @@ class Optimizer:
             ``"ema_decay"``, ``"ema"``: the averages, by the same places. ``"schedule"``: the state
             of the schedule, where one is attached.
 
+        Raises
+        ------
+        RuntimeError
+            Where another thread steps it or fits with it, and within a step of `fit`.
+
         Notes
         -----
         It loads into the optimizer of this name in ``torch.optim`` once the arrays are tensors.
         """
-        return _state.state_dict(self)
+        with self._core.hold("state_dict"):
+            return _state.state_dict(self)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a state: the steps to come have the bits that they would have had there.
@@ -236,9 +244,10 @@ class Optimizer:
         TypeError
             For entries of another kind. In either case nothing has changed.
         RuntimeError
-            Where another thread steps it or fits with it.
+            Where another thread steps it or fits with it, and within a step of `fit`.
         """
-        _state.load_state_dict(self, state_dict)
+        with self._core.hold("load_state_dict"):
+            _state.load_state_dict(self, state_dict)
 
     @property
     def clip_norm(self) -> float | None:
