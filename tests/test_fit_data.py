@@ -444,11 +444,10 @@ class TestFiles:
         whose = "validation_data " if held_out else ""
         message = f"^{whose}y: expected finite numbers, got {bad} in row 13$"
         options = {"loss": Flat(), "shuffle": False}
+        judged = {"validation_data": tuple(files)} if held_out else {}
+        data = (X, Y.reshape(30, 1, 2)) if held_out else files
         with pytest.raises(ValueError, match=message):
-            if held_out:
-                fit(network(), y=Y.reshape(30, 1, 2), validation_data=tuple(files), **options)
-            else:
-                fit(network(), *files, **options)
+            fit(network(), *data, **options, **judged)
         files = self.files(tmp_path, X, Y.reshape(30, 1, 2))
         fit(network(), *files, validation_data=tuple(files), **options)
 

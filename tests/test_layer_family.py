@@ -645,8 +645,45 @@ class TestStandardize:
         np.testing.assert_allclose(net[0].mean, scaler.mean_, rtol=4 * eps, atol=1e-14)
         np.testing.assert_allclose(net[0].scale, scaler.scale_, rtol=4 * eps)
         assert net[0].scale[3] == 1
-        # What float32 loses is lost in x itself.
-        np.testing.assert_allclose(net(x), wanted, atol=1e4 * eps)
+        np.testing.assert_allclose(net(x), wanted, rtol=4 * eps, atol=1e-11)
+
+    @pytest.mark.parametrize("offset", [0, 1e6, 1.7e9])
+    def test_a_large_offset_loses_no_digits_in_float32(self, offset, rng):
+        x = rng.normal(size=(300, 3)) + np.array([offset, -offset, 0])
+        y = np.tanh(x - x.mean(0)) @ [[1.0], [2.0], [3.0]]
+
+        def trained(dtype, x, **options):
+            branches = [nn.Sequential(nn.Standardize(3), nn.Linear(3, 4)) for _ in range(2)]
+            net = nn.Sequential(
+                nn.Concat(*branches), nn.Tanh(), nn.Linear(8, 1), dtype=dtype, seed=1
+            )
+            history = net.fit(
+                x, y, loss=nn.MSELoss(), optimizer=sgd(net), epochs=2, batch_size=32, **options
+            )
+            return net, history
+
+        net, history = trained("float32", x, validation_data=(x, y))
+        exact, wanted = trained("float64", x, validation_data=(x, y))
+        for key in ("loss", "val_loss"):
+            np.testing.assert_allclose(history[key], wanted[key], rtol=1e-5)
+        np.testing.assert_allclose(net(x), exact(x), atol=1e-5)
+        standard = net[0][0][0](x)
+        np.testing.assert_allclose(standard, (x - x.mean(0)) / x.std(0), atol=1e-5)
+        np.testing.assert_array_equal(net.forward(x), net(x))
+        np.testing.assert_allclose(net.jacobian(x[:9]), exact.jacobian(x[:9]), atol=1e-5)
+        # Of the same rows the bits are the same, however they come.
+        assert net(x[7]).tobytes() == net(x)[7].tobytes()
+        np.testing.assert_array_equal(net(np.asfortranarray(x)), net(x))
+        copied = pickle.loads(pickle.dumps(net))
+        np.testing.assert_array_equal(copied(x), net(x))
+
+    def test_a_mean_written_by_hand(self):
+        layer = nn.Standardize(1).learn([[1e7 + 0.25], [1e7 + 0.75]])
+        np.testing.assert_allclose(layer([1e7 + 0.75]), [1.0], rtol=1e-6)
+        layer.mean = 1e7 + 1
+        assert layer([1e7 + 1.0]) == 0
+        layer.mean = 0
+        assert layer([0.0]) == 0
 
     def test_any_source(self, rng, tmp_path):
         x = rng.integers(-99, 99, (5000, 3)).astype("int16")
