@@ -457,6 +457,16 @@ class TestBatchNorm:
             np.testing.assert_allclose(layer.running_var, var, rtol=99 * eps)
             assert layer.num_batches_tracked == i + 1
 
+    @pytest.mark.parametrize("momentum", [0.1, None])
+    @pytest.mark.parametrize(("dtype", "last"), [("float32", 2**24), ("float64", 2**24 + 1)])
+    def test_as_many_batches_as_float32_counts(self, dtype, last, momentum, rng):
+        net = alone("BatchNorm1d", {"num_features": 4, "momentum": momentum}, dtype)
+        net[0].num_batches_tracked = 2**24 - 1
+        for _ in range(2):
+            net.forward(sample("", rng, 5))
+        assert net[0].num_batches_tracked == last
+        assert np.isfinite(net[0].running_var).all()
+
     def test_frozen_it_uses_and_keeps_them(self, rng):
         net = network("BatchNorm1d", {"num_features": 4})
         x = sample("", rng, 20)

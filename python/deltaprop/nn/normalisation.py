@@ -32,7 +32,8 @@ class BatchNorm1d(ConfiguredLayer):
     running_mean, running_var : ndarray, shape (num_features,)
         Writable views; they start as zeros and ones. The variance is the unbiased one.
     num_batches_tracked : ndarray, shape ()
-        How many batches the running statistics have seen.
+        How many batches the running statistics have seen, in the network's precision: float32
+        counts to 2**24 and no further.
 
     Raises
     ------
