@@ -425,10 +425,15 @@ class TestBatchNorm:
 
     def test_fit_says_so_at_the_door(self, rng):
         net = network("BatchNorm1d", {"num_features": 4})
-        x, y, state = sample("", rng, 33), np.zeros((33, 2)), net.state_dict()
+        x, y = sample("", rng, 33), np.zeros((33, 2))
+        net.backward(net.forward(x))
+        net.forward(x)
+        state, gradients = net.state_dict(), net.flat_gradients.copy()
         with pytest.raises(ValueError, match="got 1 in a batch; choose another batch_size"):
             net.fit(x, y, loss=nn.MSELoss(), optimizer=sgd(net), epochs=1, batch_size=32)
         same(net.state_dict(), state)
+        np.testing.assert_array_equal(net.flat_gradients, gradients)
+        net.backward(y)  # the pass by hand is there still
         net.fit(x, y, loss=nn.MSELoss(), optimizer=sgd(net), epochs=1, batch_size=31)
 
     def test_an_iterable_is_met_at_its_batch(self, rng):

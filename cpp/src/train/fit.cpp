@@ -288,13 +288,13 @@ History fit(Model<T>& model, optim::Optimizer<T>& optimizer, const std::vector<H
   model.passing.check();
   const Busy::Claim updating(optimizer.busy);
   model.network().parameters()->check_own_values();
-  model.forget_pass();
-  const ZeroGradients<T> zero{*model.network().parameters()};
   Training<T> training(model, optimizer, heads, feed, options);
   // Last of all that may refuse the fit.
   if (options.learn_from != nullptr) {
     model.learn(0, *options.learn_from, false, options.poll ? options.poll : [] {});
   }
+  model.forget_pass();
+  const ZeroGradients<T> zero{*model.network().parameters()};
   try {
     History history = training.run();
     model.forget_pass();  // one that a callback made
