@@ -81,8 +81,9 @@ void Standardize::run_forward(const Forward<T>& f) const {
     } else {
       gather<double>(f.origin.slice({i, i + 1}), {x, 1, features_});
     }
-    for (Index j = 0; j < features_; ++j) {
-      f.y.row(i)[j] = static_cast<T>((x[j] - mean[j]) / static_cast<double>(scale[j]));
+    T* y = f.y.row(i);
+    for (Index j = 0, n = features_; j < n; ++j) {
+      y[j] = static_cast<T>((x[j] - mean[j]) / static_cast<double>(scale[j]));
     }
   }
 }
