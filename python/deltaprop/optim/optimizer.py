@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypedDict
 import numpy as np
 
 from deltaprop import _core
+from deltaprop._arrays import Array
 from deltaprop.nn.parameter import Parameter
 from deltaprop.optim import _state
 
@@ -296,6 +297,24 @@ class Optimizer:
             for k, v in {**self._whole(), **given}.items()
         }
         self._core.set_whole(**values)
+
+    def _averages(self) -> dict[int, Array]:
+        """Return copies of the averages, by the places of their parameters in the groups."""
+        params = [p for group in self.param_groups for p in group["params"]]
+        return {
+            place: np.array(self._core.average(p._index, False), order="C")
+            for place, p in enumerate(params)
+            if self._core.clock(p._index)[2]
+        }
+
+    def _load_averages(self, averages: dict[int, Array]) -> None:
+        """Write what `_averages` gave."""
+        self._core.check_idle()
+        params = [p for group in self.param_groups for p in group["params"]]
+        for place, average in averages.items():
+            view = self._core.average(params[place]._index, False)
+            assert view is not None
+            view[...] = average
 
     def _numbers(self, name: str, value: Any, count: int | None) -> list[float]:
         """Return an option's value, one number or a tuple of `count`, as a list of floats."""
