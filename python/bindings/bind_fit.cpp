@@ -244,11 +244,11 @@ py::dict fit(train::Model<T>& model, optim::Optimizer<T>& optimizer, const Losse
   }
   options.schedule.every_update = option<bool>(o, "schedule_every_update");
   for (const auto& [group, name, values] :
-       option<std::vector<std::tuple<Index, std::string, std::vector<double>>>>(o, "schedule")) {
+       option<std::vector<std::tuple<Index, std::string, py::array_t<double, py::array::c_style>>>>(o, "schedule")) {
     const auto& known = optimizer.rule().options;
     const auto found = std::find_if(known.begin(), known.end(), [&](const auto& k) { return k.name == name; });
     if (found == known.end()) throw ValueError("fit: the optimizer has no option " + name);
-    options.schedule.columns.push_back({group, found - known.begin(), values});
+    options.schedule.columns.push_back({group, found - known.begin(), {values.data(), values.data() + values.size()}});
   }
 
   const bool tells_val = held_out.has_value();

@@ -1,6 +1,7 @@
 """Training data: from what users give to the arrays that the core reads in place."""
 
 import copy
+import hashlib
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -39,6 +40,32 @@ def arrays(
         any(isinstance(part, np.memmap) for part in parts),
         [isinstance(one, np.memmap) for one in ys],
     )
+
+
+def digests(data: "Arrays | Batches", held_out: Arrays | None) -> dict[str, Any]:
+    """Return what tells data apart, by the names of `fit`; nothing of batches still to come."""
+    found: dict[str, Any] = {}
+    if not isinstance(data, Batches):
+        x, y, weight, x_in_file, y_in_file = data
+        found["X"] = [_digest(one, x_in_file) for one in x]
+        found["y"] = [_digest(one, there) for one, there in zip(y, y_in_file, strict=True)]
+        found["sample_weight or class_weight"] = None if weight is None else _digest(weight, False)
+    if held_out is not None:
+        own = digests(held_out, None)
+        found["validation_data"] = list(own.values())
+    return found
+
+
+def _digest(array: Array, in_file: bool) -> str:
+    """Return shape, dtype and a hash; of an array in a file, which may be huge, of a few rows."""
+    rows = np.atleast_1d(array)
+    if in_file:
+        rows = rows[:: max(1, len(rows) // 64)]
+    hashed = hashlib.blake2b(digest_size=16)
+    step = max(1, 2**20 // max(rows[:1].nbytes, 1))
+    for i in range(0, len(rows), step):
+        hashed.update(np.ascontiguousarray(rows[i : i + step]).data)
+    return f"{array.shape} {array.dtype} {hashed.hexdigest()}"
 
 
 def _targets(y: Any, name: str, in_bytes: bool) -> Array:
@@ -147,6 +174,7 @@ class Batches:
         self._iterator: Iterator[Any] = iter(batches)
         self._first = self._pull()
         self._begun = True
+        self.ended = False  # whether an epoch's last batch has been pulled
         if self._first is None:
             raise ValueError("fit: expected an iterable of batches, got an empty one")
 
@@ -167,7 +195,7 @@ class Batches:
         """Begin an epoch."""
         if not self._begun:
             self._iterator = iter(self._batches)
-        self._begun = False
+        self._begun = self.ended = False
 
     def next(self) -> Arrays | None:
         """Return the next batch, None at the end of the epoch."""
@@ -177,6 +205,7 @@ class Batches:
     def _pull(self) -> Arrays | None:
         batch = next(self._iterator, None)
         if batch is None:
+            self.ended = True
             return None
         if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
             raise TypeError(

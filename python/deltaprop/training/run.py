@@ -1,5 +1,6 @@
 """A fit under way."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -38,9 +39,11 @@ class Run:
     step: int = 0
     loss: float = float("nan")
     _settings: dict[str, Any] = field(default_factory=dict)
+    _digests: Callable[[], dict[str, Any]] = dict  # of the data
     _callbacks: list[Any] = field(default_factory=list)
     _checkpoints: list[str] = field(default_factory=list)  # to write when the epoch has ended
     _stopping: bool = False
+    _begun: bool = False  # what comes now is no refusal any more
 
     def stop(self) -> None:
         """End the fit after this epoch, or after this update where that is under way."""
