@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from deltaprop import nn, optim
+from deltaprop import _core, nn, optim
 from deltaprop.optim import schedules
 from deltaprop.optim.lr_scheduler import ByCount, LRScheduler
 
@@ -284,6 +284,17 @@ def test_a_million_values_ahead(name):
     table = schedule.table(10**6)
     assert time.perf_counter() - began < 3  # a loaded machine; well under one otherwise
     assert table["lr"].shape == (10**6, 2)
+
+
+def test_functions_are_the_c_librarys_to_the_bit():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=1000) * np.logspace(-3, 6, 1000)
+    assert _core.cos(x).tolist() == [math.cos(v) for v in x]
+    base = rng.random(1000) * 2
+    exponent = np.arange(1000.0) / 7
+    wanted = [math.pow(b, e) for b, e in zip(base, exponent, strict=True)]
+    assert _core.power(base, exponent).tolist() == wanted
+    assert _core.power(10.0, [[400], [-400]]).tolist() == [[math.inf], [0.0]]
 
 
 def test_a_plateau_cannot_be_known_ahead():

@@ -309,7 +309,6 @@ class Optimizer:
 
     def _load_averages(self, averages: dict[int, Array]) -> None:
         """Write what `_averages` gave."""
-        self._core.check_idle()
         params = [p for group in self.param_groups for p in group["params"]]
         for place, average in averages.items():
             view = self._core.average(params[place]._index, False)
