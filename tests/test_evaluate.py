@@ -63,6 +63,26 @@ class TestEvaluate:
         found = net.evaluate(X, C, loss=nn.BCELoss(), metrics=["accuracy"])
         assert found["accuracy"] == np.mean((net(X)[:, 0] > 0.5) == C)
 
+    @pytest.mark.parametrize(
+        ("loss", "least"),
+        [
+            (nn.MSELoss(), 0.5),
+            (nn.L1Loss(), 0.5),
+            (nn.SmoothL1Loss(), 0.5),
+            (nn.HuberLoss(), 0.5),
+            (nn.QuantileLoss(quantiles=(0.5,)), 0.5),
+            (nn.BCEWithLogitsLoss(), 0),
+        ],
+    )
+    def test_one_output_stands_for_the_class_that_the_loss_has_it_near(self, loss, least):
+        net = network(1)
+        found = net.evaluate(X, C[:, np.newaxis], loss=loss, metrics=["accuracy", "recall"])
+        taken = net(X)[:, 0] > least
+        assert found["accuracy"] == np.mean(taken == C)
+        assert found["recall"] == pytest.approx(np.mean(taken[C == 1]), rel=1e-14)
+        # The two disagree about these outputs.
+        assert (taken != (net(X)[:, 0] > 0.5 - least)).any()
+
     def test_heads(self):
         net, y = heads(), (Y, C)
         losses, weights = (nn.MSELoss(), nn.CrossEntropyLoss()), (2.0, 0.5)

@@ -20,7 +20,8 @@ class Run:
     network : Sequential
     optimizer : Optimizer
     epoch : int
-        The epoch under way or just finished, counted from 0.
+        The epoch under way or just finished, counted from 0 as Keras counts it for callbacks: that
+        of ``history["loss"][epoch]``. Progress, `History.table` and file names count from 1.
     epochs : int
         Epochs that the fit is to have in all.
     step : int
