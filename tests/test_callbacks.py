@@ -1,5 +1,6 @@
 """Callbacks: their hooks, EarlyStopping and ModelCheckpoint."""
 
+import copy
 import math
 import re
 import sys
@@ -165,6 +166,30 @@ class TestHooks:
             fit(net, [calling(name, fail)], optimizer=opt)
         assert not net.flat_gradients.any()
         assert fit(net, optimizer=opt).epochs == 3
+
+    @pytest.mark.parametrize("around", [nn.Sequential, nn.Residual])
+    @pytest.mark.parametrize("name", [name for name in HOOKS if name != "on_train_end"])
+    def test_the_network_stays_where_it_is(self, name, around):
+        tried = []
+
+        def take(run):
+            nn.Residual(copy.deepcopy(run.network))(X)
+            message = r"^Sequential: expected layers that may move, got a network that fit runs on$"
+            with pytest.raises(RuntimeError, match=message):
+                nn.Sequential(around(run.network), nn.Linear(3, 1))
+            tried.append(run.step)
+
+        net = nn.Sequential(nn.Linear(3, 3), dtype="float64", seed=0)
+        net.fit(
+            X,
+            X,
+            loss=nn.MSELoss(),
+            optimizer=optim.SGD(net.parameters()),
+            epochs=1,
+            callbacks=[calling(name, take)],
+        )
+        assert tried
+        nn.Sequential(net, nn.Linear(3, 1))
 
     def test_a_bar_is_closed_when_the_first_hook_raises(self, monkeypatch):
         closed = []

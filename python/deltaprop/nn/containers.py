@@ -85,7 +85,9 @@ class Container(Native):
         return f"{type(self).__name__}({''.join(lines)}\n)"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("_place", "_touched")}
+        return {
+            k: v for k, v in self.__dict__.items() if k not in ("_place", "_touched", "_fitting")
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _touched=False)

@@ -54,6 +54,7 @@ class Module:
     """Something with parameters: a layer, or layers together."""
 
     _place: Place | None = None
+    _fitting: bool = False  # a fit of it is under way
 
     def parameters(self) -> list[Parameter]:
         """Return the parameters, in the order of the flat buffers, named as PyTorch names them.
@@ -256,8 +257,17 @@ def taken(module: Module) -> Module | None:
     return None
 
 
+def fitting(module: Module) -> bool:
+    """Return whether a fit of it, or of something in it, is under way."""
+    return module._fitting or any(fitting(child) for child in module._children())
+
+
 def build(module: Module, seed: int, double: bool) -> Network:
     """Make a network of a module; its layers move there, with the values they are to keep."""
+    if fitting(module):
+        raise RuntimeError(
+            f"{module._title()}: expected layers that may move, got a network that fit runs on"
+        )
     other = taken(module)
     if other is not None:
         raise ValueError(

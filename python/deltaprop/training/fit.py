@@ -86,7 +86,8 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
                 X, y, sample_weight, heads, validation_split
             )
         judged = X, y, sample_weight
-        weight = class_weights(class_weight, y, sample_weight, heads)
+        (outputs, *_) = network._network.out_features()[network._home().block]
+        weight = class_weights(class_weight, y, sample_weight, heads, outputs)
         others = _stop_losses(stop, heads)
         data = arrays(X, y, weight, heads, also=others.losses if others else ())
         options |= _of_rows(data, batch_size, stop, others)
@@ -134,12 +135,13 @@ _DEFAULTS: dict[str, Any] = {"batch_size": 1, "stop": None}
 
 @contextmanager
 def _linked(network: "Sequential", links: tuple[str, ...]) -> Iterator[None]:
-    """Have the network know what makes probabilities of its outputs, if it is trained at all."""
-    before, passes = network._links, network._network.passes
-    network._links = links
+    """Have the network know of its fit, and, if it is trained, what makes probabilities."""
+    before, passes, fitting = network._links, network._network.passes, network._fitting
+    network._links, network._fitting = links, True
     try:
         yield
     finally:
+        network._fitting = fitting
         if network._network.passes == passes:
             network._links = before
 
