@@ -257,7 +257,8 @@ class Sequential(Container):
             Computed after each epoch on the training data and on the data held out; see
             `deltaprop.Metric`. With several heads a tuple of such sequences, one for each.
         accumulate : int, default 1
-            Batches whose gradients make one update, as one batch of all their rows would.
+            Batches whose gradients make one update, as one batch of all their rows would. A loss
+            of your own may have an attribute ``reduction``, "mean" (taken for granted) or "sum".
         record : sequence of {"activations", "deltas", "gradients"}, optional
             Norms to record: ``history["delta_norm"]`` and so on, (epochs, layers), each the mean
             over the epoch's updates of the Euclidean norm over the batch; the last batch, and the

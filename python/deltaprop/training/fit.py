@@ -107,7 +107,9 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
     }
     # Looking through all the data takes a while: only checkpoints need it.
     run._digests = cache(partial(digests, data, held_out and held_out[0][0]))
-    losses = heads.core(data.targets() if isinstance(data, Batches) else data[1])
+    losses = heads.core(
+        data.targets() if isinstance(data, Batches) else data[1], options["accumulate"]
+    )
     with nullcontext() if resume is None else resumed(resume, run):
         done = run.history.epochs
         options["epochs"] = max(run.epochs - done, 0)
