@@ -102,7 +102,11 @@ class TestEvaluate:
         ("options", "kind", "message"),
         [
             ({"loss": None}, TypeError, "^evaluate: expected a loss with __call__ and delta"),
-            ({"loss": nn.MSELoss("none")}, ValueError, "^evaluate: expected a loss with reduction"),
+            (
+                {"loss": nn.MSELoss(reduction="none")},
+                ValueError,
+                "^evaluate: expected a loss with reduction",
+            ),
             ({"loss": (nn.MSELoss(),) * 2}, ValueError, "^loss: expected 1, one for each output"),
             ({"y": Y[:, :1]}, ValueError, r"^MSELoss: expected y \(30, 2\)"),
             ({"y": Y[:9]}, ValueError, r"^MSELoss: expected y \(30, 2\)"),

@@ -254,14 +254,15 @@ class Heads(Container):
     Parameters
     ----------
     *branches : Layer or other module
-        One or more. Where the input is a tuple, branch i takes ``x[i]``; else each takes all of x.
+        Two or more. Where the input is a tuple, branch i takes ``x[i]``; else each takes all of x.
 
     Raises
     ------
     TypeError
         For what is not a layer.
     ValueError
-        Where a branch has several outputs itself, a layer is listed twice or has a network.
+        For one branch or none, where a branch has several outputs itself, a layer is listed twice
+        or has a network.
 
     Notes
     -----

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypedDict
 import numpy as np
 
 from deltaprop import _core
+from deltaprop._member import Member
 from deltaprop.nn.parameter import Parameter
 from deltaprop.optim import _state
 
@@ -69,7 +70,7 @@ class ParameterGroup(MutableMapping[str, Any]):
         return f"ParameterGroup({len(self._params)} parameters, {options})"
 
 
-class Optimizer:
+class Optimizer(Member):
     """Base of the optimizers: groups, a step, and the options that every optimizer has.
 
     Parameters
