@@ -475,6 +475,10 @@ ERRORS = {
     "no layers": (nn.Sequential, r"^Sequential: expected one layer or more, got none$"),
     "no branches": (nn.Concat, r"^Concat: expected one layer or more, got none$"),
     "no heads": (nn.Heads, r"^Heads: expected one layer or more, got none$"),
+    "one head": (
+        lambda: nn.Heads(L(2, 2)),
+        r"^Heads: expected two branches or more, got 1$",
+    ),
     "nothing to add to": (
         nn.Residual,
         r"^Residual: expected one layer or more, got none",

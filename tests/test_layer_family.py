@@ -1,6 +1,7 @@
 """Layers that are no activations: each against differences, a peer and its edges; see the lists."""
 
 import copy
+import functools
 import pickle
 import re
 
@@ -9,6 +10,7 @@ import pytest
 
 import deltaprop as dp
 from deltaprop import nn, optim
+from nests import torch_kinds
 
 MEMBERS = {
     name: getattr(nn, name)
@@ -37,7 +39,7 @@ ARGUMENTS = {
     "LayerNorm": [
         {"normalized_shape": 4},
         {"normalized_shape": 4, "eps": 0.1},
-        {"normalized_shape": 4, "bias": False},
+        {"normalized_shape": (4,), "bias": False},
         {"normalized_shape": 4, "elementwise_affine": False},
     ],
     "Linear": [
@@ -46,7 +48,7 @@ ARGUMENTS = {
     ],
     "RMSNorm": [
         {"normalized_shape": 4},
-        {"normalized_shape": 4, "eps": 0.1},
+        {"normalized_shape": [4], "eps": 0.1},
         {"normalized_shape": 4, "elementwise_affine": False},
     ],
     "Standardize": [{"in_features": 4}],
@@ -62,7 +64,14 @@ REFUSED = [
     ("BatchNorm1d", {"num_features": 2, "momentum": "a"}, TypeError, "expected a number, got 'a'"),
     ("BatchNorm1d", {"num_features": 2, "affine": 1}, TypeError, "expected True or False, got 1"),
     ("LayerNorm", {"normalized_shape": 0}, ValueError, "expected 1 or more, got 0"),
-    ("LayerNorm", {"normalized_shape": (4,)}, TypeError, "expected an integer, got tuple"),
+    (
+        "LayerNorm",
+        {"normalized_shape": (2, 4)},
+        ValueError,
+        "one width, as inputs are (N, features)",
+    ),
+    ("LayerNorm", {"normalized_shape": []}, ValueError, "expected one width, as"),
+    ("LayerNorm", {"normalized_shape": [4.0]}, TypeError, "expected an integer, got float"),
     ("LayerNorm", {"normalized_shape": 2, "eps": None}, TypeError, "expected a number, got None"),
     ("LayerNorm", {"normalized_shape": 2, "bias": None}, TypeError, "expected True or False"),
     ("RMSNorm", {"normalized_shape": -1}, ValueError, "expected 1 or more, got -1"),
@@ -139,6 +148,16 @@ def network(name, options, dtype="float64"):
     return net
 
 
+def torch_kind(torch, name):
+    """Return PyTorch's layer of the name, for inputs of rows."""
+
+    class Rows(torch.nn.Embedding):
+        def forward(self, indices):
+            return super().forward(indices.long()).flatten(1)
+
+    return Rows if name == "Embedding" else getattr(torch.nn, name)
+
+
 def same(a, b):
     """Assert that two state_dicts are the same to the bit."""
     assert list(a) == list(b)
@@ -184,11 +203,7 @@ def test_training_equals_pytorch(name, options, dtype, rng, peer):
     ours = network(name, options, dtype)
     x, y = sample(name, rng, 30).astype(dtype), rng.normal(size=(30, 2)).astype(dtype)
 
-    class Rows(torch.nn.Embedding):
-        def forward(self, indices):
-            return super().forward(indices.long()).flatten(1)
-
-    kind = Rows if name == "Embedding" else getattr(torch.nn, name)
+    kind = torch_kind(torch, name)
     before = [] if name == "Embedding" else [torch.nn.Linear(WIDTH, WIDTH)]
     theirs = torch.nn.Sequential(
         *before, kind(**options), torch.nn.Linear(len(ours[-1].weight[0]), 2)
@@ -221,6 +236,62 @@ def test_training_equals_pytorch(name, options, dtype, rng, peer):
     outputs = theirs(torch.tensor(x)).detach().numpy()
     np.testing.assert_allclose(ours(x), outputs, rtol=tolerance, atol=tolerance)
     ours.load_state_dict({k: v.numpy() for k, v in theirs.state_dict().items()})
+
+
+WITH_STATE = [
+    ("PReLU", {}),
+    ("PReLU", {"num_parameters": 4, "init": 0.5}),
+    *(case for case in IN_TORCH if MEMBERS[case[0]](**case[1]).state_dict()),
+]
+
+
+def test_every_layer_with_a_state_has_cases():
+    kinds = [kind for kind in (getattr(nn, name) for name in nn.__all__) if isinstance(kind, type)]
+    kinds = [kind for kind in kinds if issubclass(kind, nn.Layer)]
+    found = {kind.__name__ for kind in kinds if kind._names or kind._buffer_names}
+    assert found == {name for name, _ in WITH_STATE} | {"Standardize"}  # which PyTorch has not
+
+
+@pytest.mark.parametrize(("name", "options"), WITH_STATE, ids=_label)
+@each_dtype
+def test_states_go_to_pytorch_and_back_from_any_place(name, options, dtype, rng, peer):
+    torch = peer("torch")
+
+    def nest(layer, linear, kinds):
+        return kinds["sequential"](
+            kinds["heads"](
+                kinds["concat"](layer(**options), kinds["sequential"](layer(**options))),
+                kinds["residual"](layer(**options), linear(out, WIDTH)),
+            )
+        )
+
+    kind = getattr(nn, name)
+    out = nn.Sequential(kind(**options))(sample(name, rng)).shape[1]
+    kinds = {k.__name__.lower(): k for k in (nn.Residual, nn.Concat, nn.Heads)}
+    sequential = functools.partial(nn.Sequential, dtype=dtype)
+    ours = nest(kind, nn.Linear, {"sequential": sequential, **kinds})
+    theirs = nest(torch_kind(torch, name), torch.nn.Linear, torch_kinds(torch))
+    theirs = theirs.to(getattr(torch, dtype))
+
+    def outputs_agree(x):
+        theirs.eval()
+        for a, b in zip(ours(x), theirs(torch.tensor(x)), strict=True):
+            np.testing.assert_allclose(a, b.detach(), rtol=0, atol=99 * np.finfo(dtype).eps)
+
+    x = sample(name, rng).astype(dtype)
+    ours.flat_parameters[:] += rng.normal(size=ours.flat_parameters.size)
+    ours.forward(x)  # running statistics
+    theirs.load_state_dict({k: torch.tensor(v) for k, v in ours.state_dict().items()}, strict=True)
+    outputs_agree(x)
+    with torch.no_grad():
+        for p in theirs.parameters():
+            p.add_(torch.randn(p.shape, generator=torch.Generator().manual_seed(0), dtype=p.dtype))
+    theirs.train()(torch.tensor(2 * x if name != "Embedding" else x))
+    before = ours.state_dict()
+    ours.load_state_dict({k: v.numpy() for k, v in theirs.state_dict().items()})
+    same(ours.state_dict(), {k: v.numpy() for k, v in theirs.state_dict().items()})
+    assert not any(np.array_equal(v, before[k]) for k, v in ours.state_dict().items())
+    outputs_agree(x)
 
 
 @each

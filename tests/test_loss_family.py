@@ -341,18 +341,33 @@ class TestRows:
             case.loss()(a[..., None], y)
 
     @pytest.mark.parametrize("rows", [1, 3, 4, 5, 8, 9, 255, 256, 257, 300])
-    @pytest.mark.parametrize("name", ["MSELoss", "BCEWithLogitsLoss", "CrossEntropyLoss"])
+    @pytest.mark.parametrize("name", ["MSELoss", "BCEWithLogitsLoss"])
     def test_one_column_and_many_rows(self, name, rows):
         rng = np.random.default_rng(rows)
-        a = rng.normal(size=(rows, 1))
-        y = np.zeros(rows, int) if name == "CrossEntropyLoss" else rng.uniform(size=rows)
+        a, y = rng.normal(size=(rows, 1)), rng.uniform(size=rows)
         loss = MEMBERS[name]()
         alone = [loss(a[i : i + 1], y[i : i + 1]) for i in range(rows)]
         assert loss(a, y) == pytest.approx(np.mean(alone), rel=1e-13)
         wide = MEMBERS[name](reduction="sum")
-        if name != "CrossEntropyLoss":
-            np.testing.assert_allclose(wide(a.T, y[None]), wide(a, y), rtol=1e-13)
-            np.testing.assert_array_equal(wide.delta(a.T, y[None]).T, wide.delta(a, y))
+        np.testing.assert_allclose(wide(a.T, y[None]), wide(a, y), rtol=1e-13)
+        np.testing.assert_array_equal(wide.delta(a.T, y[None]).T, wide.delta(a, y))
+
+    @pytest.mark.parametrize("y", [[0, 1], [[0.0], [1.0]]])
+    def test_one_output_is_no_two_classes(self, y):
+        net = nn.Sequential(nn.Linear(2, 1), seed=0)
+        loss, rule = nn.CrossEntropyLoss(), optim.SGD(net.parameters())
+        message = (
+            r"^CrossEntropyLoss.*: expected 2 outputs or more, one for each class, got 1; "
+            r"BCEWithLogitsLoss takes 1$"
+        )
+        for call in (
+            lambda: loss(np.zeros((2, 1)), y),
+            lambda: loss.delta(np.zeros((2, 1)), y),
+            lambda: net.fit(np.eye(2), y, loss=loss, optimizer=rule, epochs=1),
+            lambda: net.fit([(np.eye(2), np.array(y))], loss=loss, optimizer=rule, epochs=1),
+        ):
+            with pytest.raises(ValueError, match=message):
+                call()
 
     def test_y_without_its_axis(self):
         a = np.array([[0.3], [0.7]])

@@ -600,8 +600,8 @@ class NLLLoss(Loss):
 
     Notes
     -----
-    The outputs are log-probabilities (N, classes), y integer classes (N,) from 0 to classes -
-    1.
+    The outputs are log-probabilities (N, classes), 2 classes or more, y integer classes (N,)
+    from 0 to classes - 1.
 
     Formula: l = -w_y a_y
 
@@ -646,9 +646,10 @@ class CrossEntropyLoss(Loss):
 
     Notes
     -----
-    The outputs are logits (N, classes). y is integer classes (N,) from 0 to classes - 1, or
-    probabilities (N, classes), floats of 0 or more, whose sum is not looked at. The largest logit
-    is taken off all others, so that none overflows, and what is added to 1 keeps its digits.
+    The outputs are logits (N, classes), 2 classes or more. y is integer classes (N,) from 0 to
+    classes - 1, or probabilities (N, classes), floats of 0 or more, whose sum is not looked at. The
+    largest logit is taken off all others, so that none overflows, and what is added to 1 keeps its
+    digits.
 
     Formula: l = -sum_j q_j log softmax(a)_j, q_j = w_j ((1 - s) [j = y] + s / classes), s the label
     smoothing; for probabilities y_j stands for [j = y]

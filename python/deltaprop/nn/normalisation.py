@@ -241,6 +241,8 @@ def _width(shape: Any, name: str) -> int:
     """Return the width, which PyTorch's users may give as a shape."""
     if isinstance(shape, tuple | list):
         if len(shape) != 1:
-            raise ValueError(f"{name}: expected one width, as inputs are (N, features), got {shape}")
+            raise ValueError(
+                f"{name}: expected one width, as inputs are (N, features), got {shape}"
+            )
         (shape,) = shape
     return as_count(shape, name, 1)
