@@ -1,10 +1,7 @@
 """Layers and losses written in Python."""
 
 import gc
-import os
 import re
-import subprocess
-import sys
 import threading
 import weakref
 
@@ -13,6 +10,7 @@ import pytest
 
 import deltaprop as dp
 from deltaprop import nn, optim
+from processes import alone
 
 
 class Scale(nn.Layer):
@@ -94,21 +92,6 @@ def fit(net, loss=None, **options):
     options = {"epochs": 3, "batch_size": 8, **options}
     opt = options.pop("optimizer", None) or optim.SGD(net.parameters(), lr=0.1)
     return net.fit(X, y, loss=loss or nn.MSELoss(), optimizer=opt, **options)
-
-
-def alone(code):
-    """Run code in a process of its own, since it has once ended one."""
-    code = "import numpy as np\nimport deltaprop as dp\nfrom deltaprop import nn, optim\n" + code
-    done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env=dict(os.environ),
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 class TestParameters:
