@@ -438,7 +438,7 @@ class PoissonNLLLoss(Loss):
     below 0 are ValueError.
 
     Formula: l = exp(a) - y a, or a - y log(a + eps) of the rate itself; full adds y log y - y +
-    log(2 pi y) / 2
+    log(2 pi y) / 2 where y > 1
 
     Derivative: dl/da = exp(a) - y, or 1 - y / (a + eps)
 
