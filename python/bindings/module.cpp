@@ -35,5 +35,6 @@ PYBIND11_MODULE(_core, m) {
   deltaprop::python::bind_expressions(m);
   deltaprop::python::bind_networks(m);
   deltaprop::python::bind_optimizers(m);
+  deltaprop::python::bind_schedules(m);
   deltaprop::python::bind_fit(m);
 }

@@ -43,6 +43,9 @@ NamedLoss::NamedLoss(const std::string& name, Reduction reduction, double factor
 }
 
 Index NamedLoss::target_cols(Index cols) const {
+  if (per_row() && cols == 1) {
+    throw ValueError(describe() + ": expected 2 outputs or more, one for each class, got 1; BCEWithLogitsLoss takes 1");
+  }
   const Index group = kernel<double>().outputs * options_.repeats;
   if (cols % group != 0) {
     throw ValueError(describe() + ": expected outputs in a multiple of " + std::to_string(group) + " columns, got " +

@@ -66,6 +66,8 @@ class History(Mapping[str, Array]):
     def table(self, rows: int = 20) -> str:
         """Return a table of the epochs, a column for each key with one number an epoch.
 
+        Epochs are counted from 1, as `progress` counts them: line n shows ``history[key][n - 1]``.
+
         Parameters
         ----------
         rows : int, default 20
@@ -80,7 +82,7 @@ class History(Mapping[str, Array]):
         rows = min(as_count(rows, "History.table: rows", 1), count)
         shown = np.unique(np.linspace(0, count - 1, rows).astype(int))
         lines = [["epoch", *keys]]
-        lines += [[str(i), *(f"{self[key][i]:.5g}" for key in keys)] for i in shown]
+        lines += [[str(i + 1), *(f"{self[key][i]:.5g}" for key in keys)] for i in shown]
         widths = [max(len(line[c]) for line in lines) for c in range(len(lines[0]))]
         return "\n".join(
             "  ".join(f"{t:>{w}}" for t, w in zip(line, widths, strict=True)) for line in lines
