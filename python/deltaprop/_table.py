@@ -1,0 +1,12 @@
+"""Tables of text."""
+
+from collections.abc import Sequence
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Return lines of equally many cells with their columns flush right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True))
+        for line in lines
+    )
