@@ -164,8 +164,8 @@ def directional_derivative(f: _Function, point: Any, direction: Any) -> float:
     Examples
     --------
     >>> from deltaprop import graph
-    >>> graph.directional_derivative(lambda x, y: x**2 + y**2 + 5, (-3, 3), (1, -1))
-    -8.485281374238571
+    >>> graph.directional_derivative(lambda x, y: x**2 + y**2 + 5, (-3, 3), (3, 4))
+    1.2
     """
     at = np.atleast_1d(as_array(point, "point"))
     along = np.atleast_1d(as_array(direction, "direction")).astype(np.float64)

@@ -9,7 +9,7 @@ import numpy as np
 
 from deltaprop._arrays import as_count, as_real
 from deltaprop._core import Node
-from deltaprop._table import aligned
+from deltaprop._table import aligned, decimals
 from deltaprop.graph.text import expression
 
 _LONGEST = 20  # lines of a table within an error
@@ -77,7 +77,8 @@ class Solution(Sequence[Iteration]):
         Returns
         -------
         str
-            Numbers have 6 decimals. What is not there, since nothing was corrected, is "-".
+            Numbers have 6 decimals, large ones an exponent. What is not there, since nothing was
+            corrected, is "-".
         """
         names = list(self[0].values)
         # Variables come after what they are corrected by, in the way in which errors flow.
@@ -86,10 +87,9 @@ class Solution(Sequence[Iteration]):
         head += [f"factor_{name}" for name in back] + [f"delta_{name}" for name in back]
         lines = [head]
         for i, row in enumerate(self):
-            numbers = [*row.values.values(), row.output, row.error]
-            cells = [f"{number:.6f}" for number in numbers]
+            cells = [decimals(x) for x in (*row.values.values(), row.output, row.error)]
             for column in (row.factors, row.corrections):
-                cells += [f"{column[name]:.6f}" if column else "-" for name in back]
+                cells += [decimals(column[name]) if column else "-" for name in back]
             lines.append([str(i), *cells])
         return aligned(lines)
 
@@ -107,15 +107,16 @@ class Solution(Sequence[Iteration]):
         return self.table()
 
     def __repr__(self) -> str:
-        found = "".join(f", {name}={value:.6f}" for name, value in self.values.items())
+        shown = {**self.values, self.output: self[-1].output}
+        found = ", ".join(f"{name}={decimals(value)}" for name, value in shown.items())
         how = "" if self.converged else "not converged, "
-        return f"Solution({how}{self.updates} updates{found}, {self.output}={self[-1].output:.6f})"
+        return f"Solution({how}{self.updates} updates, {found})"
 
 
 class SolveError(ValueError):
     """`solve` came to no solution.
 
-    The message says what happened after how many updates; the last lines of the table follow it.
+    The message says what happened at which update; the last lines of the table follow it.
 
     Parameters
     ----------
@@ -291,7 +292,7 @@ class _Search:
 
     def failed(self, what: str) -> SolveError:
         solution = self.solution(converged=False)
-        return SolveError(f"solve: after {solution.updates} updates {what}", solution)
+        return SolveError(f"solve: at update {solution.updates} {what}", solution)
 
 
 def _checked(variables: Any) -> list[Node]:
@@ -330,7 +331,7 @@ def _between(node: Node, variables: Sequence[Node]) -> list[Node]:
     """Return the nodes that depend on the variables and on which the node depends, inputs first."""
     chosen = set(variables)
     depends: dict[Node, bool] = {}
-    waiting = [node]
+    waiting = [node] if node.active else []
     while waiting:
         inputs = [n for n in waiting[-1].inputs if n.active]
         ahead = [n for n in inputs if n not in depends]

@@ -1,4 +1,4 @@
-"""Optimizers and schedules."""
+"""Optimizers, schedules, and descents on functions of a few variables."""
 
 from deltaprop.optim.descend import Descent, descend
 from deltaprop.optim.lr_scheduler import LRScheduler

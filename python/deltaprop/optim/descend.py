@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from deltaprop._arrays import Array, as_array, as_count, as_real
-from deltaprop._table import aligned
+from deltaprop._table import aligned, decimals
 from deltaprop.graph.derivatives import Trace
 from deltaprop.nn.layer import Layer
 from deltaprop.optim.optimizer import Optimizer
@@ -63,8 +63,7 @@ class Descent:
         shown = np.unique(np.linspace(0, self.updates, rows).astype(int))
         lines = [["update", *(f"x{i}" for i in range(self.points.shape[1])), "value"]]
         lines += [
-            [str(k), *(f"{number:.6f}" for number in (*self.points[k], self.values[k]))]
-            for k in shown
+            [str(k), *(decimals(x) for x in (*self.points[k], self.values[k]))] for k in shown
         ]
         return aligned(lines)
 
