@@ -172,6 +172,16 @@ def test_a_node_between_without_influence_would_have_to_lose_infinitely_much():
     assert (first.factors["dead"], first.corrections["dead"]) == (0, math.inf)
 
 
+def test_named_arrays_between_are_passed_over():
+    x = graph.variable(1.0, name="x")
+    array = x * np.arange(3.0)
+    array.name = "array"
+    total = array.sum()
+    total.name = "total"
+    assert list(graph.solve(2 * total, 12, x)[0].values) == ["x", "total"]
+    assert x.value == 2
+
+
 def test_a_solution_is_a_sequence_of_its_iterations():
     x, y = square()
     solution = graph.solve(y, 4, x)

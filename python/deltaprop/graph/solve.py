@@ -22,7 +22,7 @@ class Iteration:
     Attributes
     ----------
     values : mapping of str to float
-        Of the variables, then of the named nodes between them and the output.
+        Of the variables, then of the named nodes of one number between them and the output.
     output : float
     error : float
         The output less the target.
@@ -167,8 +167,8 @@ def solve(
     Returns
     -------
     Solution
-        Every iteration, with the values of all named nodes between. The variables keep the values
-        that were found, and the graph is evaluated with them.
+        Every iteration, with the values of the named nodes of one number between. The variables
+        keep what was found, and the graph is evaluated with it.
 
     Raises
     ------
@@ -232,7 +232,7 @@ class _Search:
         between = _between(node, variables)
         named = [
             *((v.name or f"variables[{i}]", v) for i, v in enumerate(variables)),
-            *((n.name, n) for n in between if n.name),
+            *((n.name, n) for n in between if n.name and n.size == 1),
         ]
         self.node, self.target, self.variables = node, target, variables
         self.named = dict(named)
@@ -259,8 +259,9 @@ class _Search:
         """Evaluate the graph and return the output's error."""
         self.node.forward()
         output = _number(self.node.value)
+        error = output - self.target
         values = {name: _number(n.value) for name, n in self.named.items()}
-        self.rows.append(Iteration(values, output, output - self.target, {}, {}))
+        self.rows.append(Iteration(values, output, error, {}, {}))
         for n in (*self.variables, self.node):
             if not _finite(n):
                 origin = _origin(n)
@@ -269,7 +270,7 @@ class _Search:
                     f"expected finite values, got {value[~np.isfinite(value)][0]} from "
                     f"{expression(origin)}"
                 )
-        return output - self.target
+        return error
 
     def correct(self, error: float, factors: dict[str, float], shares: Sequence[float]) -> None:
         """Give each variable its share of the error."""
