@@ -45,9 +45,13 @@ from deltaprop.graph.functions import (
     where,
 )
 from deltaprop.graph.node import Node, constant, variable
+from deltaprop.graph.solve import Iteration, Solution, SolveError, solve
 
 __all__ = [
+    "Iteration",
     "Node",
+    "Solution",
+    "SolveError",
     "abs",
     "constant",
     "cos",
@@ -69,6 +73,7 @@ __all__ = [
     "sigmoid",
     "sign",
     "sin",
+    "solve",
     "sqrt",
     "square",
     "sum",
