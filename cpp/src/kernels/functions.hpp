@@ -1,5 +1,7 @@
 #pragma once
 
+#include <bit>
+#include <cstdint>
 #include <limits>
 
 #include "vector.hpp"
@@ -18,7 +20,6 @@ struct Constants<float> {
   static constexpr float exp_min = -104.0f, exp_max = 89.0f;  // beyond: 0 and infinity
   static constexpr float tanh_max = 10.0f;                    // beyond: 1 to the last bit
   static constexpr int terms = 7;                             // of the Taylor series, for |r| <= ln2 / 2
-  static constexpr float root_half = 0x1.6a09e6p-1f;
   static constexpr int log_terms = 4;
   static constexpr float log1p_series[] = {0x1.dba26p-3f, 0x1.bc8cf8p-3f, 0x1.24c926p-2f, 0x1.9998d4p-2f,
                                            0x1.555556p-1f};
@@ -30,6 +31,12 @@ struct Constants<float> {
                                           -0x1.7dff3ep-3f, 0x1.8c6dbep-2f,   -0x1.373e3ap-1f,  0x1.82b4bcp-1f};
   static constexpr float tanhshrink[] = {0x1.d2d27ep-22f, -0x1.8c75d4p-17f, 0x1.09d846p-12f,
                                          -0x1.7679fcp-8f, 0x1.333332p+0f,   0x1.8p+1f};
+  static constexpr float sine[] = {-0x1.9ac9bp-13f, 0x1.110c28p-7f, -0x1.555552p-3f};
+  static constexpr float cosine[] = {0x1.9bd89cp-16f, -0x1.6c12d2p-10f, 0x1.555554p-5f, -0.5f, 1.0f};
+  static constexpr float tangent_over[] = {0x1.18e318p-10f, -0x1.c7eb5p-4f};
+  static constexpr float tangent_under[] = {0x1.055bd2p-6f, -0x1.c7502ap-2f, 1.0f};
+  static constexpr float power_of_two[] = {0x1.44138ap-13f, 0x1.5f089p-10f, 0x1.3b2a54p-7f,
+                                           0x1.c6af6cp-5f,  0x1.ebfbep-3f,  0x1.62e43p-1f};
 };
 
 template <>
@@ -40,7 +47,6 @@ struct Constants<double> {
   static constexpr double exp_min = -746.0, exp_max = 710.0;
   static constexpr double tanh_max = 20.0;
   static constexpr int terms = 13;
-  static constexpr double root_half = 0x1.6a09e667f3bcdp-1;
   static constexpr int log_terms = 10;
   static constexpr double log1p_series[] = {
       0x1.4b0a26c5f2aefp-3, 0x1.687a6e7c95176p-4, 0x1.eb905e8575054p-4, 0x1.10ac75dc602b1p-3, 0x1.3b18b294bebf9p-3,
@@ -67,6 +73,35 @@ struct Constants<double> {
                                           -0x1.767dce4341344p-8,
                                           0x1.333333333332bp+0,
                                           0x1.8p+1};
+  static constexpr double two_over_pi = 0x1.45f306dc9c883p-1;
+  // pi / 2 in three parts, of few enough bits that whole numbers up to 2^16 times the first two are exact.
+  static constexpr double half_pi[] = {0x1.921fb54440000p+0, 0x1.68c234c4c0000p-39, 0x1.98a2e03707345p-77};
+  static constexpr double angle_max = 1e5;  // beyond, such a number is larger
+  static constexpr double sine[] = {0x1.5e0b19c752b8ep-33,  -0x1.ae600b022d198p-26, 0x1.71de3796898c8p-19,
+                                    -0x1.a01a019e83aa8p-13, 0x1.1111111110bb2p-7,   -0x1.5555555555555p-3};
+  static constexpr double cosine[] = {-0x1.907da33638fbcp-37,
+                                      0x1.1eeb68e8f6cdfp-29,
+                                      -0x1.27e4fa17d9c81p-22,
+                                      0x1.a01a019f4eafdp-16,
+                                      -0x1.6c16c16c16967p-10,
+                                      0x1.5555555555555p-5,
+                                      -0.5,
+                                      1.0};
+  static constexpr double tangent_over[] = {-0x1.2b7013f3a9142p-16, 0x1.c0cc7e7555dbcp-9, -0x1.1127ce45dcb0ap-3};
+  static constexpr double tangent_under[] = {0x1.0b1c23de5844dp-21, -0x1.46d152581af3ap-12, 0x1.a46cf47235d15p-6,
+                                             -0x1.dde93c7843adbp-2, 1.0};
+  static constexpr double power_of_two[] = {
+      0x1.e9d3fe5d26c1bp-32, 0x1.e6063f990bb8ap-28, 0x1.b524fae6156f4p-24, 0x1.62bfd4775fbb5p-20,
+      0x1.ffcbfc670dd34p-17, 0x1.430913096fe05p-13, 0x1.5d87fe78a5276p-10, 0x1.3b2ab6fba1ddap-7,
+      0x1.c6b08d704a0c2p-5,  0x1.ebfbdff82c598p-3,  0x1.62e42fefa39efp-1};
+  // log2 m = s (a + b s^2 + s^4 P(s^2)), s = (m - 1) / (m + 1), a and b in two parts; then all of it for float.
+  static constexpr double log2_first[] = {0x1.71547652b82fep+1, 0x1.777d0ffda0d24p-55};
+  static constexpr double log2_second[] = {0x1.ec709dc3a03fdp-1, 0x1.d27f05548af0cp-55};
+  static constexpr double log2_series[] = {0x1.5a5fbbf26f582p-3, 0x1.59e09f3ee5f43p-3, 0x1.89fed19e58092p-3,
+                                           0x1.c68f2f05e7d79p-3, 0x1.0c9a84bf4ba0ap-2, 0x1.484b13d79c40ep-2,
+                                           0x1.a61762a7adfa8p-2, 0x1.2776c50ef9bfep-1};
+  static constexpr double log2_short[] = {0x1.5ce3a0bdf9d26p-2, 0x1.a58dcea71d104p-2, 0x1.27777f4660d17p-1,
+                                          0x1.ec709d13c028bp-1, 0x1.71547652bed14p+1};
 };
 
 /// x = n ln 2 + r with n whole and |r| <= ln2 / 2; gives n and e^r - 1 (Taylor, by Horner).
@@ -150,11 +185,8 @@ template <class T>
 template <class T>
 [[gnu::always_inline]] inline Vector<T> log_of_sum(Vector<T> x, Vector<T> rest) {
   using C = Constants<T>;
-  const auto one = Vector<T>::all(T(1));
-  const auto [mantissa, exponent] = split(x);
-  const auto low = mantissa < Vector<T>::all(C::root_half);
-  const auto n = select(low, exponent - one, exponent);
-  const auto f = select(low, mantissa + mantissa, mantissa) - one;
+  const auto [m, n] = split(x);
+  const auto f = m - Vector<T>::all(T(1));
   const auto s = f / (f + Vector<T>::all(T(2)));
   const auto s2 = s * s;
   auto series = Vector<T>::zero();
@@ -275,6 +307,203 @@ template <class T>
   const auto u = x * x;
   const auto near = x * (u / polynomial(u, Constants<T>::tanhshrink));
   return select(abs(x) < Vector<T>::all(T(1.5)), near, x - tanh(x));
+}
+
+/// x = quarters pi / 2 + rest with quarters whole, but for a multiple of 4, and |rest| <= pi / 4.
+template <class T>
+struct Angle {
+  Vector<T> quarters, rest;
+};
+
+/// The first 1216 bits of 2 / pi, after 64 zeros.
+inline constexpr std::uint64_t two_over_pi_bits[] = {
+    0x0000000000000000, 0xa2f9836e4e441529, 0xfc2757d1f534ddc0, 0xdb6295993c439041, 0xfe5163abdebbc561,
+    0xb7246e3a424dd2e0, 0x06492eea09d1921c, 0xfe1deb1cb129a73e, 0xe88235f52ebb4484, 0xe99c7026b45f7e41,
+    0x3991d639835339f4, 0x9c845f8bbdf9283b, 0x1ff897ffde05980f, 0xef2f118b5a0a6d1f, 0x6d367ecf27cb09b7,
+    0x4f463f669e5fea2d, 0x7527bac7ebe5f17b, 0x3d0739f78a5292ea, 0x6bfb5fb11f8d5d08, 0x56033046fc7b6bab};
+
+/// The angle of one finite number of at least 2^12, to the last place: x = m 2^e times the bits of 2 / pi that weigh
+/// from 2^(1 - e) down, the ones before them being multiples of 4 (Payne and Hanek). Signs come and go by masks: a
+/// branch on them would be foretold wrong half the time.
+inline void reduce_large(double x, double& quarters, double& rest) {
+  __extension__ using Wide = unsigned __int128;
+  constexpr std::uint64_t one = 1;
+  const auto bits = std::bit_cast<std::uint64_t>(x);
+  const std::uint64_t m = (bits & ((one << 52) - 1)) | one << 52;
+  const std::uint64_t start = (bits >> 52 & 0x7ff) - 1075 + 62;
+  const auto word = [start](std::uint64_t i) -> Wide {
+    const std::uint64_t *at = two_over_pi_bits + start / 64 + i, shift = start % 64;
+    return at[0] << shift | at[1] >> 1 >> (63 - shift);
+  };
+  const Wide negative = -Wide(bits >> 63);
+  const Wide turn = (((m * word(0) << 64) + m * word(1) + (m * word(2) >> 64)) ^ negative) - negative;  // 2^128 in all
+  const Wide part = turn << 2, below = -(part >> 127);  // of a quarter
+  const Wide size = (part ^ below) - below;
+  const int zeros = std::countl_zero(static_cast<std::uint64_t>(size >> 64));  // no double comes nearer than 2^-62
+  const Wide half_pi = 0xc90fdaa22168c235;
+  const auto arc = static_cast<std::uint64_t>((size << zeros >> 64) * half_pi >> 64);  // in 2^-(63 + zeros)
+  const auto sign = static_cast<std::uint64_t>(below) & one << 63;
+  rest = static_cast<double>(arc) * std::bit_cast<double>(static_cast<std::uint64_t>(1023 - 63 - zeros) << 52 | sign);
+  quarters = static_cast<double>(static_cast<int>(turn >> 126) + static_cast<int>(below & 1));
+}
+/// The same for those lanes of a vector that are large.
+[[gnu::noinline]] inline void reduce_large(const double* x, double* quarters, double* rest) {
+  for (Index i = 0; i < Vector<double>::size; ++i) {
+    const double size = x[i] < 0 ? -x[i] : x[i];
+    if (Constants<double>::angle_max < size && size <= std::numeric_limits<double>::max()) {
+      reduce_large(x[i], quarters[i], rest[i]);
+    }
+  }
+}
+
+/// The angle to T's precision: parts of pi / 2 subtracted (Cody and Waite), unless x is large.
+template <class T>
+[[gnu::always_inline]] inline Angle<double> reduce_angle(Vector<double> x) {
+  using C = Constants<double>;
+  using V = Vector<double>;
+  auto quarters = round(x * V::all(C::two_over_pi));
+  const auto first = fma(quarters, V::all(-C::half_pi[0]), x);
+  auto rest = fma(quarters, V::all(-C::half_pi[1]), first);
+  if constexpr (sizeof(T) == sizeof(double)) {
+    const auto lost = fma(quarters, V::all(-C::half_pi[1]), first - rest);
+    rest = rest + fma(quarters, V::all(-C::half_pi[2]), lost);
+  }
+  if (!all(abs(x) <= V::all(C::angle_max))) [[unlikely]] {
+    alignas(64) double lanes[3][V::size];
+    x.store(lanes[0]), quarters.store(lanes[1]), rest.store(lanes[2]);
+    reduce_large(lanes[0], lanes[1], lanes[2]);
+    quarters = V::load(lanes[1]), rest = V::load(lanes[2]);
+  }
+  return {quarters, rest};
+}
+[[gnu::always_inline]] inline Angle<double> angle_of(Vector<double> x) { return reduce_angle<double>(x); }
+[[gnu::always_inline]] inline Angle<float> angle_of(Vector<float> x) {
+  const auto wide = widen(x);
+  Widened quarters, rest;
+  unroll<static_cast<Index>(wide.size())>([&](auto i) {
+    const auto angle = reduce_angle<float>(wide[i]);
+    quarters[i] = angle.quarters, rest[i] = angle.rest;
+  });
+  return {narrow(quarters), narrow(rest)};
+}
+
+/// The sine of an angle: with a whole number of quarters, sin is 0 where cos is 1 or -1. The polynomials of sin and
+/// cos up to pi / 4, and those of tan, are interpolated in 40 digits.
+template <class T>
+[[gnu::always_inline]] inline Vector<T> sine(Angle<T> a) {
+  using C = Constants<T>;
+  const auto turn = fma(round(a.quarters * Vector<T>::all(T(0.25))), Vector<T>::all(T(-4)), a.quarters);
+  const auto cos_turn = Vector<T>::all(T(1)) - abs(turn);  // and sin_turn is `turn` where this is 0
+  const auto odd = cos_turn == Vector<T>::zero();
+  const auto square = a.rest * a.rest;
+  const auto sin_rest = fma(a.rest * square, polynomial(square, C::sine), a.rest);
+  const auto cos_rest = polynomial(square, C::cosine);
+  return select(odd, turn, cos_turn) * select(odd, cos_rest, sin_rest);
+}
+
+/// sin x, within 2 ulp; -0 stays -0.
+template <class T>
+[[gnu::always_inline]] inline Vector<T> sin(Vector<T> x) {
+  return select(x == Vector<T>::zero(), x, sine(angle_of(x)));
+}
+
+/// cos x, within 2 ulp.
+template <class T>
+[[gnu::always_inline]] inline Vector<T> cos(Vector<T> x) {
+  const auto [quarters, rest] = angle_of(x);
+  return sine(Angle<T>{quarters + Vector<T>::all(T(1)), rest});
+}
+
+/// tan x = over / under of the rest, -under / over at odd quarters; within 3 ulp; -0 stays -0.
+template <class T>
+[[gnu::always_inline]] inline Vector<T> tan(Vector<T> x) {
+  using C = Constants<T>;
+  const auto [quarters, rest] = angle_of(x);
+  const auto square = rest * rest;
+  const auto over = fma(rest * square, polynomial(square, C::tangent_over), rest);
+  const auto under = polynomial(square, C::tangent_under);
+  const auto half = quarters * Vector<T>::all(T(0.5));
+  const auto even = half == round(half);
+  const auto y = select(even, over, -under) / select(even, under, over);
+  return select(x == Vector<T>::zero(), x, y);
+}
+
+/// a + b and a b in twice the digits, but for the last few; the sum where a is 0 or no smaller than b.
+template <class T>
+[[gnu::always_inline]] inline Sum<T> add(Vector<T> a, Sum<T> b) {
+  const auto high = a + b.high;
+  return {high, ((a - high) + b.high) + b.low};
+}
+template <class T>
+[[gnu::always_inline]] inline Sum<T> multiply(Sum<T> a, Sum<T> b) {
+  const auto [high, low] = product(a.high, b.high);
+  return {high, low + fma(a.high, b.low, a.low * b.high)};
+}
+
+/// whole + rest, |rest| no more than 1.
+template <class T>
+struct Parts {
+  Vector<T> whole, rest;
+};
+
+/// y log2(2^n m), so near that 2 to that power has its last digits: some 2^-65 of it for double, 2^-37 for float.
+[[gnu::always_inline]] inline Parts<double> times_log2(Vector<double> m, Vector<double> n, Vector<double> y) {
+  using C = Constants<double>;
+  using V = Vector<double>;
+  const auto one = V::all(1);
+  const auto over = m - one, under = m + one, under_low = m - (under - one);
+  const auto inverse = one / under, s_high = over * inverse;
+  const auto [high, low] = product(s_high, under);
+  const Sum<double> s{s_high, (((over - high) - low) - s_high * under_low) * inverse};
+  const auto s2 = multiply(s, s);
+  const auto tail = s2.high * polynomial(s2.high, C::log2_series);
+  const auto second = multiply(s2, add(V::all(C::log2_second[0]), {tail, V::all(C::log2_second[1])}));
+  const auto first = add(V::all(C::log2_first[0]), {second.high, second.low + V::all(C::log2_first[1])});
+  const auto log2 = add(n, multiply(s, first));
+  const auto power = product(y, log2.high);
+  const auto whole = round(power.high);
+  return {whole, max(min((power.high - whole) + fma(y, log2.low, power.low), one), -one)};
+}
+[[gnu::always_inline]] inline Parts<float> times_log2(Vector<float> m, Vector<float> n, Vector<float> y) {
+  const auto one = Vector<double>::all(1);
+  const auto wide_m = widen(m), wide_n = widen(n), wide_y = widen(y);
+  Widened whole, rest;
+  unroll<static_cast<Index>(whole.size())>([&](auto i) {
+    const auto s = (wide_m[i] - one) / (wide_m[i] + one);
+    const auto power = wide_y[i] * fma(s, polynomial(s * s, Constants<double>::log2_short), wide_n[i]);
+    whole[i] = round(power), rest[i] = power - whole[i];
+  });
+  return {narrow(whole), narrow(rest)};
+}
+
+/// x^y where x is no positive number or y is NaN: `power`, |x|^y, elsewhere. As C has it, 1^y = x^0 = 1 even for NaN.
+template <class T>
+[[gnu::always_inline]] inline Vector<T> pow_at_the_ends(Vector<T> x, Vector<T> y, Vector<T> power) {
+  using V = Vector<T>;
+  const auto zero = V::zero(), one = V::all(T(1)), infinity = V::all(std::numeric_limits<T>::infinity());
+  const auto size = abs(x), half = V::all(T(0.5)) * y;
+  const auto at_the_ends = select(y < zero, one / size, size);
+  power = select((zero < size) & (size < infinity), power, at_the_ends);
+  const auto to_whole = select(half == round(half), power, with_sign(power, x));
+  const auto not_real = V::all(std::numeric_limits<T>::quiet_NaN());
+  const auto to_fraction = select((x < zero) & (size < infinity), not_real, power);
+  const auto number = select(y == round(y), to_whole, to_fraction);
+  const auto z = select(x == x, select(y == y, number, y), x);
+  return select(x == one, one, select(y == zero, one, z));
+}
+
+/// x^y = 2^(y log2 |x|), within 2 ulp; negative for negative x and odd y, NaN for negative x and y not whole.
+template <class T>
+[[gnu::always_inline]] inline Vector<T> pow(Vector<T> x, Vector<T> y) {
+  using V = Vector<T>;
+  const auto [m, n] = split(abs(x));
+  // Beyond 2^64 every power but those of 1 is 0 or infinity.
+  const auto bound = V::all(T(0x1p64));
+  const auto [whole, rest] = times_log2(m, n, max(min(y, bound), -bound));
+  const auto power =
+      scale_by_power_of_two(fma(rest, polynomial(rest, Constants<T>::power_of_two), V::all(T(1))), whole);
+  const auto infinity = V::all(std::numeric_limits<T>::infinity());
+  return all((V::zero() < x) & (x < infinity) & (y == y)) ? power : pow_at_the_ends(x, y, power);
 }
 
 }  // namespace deltaprop::kernels
