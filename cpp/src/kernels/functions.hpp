@@ -33,8 +33,8 @@ struct Constants<float> {
                                          -0x1.7679fcp-8f, 0x1.333332p+0f,   0x1.8p+1f};
   static constexpr float sine[] = {-0x1.9ac9bp-13f, 0x1.110c28p-7f, -0x1.555552p-3f};
   static constexpr float cosine[] = {0x1.9bd89cp-16f, -0x1.6c12d2p-10f, 0x1.555554p-5f, -0.5f, 1.0f};
-  static constexpr float tangent_over[] = {0x1.18e318p-10f, -0x1.c7eb5p-4f};
-  static constexpr float tangent_under[] = {0x1.055bd2p-6f, -0x1.c7502ap-2f, 1.0f};
+  static constexpr float tangent[] = {0x1.f7ba82p-9f, 0x1.36b924p-10f, 0x1.467094p-7f, 0x1.623d94p-6f,
+                                      0x1.ba529ap-5f, 0x1.111088p-3f,  0x1.555556p-2f};
   static constexpr float power_of_two[] = {0x1.44138ap-13f, 0x1.5f089p-10f, 0x1.3b2a54p-7f,
                                            0x1.c6af6cp-5f,  0x1.ebfbep-3f,  0x1.62e43p-1f};
 };
@@ -73,10 +73,6 @@ struct Constants<double> {
                                           -0x1.767dce4341344p-8,
                                           0x1.333333333332bp+0,
                                           0x1.8p+1};
-  static constexpr double two_over_pi = 0x1.45f306dc9c883p-1;
-  // pi / 2 in three parts, of few enough bits that whole numbers up to 2^16 times the first two are exact.
-  static constexpr double half_pi[] = {0x1.921fb54440000p+0, 0x1.68c234c4c0000p-39, 0x1.98a2e03707345p-77};
-  static constexpr double angle_max = 1e5;  // beyond, such a number is larger
   static constexpr double sine[] = {0x1.5e0b19c752b8ep-33,  -0x1.ae600b022d198p-26, 0x1.71de3796898c8p-19,
                                     -0x1.a01a019e83aa8p-13, 0x1.1111111110bb2p-7,   -0x1.5555555555555p-3};
   static constexpr double cosine[] = {-0x1.907da33638fbcp-37,
@@ -87,13 +83,15 @@ struct Constants<double> {
                                       0x1.5555555555555p-5,
                                       -0.5,
                                       1.0};
-  static constexpr double tangent_over[] = {-0x1.2b7013f3a9142p-16, 0x1.c0cc7e7555dbcp-9, -0x1.1127ce45dcb0ap-3};
-  static constexpr double tangent_under[] = {0x1.0b1c23de5844dp-21, -0x1.46d152581af3ap-12, 0x1.a46cf47235d15p-6,
-                                             -0x1.dde93c7843adbp-2, 1.0};
-  static constexpr double power_of_two[] = {
-      0x1.e9d3fe5d26c1bp-32, 0x1.e6063f990bb8ap-28, 0x1.b524fae6156f4p-24, 0x1.62bfd4775fbb5p-20,
-      0x1.ffcbfc670dd34p-17, 0x1.430913096fe05p-13, 0x1.5d87fe78a5276p-10, 0x1.3b2ab6fba1ddap-7,
-      0x1.c6b08d704a0c2p-5,  0x1.ebfbdff82c598p-3,  0x1.62e42fefa39efp-1};
+  static constexpr double tangent[] = {0x1.1ca78f2d6e011p-17,  -0x1.33482218c7f93p-16, 0x1.325236a6e3c31p-15,
+                                       -0x1.718f90da1ab96p-17, 0x1.d24e3b6b092e6p-15,  0x1.796cd1572f38fp-14,
+                                       0x1.f9e36c1dbde47p-13,  0x1.351b7f6c76ec2p-11,  0x1.7da7fa9d3883fp-10,
+                                       0x1.d6d39444d44c2p-9,   0x1.226e3662c7f47p-7,   0x1.664f487d82596p-6,
+                                       0x1.ba1ba1ba29c22p-5,   0x1.1111111111099p-3,   0x1.5555555555555p-2};
+  static constexpr double power_of_two[] = {0x1.e9d3fe5d26c1bp-32, 0x1.e6063f990bb8ap-28, 0x1.b524fae6156f4p-24,
+                                            0x1.62bfd4775fbb5p-20, 0x1.ffcbfc670dd34p-17, 0x1.430913096fe05p-13,
+                                            0x1.5d87fe78a5276p-10, 0x1.3b2ab6fba1ddap-7,  0x1.c6b08d704a0c2p-5,
+                                            0x1.ebfbdff82c598p-3,  0x1.62e42fefa39efp-1};
   // log2 m = s (a + b s^2 + s^4 P(s^2)), s = (m - 1) / (m + 1), a and b in two parts; then all of it for float.
   static constexpr double log2_first[] = {0x1.71547652b82fep+1, 0x1.777d0ffda0d24p-55};
   static constexpr double log2_second[] = {0x1.ec709dc3a03fdp-1, 0x1.d27f05548af0cp-55};
@@ -233,6 +231,15 @@ template <class T, std::size_t n>
   return sum;
 }
 
+/// The same as two such sums in x^2: for functions so long that they wait for each other's results.
+template <class T, std::size_t n>
+[[gnu::always_inline]] inline Vector<T> polynomial_by_halves(Vector<T> x, const T (&c)[n]) {
+  const auto square = x * x;
+  Vector<T> sums[] = {Vector<T>::all(c[0]), Vector<T>::all(c[1])};
+  unroll<static_cast<Index>(n) - 2>([&](auto i) { sums[i % 2] = fma(sums[i % 2], square, Vector<T>::all(c[i + 2])); });
+  return fma(sums[n % 2], x, sums[1 - n % 2]);
+}
+
 /// log(1 + e) for e from 0 to 1, within 3 ulp and much faster: 2 atanh(s) = 2 s + s^3 P(s^2), s = e / (2 + e), P
 /// interpolated in 40 digits.
 template <class T>
@@ -315,6 +322,12 @@ struct Angle {
   Vector<T> quarters, rest;
 };
 
+inline constexpr double two_over_pi = 0x1.45f306dc9c883p-1;
+/// pi / 2 in three parts, of few enough bits that whole numbers up to 2^16 times the first two are exact, and the bound
+/// of the angles for which such numbers do.
+inline constexpr double half_pi[] = {0x1.921fb54440000p+0, 0x1.68c234c4c0000p-39, 0x1.98a2e03707345p-77};
+template <class T>
+inline constexpr T angle_max = T(1e5);
 /// The first 1216 bits of 2 / pi, after 64 zeros.
 inline constexpr std::uint64_t two_over_pi_bits[] = {
     0x0000000000000000, 0xa2f9836e4e441529, 0xfc2757d1f534ddc0, 0xdb6295993c439041, 0xfe5163abdebbc561,
@@ -325,10 +338,11 @@ inline constexpr std::uint64_t two_over_pi_bits[] = {
 /// The angle of one finite number of at least 2^12, to the last place: x = m 2^e times the bits of 2 / pi that weigh
 /// from 2^(1 - e) down, the ones before them being multiples of 4 (Payne and Hanek). Signs come and go by masks: a
 /// branch on them would be foretold wrong half the time.
-inline void reduce_large(double x, double& quarters, double& rest) {
+template <class T>
+inline void reduce_large(T x, T& quarters, T& rest) {
   __extension__ using Wide = unsigned __int128;
   constexpr std::uint64_t one = 1;
-  const auto bits = std::bit_cast<std::uint64_t>(x);
+  const auto bits = std::bit_cast<std::uint64_t>(static_cast<double>(x));
   const std::uint64_t m = (bits & ((one << 52) - 1)) | one << 52;
   const std::uint64_t start = (bits >> 52 & 0x7ff) - 1075 + 62;
   const auto word = [start](std::uint64_t i) -> Wide {
@@ -337,54 +351,55 @@ inline void reduce_large(double x, double& quarters, double& rest) {
   };
   const Wide negative = -Wide(bits >> 63);
   const Wide turn = (((m * word(0) << 64) + m * word(1) + (m * word(2) >> 64)) ^ negative) - negative;  // 2^128 in all
-  const Wide part = turn << 2, below = -(part >> 127);  // of a quarter
+  const Wide part = turn << 2, below = -(part >> 127);                                                  // of a quarter
   const Wide size = (part ^ below) - below;
   const int zeros = std::countl_zero(static_cast<std::uint64_t>(size >> 64));  // no double comes nearer than 2^-62
-  const Wide half_pi = 0xc90fdaa22168c235;
-  const auto arc = static_cast<std::uint64_t>((size << zeros >> 64) * half_pi >> 64);  // in 2^-(63 + zeros)
+  const Wide whole = 0xc90fdaa22168c235;                                       // pi / 2
+  const auto arc = static_cast<std::uint64_t>((size << zeros >> 64) * whole >> 64);  // in 2^-(63 + zeros)
   const auto sign = static_cast<std::uint64_t>(below) & one << 63;
-  rest = static_cast<double>(arc) * std::bit_cast<double>(static_cast<std::uint64_t>(1023 - 63 - zeros) << 52 | sign);
-  quarters = static_cast<double>(static_cast<int>(turn >> 126) + static_cast<int>(below & 1));
+  const auto unit = std::bit_cast<double>(static_cast<std::uint64_t>(1023 - 63 - zeros) << 52 | sign);
+  rest = static_cast<T>(static_cast<double>(arc) * unit);
+  quarters = static_cast<T>(static_cast<int>(turn >> 126) + static_cast<int>(below & 1));
 }
-/// The same for those lanes of a vector that are large.
-[[gnu::noinline]] inline void reduce_large(const double* x, double* quarters, double* rest) {
-  for (Index i = 0; i < Vector<double>::size; ++i) {
-    const double size = x[i] < 0 ? -x[i] : x[i];
-    if (Constants<double>::angle_max < size && size <= std::numeric_limits<double>::max()) {
-      reduce_large(x[i], quarters[i], rest[i]);
-    }
+/// The same for those of a vector's lanes that are large.
+template <class T>
+[[gnu::noinline]] inline void reduce_large(const T* x, T* quarters, T* rest) {
+  for (Index i = 0; i < Vector<T>::size; ++i) {
+    const T size = x[i] < 0 ? -x[i] : x[i];
+    if (angle_max<T> < size && size <= std::numeric_limits<T>::max()) reduce_large(x[i], quarters[i], rest[i]);
   }
 }
 
-/// The angle to T's precision: parts of pi / 2 subtracted (Cody and Waite), unless x is large.
-template <class T>
-[[gnu::always_inline]] inline Angle<double> reduce_angle(Vector<double> x) {
-  using C = Constants<double>;
-  using V = Vector<double>;
-  auto quarters = round(x * V::all(C::two_over_pi));
-  const auto first = fma(quarters, V::all(-C::half_pi[0]), x);
-  auto rest = fma(quarters, V::all(-C::half_pi[1]), first);
-  if constexpr (sizeof(T) == sizeof(double)) {
-    const auto lost = fma(quarters, V::all(-C::half_pi[1]), first - rest);
-    rest = rest + fma(quarters, V::all(-C::half_pi[2]), lost);
-  }
-  if (!all(abs(x) <= V::all(C::angle_max))) [[unlikely]] {
-    alignas(64) double lanes[3][V::size];
-    x.store(lanes[0]), quarters.store(lanes[1]), rest.store(lanes[2]);
-    reduce_large(lanes[0], lanes[1], lanes[2]);
-    quarters = V::load(lanes[1]), rest = V::load(lanes[2]);
-  }
-  return {quarters, rest};
+/// The same for a vector that is not large: parts of pi / 2 subtracted (Cody and Waite).
+template <bool last_digits = true>
+[[gnu::always_inline]] inline Angle<double> reduce_small(Vector<double> x) {
+  const auto part = [](int i) { return Vector<double>::all(-half_pi[i]); };
+  const auto quarters = round(x * Vector<double>::all(two_over_pi));
+  const auto first = fma(quarters, part(0), x), second = fma(quarters, part(1), first);
+  if constexpr (!last_digits) return {quarters, second};
+  const auto lost = fma(quarters, part(1), first - second);
+  return {quarters, second + fma(quarters, part(2), lost)};
 }
-[[gnu::always_inline]] inline Angle<double> angle_of(Vector<double> x) { return reduce_angle<double>(x); }
-[[gnu::always_inline]] inline Angle<float> angle_of(Vector<float> x) {
+[[gnu::always_inline]] inline Angle<float> reduce_small(Vector<float> x) {
   const auto wide = widen(x);
   Widened quarters, rest;
   unroll<static_cast<Index>(wide.size())>([&](auto i) {
-    const auto angle = reduce_angle<float>(wide[i]);
+    const auto angle = reduce_small<false>(wide[i]);
     quarters[i] = angle.quarters, rest[i] = angle.rest;
   });
   return {narrow(quarters), narrow(rest)};
+}
+
+template <class T>
+[[gnu::always_inline]] inline Angle<T> angle_of(Vector<T> x) {
+  auto [quarters, rest] = reduce_small(x);
+  if (!all(abs(x) <= Vector<T>::all(angle_max<T>))) [[unlikely]] {
+    alignas(64) T lanes[3][Vector<T>::size];
+    x.store(lanes[0]), quarters.store(lanes[1]), rest.store(lanes[2]);
+    reduce_large(lanes[0], lanes[1], lanes[2]);
+    quarters = Vector<T>::load(lanes[1]), rest = Vector<T>::load(lanes[2]);
+  }
+  return {quarters, rest};
 }
 
 /// The sine of an angle: with a whole number of quarters, sin is 0 where cos is 1 or -1. The polynomials of sin and
@@ -414,17 +429,14 @@ template <class T>
   return sine(Angle<T>{quarters + Vector<T>::all(T(1)), rest});
 }
 
-/// tan x = over / under of the rest, -under / over at odd quarters; within 3 ulp; -0 stays -0.
+/// tan x, that of the rest or at odd quarters -1 / it; within 3 ulp; -0 stays -0.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> tan(Vector<T> x) {
-  using C = Constants<T>;
   const auto [quarters, rest] = angle_of(x);
   const auto square = rest * rest;
-  const auto over = fma(rest * square, polynomial(square, C::tangent_over), rest);
-  const auto under = polynomial(square, C::tangent_under);
+  const auto tan_rest = fma(rest * square, polynomial_by_halves(square, Constants<T>::tangent), rest);
   const auto half = quarters * Vector<T>::all(T(0.5));
-  const auto even = half == round(half);
-  const auto y = select(even, over, -under) / select(even, under, over);
+  const auto y = select(half == round(half), tan_rest, Vector<T>::all(T(-1)) / tan_rest);
   return select(x == Vector<T>::zero(), x, y);
 }
 
@@ -456,7 +468,7 @@ struct Parts {
   const auto [high, low] = product(s_high, under);
   const Sum<double> s{s_high, (((over - high) - low) - s_high * under_low) * inverse};
   const auto s2 = multiply(s, s);
-  const auto tail = s2.high * polynomial(s2.high, C::log2_series);
+  const auto tail = s2.high * polynomial_by_halves(s2.high, C::log2_series);
   const auto second = multiply(s2, add(V::all(C::log2_second[0]), {tail, V::all(C::log2_second[1])}));
   const auto first = add(V::all(C::log2_first[0]), {second.high, second.low + V::all(C::log2_first[1])});
   const auto log2 = add(n, multiply(s, first));
@@ -470,7 +482,7 @@ struct Parts {
   Widened whole, rest;
   unroll<static_cast<Index>(whole.size())>([&](auto i) {
     const auto s = (wide_m[i] - one) / (wide_m[i] + one);
-    const auto power = wide_y[i] * fma(s, polynomial(s * s, Constants<double>::log2_short), wide_n[i]);
+    const auto power = wide_y[i] * fma(s, polynomial_by_halves(s * s, Constants<double>::log2_short), wide_n[i]);
     whole[i] = round(power), rest[i] = power - whole[i];
   });
   return {narrow(whole), narrow(rest)};
@@ -501,7 +513,7 @@ template <class T>
   const auto bound = V::all(T(0x1p64));
   const auto [whole, rest] = times_log2(m, n, max(min(y, bound), -bound));
   const auto power =
-      scale_by_power_of_two(fma(rest, polynomial(rest, Constants<T>::power_of_two), V::all(T(1))), whole);
+      scale_by_power_of_two(fma(rest, polynomial_by_halves(rest, Constants<T>::power_of_two), V::all(T(1))), whole);
   const auto infinity = V::all(std::numeric_limits<T>::infinity());
   return all((V::zero() < x) & (x < infinity) & (y == y)) ? power : pow_at_the_ends(x, y, power);
 }

@@ -178,8 +178,8 @@ Split<T> split(Vector<T> a) {
   const auto scaled = select(subnormal, a * Vector<T>::all(B::base), a);
   const auto bits = B::of(scaled) + (B::of(T(1)) - root_half);
   const auto bias = Vector<T>::all(B::base + B::bias);
-  const auto exponent = B::number(bits >> B::mantissa | B::of(B::base)) -
-                        select(subnormal, bias + Vector<T>::all(T(B::mantissa)), bias);
+  const auto exponent =
+      B::number(bits >> B::mantissa | B::of(B::base)) - select(subnormal, bias + Vector<T>::all(T(B::mantissa)), bias);
   return {B::number((bits & ((typename B::Lane(1) << B::mantissa) - 1)) + root_half), exponent};
 }
 
@@ -208,31 +208,30 @@ template <Index N, class F>
 /// The lanes of a float vector in double.
 using Widened = std::array<Vector<double>, static_cast<std::size_t>(Vector<float>::size / Vector<double>::size)>;
 inline Widened widen(Vector<float> a) {
-#ifdef __AVX2__
-  if constexpr (Vector<float>::size == 8 && Vector<double>::size == 4) {
-    return {{{_mm256_cvtps_pd(_mm256_castps256_ps128(a.p))}, {_mm256_cvtps_pd(_mm256_extractf128_ps(a.p, 1))}}};
-  }
-#endif
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  return {{{_mm256_cvtps_pd(_mm256_castps256_ps128(a.p))}, {_mm256_cvtps_pd(_mm256_extractf128_ps(a.p, 1))}}};
+#else
   alignas(64) float lanes[Vector<float>::size];
   alignas(64) double wide[Vector<float>::size];
   a.store(lanes);
   for (Index i = 0; i < Vector<float>::size; ++i) wide[i] = static_cast<double>(lanes[i]);
   Widened w;
-  for (std::size_t k = 0; k < w.size(); ++k) w[k] = Vector<double>::load(wide + static_cast<Index>(k) * Vector<double>::size);
+  for (std::size_t k = 0; k < w.size(); ++k)
+    w[k] = Vector<double>::load(wide + static_cast<Index>(k) * Vector<double>::size);
   return w;
+#endif
 }
 /// And back, rounded.
 inline Vector<float> narrow(const Widened& w) {
-#ifdef __AVX2__
-  if constexpr (Vector<float>::size == 8 && Vector<double>::size == 4) {
-    return {_mm256_set_m128(_mm256_cvtpd_ps(w[1].p), _mm256_cvtpd_ps(w[0].p))};
-  }
-#endif
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  return {_mm256_set_m128(_mm256_cvtpd_ps(w[1].p), _mm256_cvtpd_ps(w[0].p))};
+#else
   alignas(64) float lanes[Vector<float>::size];
   alignas(64) double wide[Vector<float>::size];
   for (std::size_t k = 0; k < w.size(); ++k) w[k].store(wide + static_cast<Index>(k) * Vector<double>::size);
   for (Index i = 0; i < Vector<float>::size; ++i) lanes[i] = static_cast<float>(wide[i]);
   return Vector<float>::load(lanes);
+#endif
 }
 
 /// f(first element, load, store) over n elements: whole vectors, then the rest by the same code with masked access,
