@@ -323,8 +323,8 @@ struct Angle {
 };
 
 inline constexpr double two_over_pi = 0x1.45f306dc9c883p-1;
-/// pi / 2 in three parts, of few enough bits that whole numbers up to 2^16 times the first two are exact, and the bound
-/// of the angles for which such numbers do.
+/// pi / 2 in three parts: the first two of few enough bits that their products with whole numbers up to 2^16 are exact,
+/// which are enough for angles up to `angle_max`.
 inline constexpr double half_pi[] = {0x1.921fb54440000p+0, 0x1.68c234c4c0000p-39, 0x1.98a2e03707345p-77};
 template <class T>
 inline constexpr T angle_max = T(1e5);
@@ -335,16 +335,16 @@ inline constexpr std::uint64_t two_over_pi_bits[] = {
     0x3991d639835339f4, 0x9c845f8bbdf9283b, 0x1ff897ffde05980f, 0xef2f118b5a0a6d1f, 0x6d367ecf27cb09b7,
     0x4f463f669e5fea2d, 0x7527bac7ebe5f17b, 0x3d0739f78a5292ea, 0x6bfb5fb11f8d5d08, 0x56033046fc7b6bab};
 
-/// The angle of one finite number of at least 2^12, to the last place: x = m 2^e times the bits of 2 / pi that weigh
-/// from 2^(1 - e) down, the ones before them being multiples of 4 (Payne and Hanek). Signs come and go by masks: a
-/// branch on them would be foretold wrong half the time.
+/// The angle of one large finite number, to the last place: x times the bits of 2 / pi, but for those that give only
+/// multiples of 4 (Payne and Hanek). Signs come and go by masks: a branch on them would be foretold wrong half the
+/// time.
 template <class T>
 inline void reduce_large(T x, T& quarters, T& rest) {
   __extension__ using Wide = unsigned __int128;
   constexpr std::uint64_t one = 1;
   const auto bits = std::bit_cast<std::uint64_t>(static_cast<double>(x));
   const std::uint64_t m = (bits & ((one << 52) - 1)) | one << 52;
-  const std::uint64_t start = (bits >> 52 & 0x7ff) - 1075 + 62;
+  const std::uint64_t start = (bits >> 52 & 0x7ff) - 1075 + 62;  // for x = m 2^e the bit of 2^(1 - e)
   const auto word = [start](std::uint64_t i) -> Wide {
     const std::uint64_t *at = two_over_pi_bits + start / 64 + i, shift = start % 64;
     return at[0] << shift | at[1] >> 1 >> (63 - shift);

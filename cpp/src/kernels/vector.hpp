@@ -143,7 +143,7 @@ Vector<T> round(Vector<T> a) {
 template <class T>
 struct Bits {
   using Lane = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
-  typedef Lane Lanes [[gnu::vector_size(sizeof(typename Vector<T>::Packet))]];
+  typedef Lane Lanes __attribute__((vector_size(sizeof(typename Vector<T>::Packet))));
   static constexpr int mantissa = std::numeric_limits<T>::digits - 1;
   static constexpr T bias = std::numeric_limits<T>::max_exponent - 1;
   /// Whole numbers below it are the last bits of their sum with it.
