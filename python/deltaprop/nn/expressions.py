@@ -54,6 +54,8 @@ class ExpressionLoss(Loss):
     array([ 0.66666667,  0.        , -1.33333333])
     """
 
+    _function = "ExpressionLoss"
+
     function: Callable[..., Any]
 
     def __init__(self, function: Callable[..., Any], reduction: str = "mean") -> None:
@@ -62,17 +64,14 @@ class ExpressionLoss(Loss):
         self._set("factor", 1.0)
         self.__post_init__()
 
-    def _make(self, function: str) -> _core.Loss:
-        return self._of_targets(1)
-
-    def _of_targets(self, columns: int) -> _core.Loss:
-        return _core.ExpressionLoss(self.function, "ExpressionLoss", self.reduction, columns)
+    def _make(self, function: str, columns: int = 1) -> _core.Loss:
+        return _core.ExpressionLoss(self.function, function, self.reduction, columns)
 
     def _native_for(self, y: Array, ndim: int) -> _core.Loss:
         # Targets (N,) go with outputs (N, 1) as they do elsewhere; of one row each has its axis.
         if not 1 <= y.ndim <= 2:
             raise ValueError(f"ExpressionLoss: expected y (N,) or (N, columns), got {y.shape}")
-        return self._of_targets(1 if y.ndim < ndim else y.shape[-1])
+        return self._make(self._function, 1 if y.ndim < ndim else y.shape[-1])
 
     def _arguments(self) -> dict[str, Any]:
         return {"function": self.function, "reduction": self.reduction}
