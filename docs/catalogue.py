@@ -21,7 +21,7 @@ options, their defaults and the errors as well. `python docs/catalogue.py` write
 x is the input of a layer and y its output; for losses a is an output of the network and y its
 target. J is the loss of a batch, l that of one element or row, delta = dJ/d(output). p is a
 parameter, g its gradient, lr the learning rate, t the count of updates or epochs. w is a weight,
-w_i the weight of row i.
+w_i the weight of row i. \\[c\\] is 1 where c holds, else 0.
 """
 WITHOUT_DERIVATIVE = ("Formula", "Source")
 WITH_DERIVATIVE = ("Formula", "Derivative", "Source")

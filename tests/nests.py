@@ -1,4 +1,4 @@
-"""Random networks of containers, and their twins in PyTorch: for tests."""
+"""Random networks of containers, their twins in PyTorch, and a layer in Python: for tests."""
 
 import numpy as np
 
@@ -130,3 +130,19 @@ def problem(seed, depth=4, smooth=True, rows=5):
     xs = tuple(random.normal(size=(rows, width)) for width in inputs)
     ys = tuple(random.normal(size=(rows, width)) for width in nest.outputs)
     return nest, xs if len(xs) > 1 else xs[0], ys
+
+
+class Scale(nn.Layer):
+    """A layer written in Python."""
+
+    def __init__(self):
+        self.parameter("factor", np.full(1, 1.5))
+
+    def forward(self, x, training):
+        if training:
+            self.x = x
+        return x * self.factor
+
+    def backward(self, delta):
+        self.grad_factor += (delta * self.x).sum()
+        return delta * self.factor

@@ -290,18 +290,6 @@ def test_repr_is_pytorchs(name, options, peer):
 
 
 @pytest.mark.parametrize("name", MEMBERS)
-def test_options_and_defaults_are_pytorchs(name, peer):
-    torch = peer("torch")
-    theirs = inspect.signature(getattr(torch.nn, name)).parameters
-    ours = inspect.signature(MEMBERS[name]).parameters
-    defaults = {k: p.default for k, p in theirs.items() if p.default is not inspect.Parameter.empty}
-    # Not taken: `inplace`, where memory lies, names that are deprecated, and Identity's anything.
-    for unwanted in ("inplace", "device", "dtype", "min_value", "max_value"):
-        defaults.pop(unwanted, None)
-    assert {k: p.default for k, p in ours.items()} == defaults | TORCH_DEFAULTS.get(name, {})
-
-
-@pytest.mark.parametrize("name", MEMBERS)
 def test_docstrings_give_formula_derivative_and_source(name):
     notes = inspect.cleandoc(MEMBERS[name].__doc__).partition("Notes\n-----\n")[2]
     starts = [line.partition(":")[0] for line in notes.splitlines()]

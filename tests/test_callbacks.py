@@ -1,5 +1,6 @@
 """Callbacks: their hooks, EarlyStopping and ModelCheckpoint."""
 
+import copy
 import math
 import re
 import sys
@@ -90,6 +91,27 @@ class TestHooks:
         fit(network(), [calling("on_epoch_end", repr)])
         assert told == []
 
+    def test_a_hook_of_one_object(self):
+        seen = []
+        callback = dp.Callback()
+        callback.on_train_batch_end = lambda run: seen.append(run.step)
+        fit(network(), [callback], epochs=1)
+        assert seen == [1, 2, 3]
+
+    @pytest.mark.parametrize("name", ["on_batch_end", "on_train_batch_begin", "on_epoch_ends"])
+    def test_hooks_that_nobody_calls(self, name):
+        message = f"^Hooked: expected hooks of {re.escape(str(list(HOOKS)))}, got {name}$"
+        of_one = calling("on_epoch_end", repr)
+        vars(of_one)[name] = repr
+        for callback in (calling(name, repr), of_one):
+            net = network()
+            before = net.flat_parameters.tobytes()
+            with pytest.raises(TypeError, match=message):
+                fit(net, [callback])
+            assert net.flat_parameters.tobytes() == before
+        # What is no method is the user's own business.
+        fit(network(), [type("Hooked", (dp.Callback,), {"on_paper": True})()])
+
     def test_the_loss_of_a_batch(self):
         losses = []
         hook = calling("on_train_batch_end", lambda run: losses.append(run.loss))
@@ -144,6 +166,30 @@ class TestHooks:
             fit(net, [calling(name, fail)], optimizer=opt)
         assert not net.flat_gradients.any()
         assert fit(net, optimizer=opt).epochs == 3
+
+    @pytest.mark.parametrize("around", [nn.Sequential, nn.Residual])
+    @pytest.mark.parametrize("name", [name for name in HOOKS if name != "on_train_end"])
+    def test_the_network_stays_where_it_is(self, name, around):
+        tried = []
+
+        def take(run):
+            nn.Residual(copy.deepcopy(run.network))(X)
+            message = r"^Sequential: expected layers that may move, got a network that fit runs on$"
+            with pytest.raises(RuntimeError, match=message):
+                nn.Sequential(around(run.network), nn.Linear(3, 1))
+            tried.append(run.step)
+
+        net = nn.Sequential(nn.Linear(3, 3), dtype="float64", seed=0)
+        net.fit(
+            X,
+            X,
+            loss=nn.MSELoss(),
+            optimizer=optim.SGD(net.parameters()),
+            epochs=1,
+            callbacks=[calling(name, take)],
+        )
+        assert tried
+        nn.Sequential(net, nn.Linear(3, 1))
 
     def test_a_bar_is_closed_when_the_first_hook_raises(self, monkeypatch):
         closed = []
@@ -211,7 +257,9 @@ class TestEarlyStopping:
     )
     def test_what_is_better(self, monitor, better):
         def stops(mode):
-            run, early = dp.Run(network(), None), dp.EarlyStopping(monitor, mode=mode)
+            net = network()
+            run = dp.Run(net, optim.SGD(net.parameters()))
+            early = dp.EarlyStopping(monitor, mode=mode)
             for value in (1.0, 1.0 + better):
                 run.history._append({"loss": 0.0, monitor: value})
                 early.on_epoch_end(run)
@@ -236,6 +284,21 @@ class TestEarlyStopping:
         keep = calling("on_epoch_end", lambda run: kept.append(net.flat_parameters.tobytes()))
         fit(net, [values(3, 1, 2), dp.EarlyStopping(patience=5), keep])
         assert net.flat_parameters.tobytes() == kept[1]
+
+    @pytest.mark.parametrize("restore", [True, False])
+    def test_the_averages_are_those_of_the_best_weights(self, restore):
+        net, kept = network(), []
+        opt = optim.SGD(net.parameters(), lr=0.1, ema_decay=0.9)
+
+        def keep(run):
+            kept.append({k: v.tobytes() for k, v in opt.state_dict()["ema"].items()})
+
+        early = dp.EarlyStopping(patience=2, restore_best_weights=restore)
+        fit(net, [values(3, 1, 2, 2, 2), early, keep], epochs=5, optimizer=opt)
+        keep(None)
+        assert len(kept[-1]) == 4
+        assert kept[-1] == kept[1 if restore else 3]
+        assert kept[1] != kept[3]
 
     def test_a_second_fit_begins_anew(self):
         early = dp.EarlyStopping()

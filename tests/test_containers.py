@@ -11,7 +11,7 @@ import pytest
 
 import deltaprop as dp
 from deltaprop import nn, optim
-from nests import problem
+from nests import Scale, problem
 
 DTYPES = ["float32", "float64"]
 MSE = nn.MSELoss()
@@ -43,22 +43,6 @@ def tree_data(rows=7, seed=0):
     random = np.random.default_rng(seed)
     x = random.normal(size=(rows, 4)), random.normal(size=(rows, 2))
     return x, (random.normal(size=(rows, 1)), random.normal(size=(rows, 2)))
-
-
-class Scale(nn.Layer):
-    """A layer written in Python."""
-
-    def __init__(self):
-        self.parameter("factor", np.full(1, 1.5))
-
-    def forward(self, x, training):
-        if training:
-            self.x = x
-        return x * self.factor
-
-    def backward(self, delta):
-        self.grad_factor += (delta * self.x).sum()
-        return delta * self.factor
 
 
 class TestRandomNests:
@@ -475,6 +459,10 @@ ERRORS = {
     "no layers": (nn.Sequential, r"^Sequential: expected one layer or more, got none$"),
     "no branches": (nn.Concat, r"^Concat: expected one layer or more, got none$"),
     "no heads": (nn.Heads, r"^Heads: expected one layer or more, got none$"),
+    "one head": (
+        lambda: nn.Heads(L(2, 2)),
+        r"^Heads: expected two branches or more, got 1$",
+    ),
     "nothing to add to": (
         nn.Residual,
         r"^Residual: expected one layer or more, got none",

@@ -253,8 +253,10 @@ def test_optimizers_refuse(how, kind):
 
 @each_way
 def test_what_else_can_be_copied(how):
-    stop = how(dp.StopOnPlateau(0.5, every="update", loss=nn.MSELoss("sum")))
-    assert repr(stop) == repr(dp.StopOnPlateau(0.5, every="update", loss=nn.MSELoss("sum")))
+    stop = how(dp.StopOnPlateau(0.5, every="update", loss=nn.MSELoss(reduction="sum")))
+    assert repr(stop) == repr(
+        dp.StopOnPlateau(0.5, every="update", loss=nn.MSELoss(reduction="sum"))
+    )
     history = fit(network())
     other = how(history)
     assert repr(other) == repr(history)

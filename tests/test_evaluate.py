@@ -25,6 +25,21 @@ def fit(net, y=Y, x=X, **options):
     return net.fit(x, y, **options)
 
 
+class Mine:
+    """MSELoss, written in Python."""
+
+    def __init__(self, reduction=None):
+        if reduction:
+            self.reduction = reduction
+        self.native = nn.MSELoss(reduction=reduction if reduction == "sum" else "mean")
+
+    def __call__(self, *arguments, **options):
+        return self.native(*arguments, **options)
+
+    def delta(self, *arguments, **options):
+        return self.native.delta(*arguments, **options)
+
+
 class TestEvaluate:
     @pytest.mark.parametrize("weights", [None, W])
     @pytest.mark.parametrize("batch_size", [None, 1, 7, 100])
@@ -62,6 +77,26 @@ class TestEvaluate:
         net = nn.Sequential(nn.Linear(3, 1), nn.Sigmoid(), dtype="float64", seed=0)
         found = net.evaluate(X, C, loss=nn.BCELoss(), metrics=["accuracy"])
         assert found["accuracy"] == np.mean((net(X)[:, 0] > 0.5) == C)
+
+    @pytest.mark.parametrize(
+        ("loss", "least"),
+        [
+            (nn.MSELoss(), 0.5),
+            (nn.L1Loss(), 0.5),
+            (nn.SmoothL1Loss(), 0.5),
+            (nn.HuberLoss(), 0.5),
+            (nn.QuantileLoss(quantiles=(0.5,)), 0.5),
+            (nn.BCEWithLogitsLoss(), 0),
+        ],
+    )
+    def test_one_output_stands_for_the_class_that_the_loss_has_it_near(self, loss, least):
+        net = network(1)
+        found = net.evaluate(X, C[:, np.newaxis], loss=loss, metrics=["accuracy", "recall"])
+        taken = net(X)[:, 0] > least
+        assert found["accuracy"] == np.mean(taken == C)
+        assert found["recall"] == pytest.approx(np.mean(taken[C == 1]), rel=1e-14)
+        # The two disagree about these outputs.
+        assert (taken != (net(X)[:, 0] > 0.5 - least)).any()
 
     def test_heads(self):
         net, y = heads(), (Y, C)
@@ -102,7 +137,11 @@ class TestEvaluate:
         ("options", "kind", "message"),
         [
             ({"loss": None}, TypeError, "^evaluate: expected a loss with __call__ and delta"),
-            ({"loss": nn.MSELoss("none")}, ValueError, "^evaluate: expected a loss with reduction"),
+            (
+                {"loss": nn.MSELoss(reduction="none")},
+                ValueError,
+                "^evaluate: expected a loss with reduction",
+            ),
             ({"loss": (nn.MSELoss(),) * 2}, ValueError, "^loss: expected 1, one for each output"),
             ({"y": Y[:, :1]}, ValueError, r"^MSELoss: expected y \(30, 2\)"),
             ({"y": Y[:9]}, ValueError, r"^MSELoss: expected y \(30, 2\)"),
@@ -189,6 +228,10 @@ class TestAccumulate:
             (nn.MSELoss(), Y),
             (nn.HuberLoss(reduction="sum"), Y),
             (nn.CrossEntropyLoss(weight=[0.2, 3.0], ignore_index=1), C),
+            (nn.KLDivLoss(reduction="batchmean"), np.abs(Y)),
+            (Mine(), Y),
+            (Mine("mean"), Y),
+            (Mine("sum"), Y),
         ],
     )
     def test_it_is_a_larger_batch(self, loss, y, weights, k):
@@ -223,15 +266,25 @@ class TestAccumulate:
         found, wanted = trained(batch_size=5, accumulate=3), trained(batch_size=15)
         np.testing.assert_allclose(found, wanted, rtol=1e-12)
 
-    def test_heads(self):
+    @pytest.mark.parametrize("loss", [nn.MSELoss(), Mine()])
+    def test_heads(self, loss):
         def trained(**options):
             net = heads()
-            losses = (nn.MSELoss(), nn.CrossEntropyLoss(weight=[1.0, 5.0]))
+            losses = (loss, nn.CrossEntropyLoss(weight=[1.0, 5.0]))
             fit(net, (Y, C), loss=losses, loss_weights=(0.3, 2), **options)
             return net.flat_parameters
 
         found, wanted = trained(batch_size=5, accumulate=3), trained(batch_size=15)
         np.testing.assert_allclose(found, wanted, rtol=1e-12)
+
+    @pytest.mark.parametrize("batches", [{"batch_size": 8}, {"batch_size": 4, "accumulate": 2}])
+    @pytest.mark.parametrize("weights", [{}, {"sample_weight": W}])
+    def test_a_loss_written_in_python_weighs_what_it_is_given(self, weights, batches):
+        a, b = network(), network()
+        options = {"loss_weights": (0.25,), **weights, **batches}
+        ha, hb = fit(a, loss=Mine(), **options), fit(b, loss=nn.MSELoss(), **options)
+        np.testing.assert_allclose(a.flat_parameters, b.flat_parameters, rtol=1e-12)
+        np.testing.assert_allclose(ha["loss"], hb["loss"], rtol=1e-12)
 
     def test_iterables(self):
         batches = [(X[i : i + 4], Y[i : i + 4]) for i in range(0, 30, 4)]
@@ -274,16 +327,10 @@ class TestRefusals:
         np.testing.assert_array_equal(outputs, net(X)[0])
         np.testing.assert_allclose(probabilities.sum(axis=1), 1)
 
-    def test_a_loss_written_in_python_takes_one_batch_an_update(self):
-        class Squared:
-            def __call__(self, outputs, y):
-                return float(((outputs - y) ** 2).mean())
-
-            def delta(self, outputs, y):
-                return 2 * (outputs - y) / outputs.size
-
-        with pytest.raises(ValueError, match=r"^fit: expected accumulate=1 with a loss written in"):
-            fit(network(), loss=Squared(), accumulate=2)
+    def test_a_loss_written_in_python_of_an_unknown_reduction(self):
+        message = r"^fit: expected a loss with reduction 'mean' or 'sum' to accumulate 2 batch"
+        with pytest.raises(ValueError, match=message):
+            fit(network(), loss=Mine("max"), accumulate=2)
 
 
 def test_an_iterable_may_refill_its_arrays_while_gradients_accumulate():

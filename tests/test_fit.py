@@ -208,7 +208,7 @@ class TestDoor:
             ),
             ({"loss": len}, TypeError, "^fit: expected a loss with __call__ and delta, got"),
             (
-                {"loss": nn.MSELoss("none")},
+                {"loss": nn.MSELoss(reduction="none")},
                 ValueError,
                 "^fit: expected a loss with reduction 'mean' or 'sum', got 'none'$",
             ),
@@ -526,7 +526,7 @@ class TestHistory:
         target = rng.normal(size=(9000, 2))
         if kind is nn.CrossEntropyLoss:
             y, target = rng.integers(0, 2, 50), rng.integers(0, 2, 9000)
-        loss, net = kind(reduction), network()
+        loss, net = kind(reduction=reduction), network()
         found = []
         history = fit(
             net,
@@ -609,9 +609,9 @@ class TestStopOnPlateau:
     def test_another_loss(self):
         X, y = data()
         net = network()
-        stop = dp.StopOnPlateau(1e-3, loss=nn.MSELoss("sum", factor=0.5))
+        stop = dp.StopOnPlateau(1e-3, loss=nn.MSELoss(reduction="sum", factor=0.5))
         history = self.losses_of(net, stop, X, y)
-        wanted = nn.MSELoss("sum", factor=0.5)(net(X), y)
+        wanted = nn.MSELoss(reduction="sum", factor=0.5)(net(X), y)
         assert history.stop_losses[-1] == pytest.approx(wanted, rel=1e-13)
 
     def test_a_loss_that_does_not_fit_the_targets(self):
@@ -619,7 +619,7 @@ class TestStopOnPlateau:
         with pytest.raises(ValueError, match=message):
             fit(network(), stop=dp.StopOnPlateau(1, loss=nn.CrossEntropyLoss()))
         with pytest.raises(ValueError, match="reduction 'mean' or 'sum', got 'none'"):
-            fit(network(), stop=dp.StopOnPlateau(1, loss=nn.MSELoss("none")))
+            fit(network(), stop=dp.StopOnPlateau(1, loss=nn.MSELoss(reduction="none")))
 
     def test_it_weighs_rows(self):
         X, y = data()
@@ -1010,7 +1010,9 @@ def test_parameters_that_overflow_in_the_last_update(rule):
     optimizer = getattr(optim, rule)(net.parameters(), lr=1e20 if rule == "SGD" else 1e-3)
     y = X.sum(axis=1) * (1 if rule == "SGD" else 1e18)
     with pytest.raises(FloatingPointError, match=r"^fit: the last updates made parameters inf"):
-        net.fit(X, y, loss=nn.MSELoss("sum"), optimizer=optimizer, epochs=1, batch_size=None)
+        net.fit(
+            X, y, loss=nn.MSELoss(reduction="sum"), optimizer=optimizer, epochs=1, batch_size=None
+        )
 
 
 def test_a_pass_that_a_callback_made_is_stale_afterwards():

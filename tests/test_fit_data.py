@@ -7,6 +7,7 @@ import resource
 import numpy as np
 import pytest
 
+import deltaprop as dp
 from deltaprop import nn, optim
 
 RNG = np.random.default_rng(0)
@@ -115,7 +116,7 @@ class TestClassWeight:
     @pytest.mark.parametrize("weights", [{}, {"sample_weight": W}])
     def test_it_is_a_sample_weight(self, weights):
         wanted = np.where(C == 0, 3.0, 0.5)
-        for given in ({0: 3, 1: 0.5}, {1: 0.5, 0: 3.0, 7: 1}, [3, 0.5], np.array([3, 0.5])):
+        for given in ({0: 3, 1: 0.5}, {np.int64(1): 0.5, 0: 3.0}, [3, 0.5], np.array([3, 0.5])):
             self.same(given, wanted, **weights)
 
     def test_balanced(self, peer):
@@ -149,8 +150,14 @@ class TestClassWeight:
                 ValueError,
                 r"fit: expected a class_weight for each class, got none for \[1\]",
             ),
-            ([1.0], ValueError, r"fit: expected a class_weight for each class, got shape \(1,\)"),
-            (2.0, ValueError, r"fit: expected a class_weight for each class, got shape \(\)"),
+            ([1.0], ValueError, r"fit: expected class_weight for 2 classes, got shape \(1,\)"),
+            ([1, 1, 9], ValueError, r"fit: expected class_weight for 2 classes, got shape \(3,\)"),
+            (2.0, ValueError, r"fit: expected class_weight for 2 classes, got shape \(\)"),
+            (
+                {0: 1, 1: 1, 7: 2, "a": 1},
+                ValueError,
+                r"fit: expected class_weight for 2 classes, got \[7, 'a'\]",
+            ),
             ({0: 1, 1: -1}, ValueError, "fit: expected finite class_weight of 0 or more, got"),
             ([1, np.nan], ValueError, "fit: expected finite class_weight of 0 or more, got"),
             ({0: 1, 1: "a"}, TypeError, "class_weight: expected a number, got 'a'"),
@@ -159,6 +166,40 @@ class TestClassWeight:
     )
     def test_errors(self, weight, kind, message):
         refused(kind, f"^{message}", y=C, loss=self.LOSS, class_weight=weight)
+
+    def test_classes_that_no_row_has(self):
+        """The network's outputs are the classes, not what happens to be in y."""
+        for y in (np.zeros(30, int), np.ones(30, int)):
+            self.same({0: 3, 1: 0.5}, np.where(y == 0, 3, 0.5), y)
+            self.same([3, 0.5], np.where(y == 0, 3, 0.5), y)
+        refused(
+            ValueError,
+            r"^fit: expected y to be classes from 0 to 1 for a list of class_weight, got \[0, 5\]$",
+            y=np.where(C == 0, 0, 5),
+            loss=self.LOSS,
+            class_weight=[1, 2],
+        )
+
+    @pytest.mark.parametrize("low", [0, -1])
+    def test_the_two_classes_of_one_output(self, low):
+        loss = nn.BCEWithLogitsLoss() if low == 0 else nn.HingeLoss()
+
+        def trained_on(y, **options):
+            net = nn.Sequential(nn.Linear(3, 1), dtype="float64", seed=0)
+            fit(net, y=y, loss=loss, **options)
+            return net.flat_parameters.tobytes()
+
+        for y in (np.where(C == 0, low, 1), np.ones(30, int)):
+            wanted = trained_on(y, sample_weight=np.where(y == 1, 5.0, 2.0))
+            assert trained_on(y, class_weight={low: 2, 1: 5}) == wanted
+        with pytest.raises(
+            ValueError, match=r"^fit: expected class_weight for 2 classes, got \[2\]"
+        ):
+            trained_on(y, class_weight={low: 2, 1: 5, 2: 1})
+        with pytest.raises(
+            ValueError, match=r"^fit: expected class_weight for 2 classes, got shap"
+        ):
+            trained_on(y, class_weight=[1, 2, 3])
 
     def test_targets_that_are_no_classes(self):
         for y in (Y, Y[:, 0]):
@@ -414,6 +455,41 @@ class TestFiles:
         with pytest.raises(ValueError, match=message):
             fit(net, *self.files(tmp_path, x, y), shuffle=False)
         assert net.flat_parameters.tobytes() == trained(X[:8], Y[:8], epochs=1)[0]
+
+    @pytest.mark.parametrize("stop", [None, dp.StopOnPlateau(1e-9)])
+    @pytest.mark.parametrize("name", ["X", "y"])
+    def test_what_is_not_finite_in_held_out_files(self, name, stop, tmp_path):
+        rows = 20_000  # judged in several parts
+        x, y = RNG.normal(size=(rows, 3)), RNG.normal(size=(rows, 2))
+        (x if name == "X" else y)[-7, 1] = np.nan
+        held_out = self.files(tmp_path, x, y)
+        message = f"^validation_data {name}: expected finite numbers, got nan in row {rows - 7}"
+        with pytest.raises(ValueError, match=message):
+            fit(network(), validation_data=held_out, stop=stop)
+
+    @pytest.mark.parametrize("held_out", [False, True])
+    @pytest.mark.parametrize("bad", [np.nan, np.inf])
+    def test_targets_of_a_loss_in_python(self, bad, held_out, tmp_path):
+        y = Y.copy().reshape(30, 1, 2)
+        y[13, 0, 1] = bad
+        files = self.files(tmp_path, X, y)
+
+        class Flat:
+            def __call__(self, outputs, y):
+                return float(((outputs - y[:, 0]) ** 2).mean())
+
+            def delta(self, outputs, y):
+                return 2 * (outputs - y[:, 0]) / outputs.size
+
+        whose = "validation_data " if held_out else ""
+        message = f"^{whose}y: expected finite numbers, got {bad} in row 13$"
+        options = {"loss": Flat(), "shuffle": False}
+        judged = {"validation_data": tuple(files)} if held_out else {}
+        data = (X, Y.reshape(30, 1, 2)) if held_out else files
+        with pytest.raises(ValueError, match=message):
+            fit(network(), *data, **options, **judged)
+        files = self.files(tmp_path, X, Y.reshape(30, 1, 2))
+        fit(network(), *files, validation_data=tuple(files), **options)
 
     def test_a_class_out_of_range_is_found_at_its_batch(self, tmp_path):
         y = C.copy()

@@ -213,6 +213,25 @@ def test_one_cycle_too_short(kind):
     fit(net, opt)
 
 
+@pytest.mark.parametrize("kind", ["arrays", "iterable"])
+@pytest.mark.parametrize("every", ["epoch", "step"])
+@pytest.mark.parametrize("instead", [True, False])
+def test_a_schedule_attached_as_the_fit_begins(instead, every, kind):
+    net, other = network(), network()
+    opt, hand = optimizer(net), optimizer(other)
+    lrs, _ = by_hand(other, hand, SCHEDULES["ExponentialLR"](hand, every))
+    if instead:
+        optim.StepLR(opt, 1)
+
+    class Attaches(dp.Callback):
+        def on_train_begin(self, run):
+            SCHEDULES["ExponentialLR"](run.optimizer, every)
+
+    data = (X, Y) if kind == "arrays" else (batches(), None)
+    assert fit(net, opt, *data, callbacks=[Attaches()])["lr"].tolist() == lrs
+    assert net.flat_parameters.tobytes() == other.flat_parameters.tobytes()
+
+
 def test_a_schedule_that_takes_over_in_a_callback():
     net = network()
     opt = optimizer(net)

@@ -8,6 +8,7 @@ import pytest
 
 import deltaprop as dp
 from deltaprop import nn, optim
+from nests import Scale
 
 DTYPES = ["float32", "float64"]
 MSE = nn.MSELoss()
@@ -45,22 +46,6 @@ def by_hand(net, opt, epochs=3):
             net.backward(MSE.delta(a, Y[begin : begin + 8]))
             opt.step()
             opt.zero_grad()
-
-
-class Scale(nn.Layer):
-    """A layer written in Python."""
-
-    def __init__(self):
-        self.parameter("factor", np.full(1, 1.5))
-
-    def forward(self, x, training):
-        if training:
-            self.x = x
-        return x * self.factor
-
-    def backward(self, delta):
-        self.grad_factor += (delta * self.x).sum()
-        return delta * self.factor
 
 
 PARTS = {

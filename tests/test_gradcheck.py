@@ -66,11 +66,13 @@ def test_it_passes_the_built_in_ones(activation, reduction, dtype, rng):
         nn.Linear(3, 6), activation(), nn.Linear(6, 4), activation(), dtype=dtype, seed=1
     )
     x = rng.normal(size=(5, 3))
-    report = dp.check_gradients(net, nn.MSELoss(reduction, 0.5), x, rng.normal(size=(5, 4)))
+    report = dp.check_gradients(
+        net, nn.MSELoss(reduction=reduction, factor=0.5), x, rng.normal(size=(5, 4))
+    )
     assert report.ok, report
     assert report.max_error < 1e-6
     y = rng.integers(0, 4, 5)
-    assert dp.check_gradients(net, nn.CrossEntropyLoss(reduction), x, y).ok
+    assert dp.check_gradients(net, nn.CrossEntropyLoss(reduction=reduction), x, y).ok
 
 
 @settings(max_examples=30, deadline=None)

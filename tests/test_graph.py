@@ -463,7 +463,6 @@ class TestLargeGraphs:
         np.testing.assert_array_equal(z.value, np.full(x.shape, 100_001))
         np.testing.assert_array_equal(x.grad, np.ones(x.shape))
         assert len(repr(z)) < 1000
-        assert graph.grad(graph.sum)(z).value.shape == x.shape
         del z
         gc.collect()
 

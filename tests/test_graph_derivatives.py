@@ -346,7 +346,7 @@ class TestJacobian:
     @pytest.mark.parametrize("derive", [graph.jacobian, graph.hessian])
     def test_nodes_are_refused(self, derive):
         # The result is no node: derived again it would be a constant, and the derivative wrong.
-        with pytest.raises(TypeError, match="expected a node to stay one"):
+        with pytest.raises(TypeError, match="expected numbers or arrays, got a node"):
             graph.grad(lambda x: x * derive(lambda z: z**3)(x))(2.0)
 
 
@@ -416,7 +416,7 @@ class TestGrad:
     def test_directional_derivative(self):
         f = lambda x, y: x**2 + y**2 + 5  # noqa: E731
         assert graph.directional_derivative(f, (-3, 3), (3, -3)) == pytest.approx(-6 * np.sqrt(2))
-        with pytest.raises(ValueError, match="a direction of some length, got 0"):
+        with pytest.raises(ValueError, match="a finite direction other than 0"):
             graph.directional_derivative(f, (-3, 3), (0, 0))
         with pytest.raises(ValueError, match="point and a direction of the same length"):
             graph.directional_derivative(f, (-3, 3), (1,))

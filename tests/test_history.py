@@ -78,9 +78,9 @@ def test_table():
     history = fit(network(), epochs=50, validation_data=(X, Y), record="gradients")
     lines = [line.split() for line in history.table(rows=5).splitlines()]
     assert lines[0] == ["epoch", "loss", "val_loss", "lr"]
-    assert [line[0] for line in lines[1:]] == ["0", "12", "24", "36", "49"]
+    assert [line[0] for line in lines[1:]] == ["1", "13", "25", "37", "50"]
     for line in lines[1:]:
-        wanted = [history[key][int(line[0])] for key in lines[0][1:]]
+        wanted = [history[key][int(line[0]) - 1] for key in lines[0][1:]]
         np.testing.assert_allclose([float(v) for v in line[1:]], wanted, rtol=1e-4)
     assert len(history.table().splitlines()) == 21
     assert len(history.table(1000).splitlines()) == 51

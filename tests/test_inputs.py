@@ -1,9 +1,5 @@
 """Arrays of every kind, into inference, passes by hand and fit."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from deltaprop import nn, optim
+from processes import alone
 
 ROWS, COLS = 37, 6
 
@@ -351,21 +348,6 @@ def test_digits_with_a_column_too_few():
             epochs=1,
             validation_data=(np.zeros((10, 3)), y[:10]),
         )
-
-
-def alone(code):
-    """Run code in a process of its own, since it has once ended one."""
-    code = "import numpy as np\nfrom deltaprop import nn, optim\n" + code
-    done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, "PYTHONWARNINGS": "error"},
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.mark.parametrize("call", ["net(x)", "net.forward(x)", "net[0](x)", "net.predict(x)"])

@@ -1,6 +1,7 @@
 """Layers that are no activations: each against differences, a peer and its edges; see the lists."""
 
 import copy
+import functools
 import pickle
 import re
 
@@ -9,6 +10,7 @@ import pytest
 
 import deltaprop as dp
 from deltaprop import nn, optim
+from nests import torch_kinds
 
 MEMBERS = {
     name: getattr(nn, name)
@@ -37,7 +39,7 @@ ARGUMENTS = {
     "LayerNorm": [
         {"normalized_shape": 4},
         {"normalized_shape": 4, "eps": 0.1},
-        {"normalized_shape": 4, "bias": False},
+        {"normalized_shape": (4,), "bias": False},
         {"normalized_shape": 4, "elementwise_affine": False},
     ],
     "Linear": [
@@ -46,7 +48,7 @@ ARGUMENTS = {
     ],
     "RMSNorm": [
         {"normalized_shape": 4},
-        {"normalized_shape": 4, "eps": 0.1},
+        {"normalized_shape": [4], "eps": 0.1},
         {"normalized_shape": 4, "elementwise_affine": False},
     ],
     "Standardize": [{"in_features": 4}],
@@ -62,7 +64,14 @@ REFUSED = [
     ("BatchNorm1d", {"num_features": 2, "momentum": "a"}, TypeError, "expected a number, got 'a'"),
     ("BatchNorm1d", {"num_features": 2, "affine": 1}, TypeError, "expected True or False, got 1"),
     ("LayerNorm", {"normalized_shape": 0}, ValueError, "expected 1 or more, got 0"),
-    ("LayerNorm", {"normalized_shape": (4,)}, TypeError, "expected an integer, got tuple"),
+    (
+        "LayerNorm",
+        {"normalized_shape": (2, 4)},
+        ValueError,
+        "one width, as inputs are (N, features)",
+    ),
+    ("LayerNorm", {"normalized_shape": []}, ValueError, "expected one width, as"),
+    ("LayerNorm", {"normalized_shape": [4.0]}, TypeError, "expected an integer, got float"),
     ("LayerNorm", {"normalized_shape": 2, "eps": None}, TypeError, "expected a number, got None"),
     ("LayerNorm", {"normalized_shape": 2, "bias": None}, TypeError, "expected True or False"),
     ("RMSNorm", {"normalized_shape": -1}, ValueError, "expected 1 or more, got -1"),
@@ -139,6 +148,16 @@ def network(name, options, dtype="float64"):
     return net
 
 
+def torch_kind(torch, name):
+    """Return PyTorch's layer of the name, for inputs of rows."""
+
+    class Rows(torch.nn.Embedding):
+        def forward(self, indices):
+            return super().forward(indices.long()).flatten(1)
+
+    return Rows if name == "Embedding" else getattr(torch.nn, name)
+
+
 def same(a, b):
     """Assert that two state_dicts are the same to the bit."""
     assert list(a) == list(b)
@@ -184,11 +203,7 @@ def test_training_equals_pytorch(name, options, dtype, rng, peer):
     ours = network(name, options, dtype)
     x, y = sample(name, rng, 30).astype(dtype), rng.normal(size=(30, 2)).astype(dtype)
 
-    class Rows(torch.nn.Embedding):
-        def forward(self, indices):
-            return super().forward(indices.long()).flatten(1)
-
-    kind = Rows if name == "Embedding" else getattr(torch.nn, name)
+    kind = torch_kind(torch, name)
     before = [] if name == "Embedding" else [torch.nn.Linear(WIDTH, WIDTH)]
     theirs = torch.nn.Sequential(
         *before, kind(**options), torch.nn.Linear(len(ours[-1].weight[0]), 2)
@@ -221,6 +236,62 @@ def test_training_equals_pytorch(name, options, dtype, rng, peer):
     outputs = theirs(torch.tensor(x)).detach().numpy()
     np.testing.assert_allclose(ours(x), outputs, rtol=tolerance, atol=tolerance)
     ours.load_state_dict({k: v.numpy() for k, v in theirs.state_dict().items()})
+
+
+WITH_STATE = [
+    ("PReLU", {}),
+    ("PReLU", {"num_parameters": 4, "init": 0.5}),
+    *(case for case in IN_TORCH if MEMBERS[case[0]](**case[1]).state_dict()),
+]
+
+
+def test_every_layer_with_a_state_has_cases():
+    kinds = [kind for kind in (getattr(nn, name) for name in nn.__all__) if isinstance(kind, type)]
+    kinds = [kind for kind in kinds if issubclass(kind, nn.Layer)]
+    found = {kind.__name__ for kind in kinds if kind._names or kind._buffer_names}
+    assert found == {name for name, _ in WITH_STATE} | {"Standardize"}  # which PyTorch has not
+
+
+@pytest.mark.parametrize(("name", "options"), WITH_STATE, ids=_label)
+@each_dtype
+def test_states_go_to_pytorch_and_back_from_any_place(name, options, dtype, rng, peer):
+    torch = peer("torch")
+
+    def nest(layer, linear, kinds):
+        return kinds["sequential"](
+            kinds["heads"](
+                kinds["concat"](layer(**options), kinds["sequential"](layer(**options))),
+                kinds["residual"](layer(**options), linear(out, WIDTH)),
+            )
+        )
+
+    kind = getattr(nn, name)
+    out = nn.Sequential(kind(**options))(sample(name, rng)).shape[1]
+    kinds = {k.__name__.lower(): k for k in (nn.Residual, nn.Concat, nn.Heads)}
+    sequential = functools.partial(nn.Sequential, dtype=dtype)
+    ours = nest(kind, nn.Linear, {"sequential": sequential, **kinds})
+    theirs = nest(torch_kind(torch, name), torch.nn.Linear, torch_kinds(torch))
+    theirs = theirs.to(getattr(torch, dtype))
+
+    def outputs_agree(x):
+        theirs.eval()
+        for a, b in zip(ours(x), theirs(torch.tensor(x)), strict=True):
+            np.testing.assert_allclose(a, b.detach(), rtol=0, atol=99 * np.finfo(dtype).eps)
+
+    x = sample(name, rng).astype(dtype)
+    ours.flat_parameters[:] += rng.normal(size=ours.flat_parameters.size)
+    ours.forward(x)  # running statistics
+    theirs.load_state_dict({k: torch.tensor(v) for k, v in ours.state_dict().items()}, strict=True)
+    outputs_agree(x)
+    with torch.no_grad():
+        for p in theirs.parameters():
+            p.add_(torch.randn(p.shape, generator=torch.Generator().manual_seed(0), dtype=p.dtype))
+    theirs.train()(torch.tensor(2 * x if name != "Embedding" else x))
+    before = ours.state_dict()
+    ours.load_state_dict({k: v.numpy() for k, v in theirs.state_dict().items()})
+    same(ours.state_dict(), {k: v.numpy() for k, v in theirs.state_dict().items()})
+    assert not any(np.array_equal(v, before[k]) for k, v in ours.state_dict().items())
+    outputs_agree(x)
 
 
 @each
@@ -425,10 +496,15 @@ class TestBatchNorm:
 
     def test_fit_says_so_at_the_door(self, rng):
         net = network("BatchNorm1d", {"num_features": 4})
-        x, y, state = sample("", rng, 33), np.zeros((33, 2)), net.state_dict()
+        x, y = sample("", rng, 33), np.zeros((33, 2))
+        net.backward(net.forward(x))
+        net.forward(x)
+        state, gradients = net.state_dict(), net.flat_gradients.copy()
         with pytest.raises(ValueError, match="got 1 in a batch; choose another batch_size"):
             net.fit(x, y, loss=nn.MSELoss(), optimizer=sgd(net), epochs=1, batch_size=32)
         same(net.state_dict(), state)
+        np.testing.assert_array_equal(net.flat_gradients, gradients)
+        net.backward(y)  # the pass by hand is there still
         net.fit(x, y, loss=nn.MSELoss(), optimizer=sgd(net), epochs=1, batch_size=31)
 
     def test_an_iterable_is_met_at_its_batch(self, rng):
@@ -456,6 +532,16 @@ class TestBatchNorm:
             np.testing.assert_allclose(layer.running_mean, mean, rtol=99 * eps, atol=9 * eps)
             np.testing.assert_allclose(layer.running_var, var, rtol=99 * eps)
             assert layer.num_batches_tracked == i + 1
+
+    @pytest.mark.parametrize("momentum", [0.1, None])
+    @pytest.mark.parametrize(("dtype", "last"), [("float32", 2**24), ("float64", 2**24 + 1)])
+    def test_as_many_batches_as_float32_counts(self, dtype, last, momentum, rng):
+        net = alone("BatchNorm1d", {"num_features": 4, "momentum": momentum}, dtype)
+        net[0].num_batches_tracked = 2**24 - 1
+        for _ in range(2):
+            net.forward(sample("", rng, 5))
+        assert net[0].num_batches_tracked == last
+        assert np.isfinite(net[0].running_var).all()
 
     def test_frozen_it_uses_and_keeps_them(self, rng):
         net = network("BatchNorm1d", {"num_features": 4})
@@ -645,8 +731,45 @@ class TestStandardize:
         np.testing.assert_allclose(net[0].mean, scaler.mean_, rtol=4 * eps, atol=1e-14)
         np.testing.assert_allclose(net[0].scale, scaler.scale_, rtol=4 * eps)
         assert net[0].scale[3] == 1
-        # What float32 loses is lost in x itself.
-        np.testing.assert_allclose(net(x), wanted, atol=1e4 * eps)
+        np.testing.assert_allclose(net(x), wanted, rtol=4 * eps, atol=1e-11)
+
+    @pytest.mark.parametrize("offset", [0, 1e6, 1.7e9])
+    def test_a_large_offset_loses_no_digits_in_float32(self, offset, rng):
+        x = rng.normal(size=(300, 3)) + np.array([offset, -offset, 0])
+        y = np.tanh(x - x.mean(0)) @ [[1.0], [2.0], [3.0]]
+
+        def trained(dtype, x, **options):
+            branches = [nn.Sequential(nn.Standardize(3), nn.Linear(3, 4)) for _ in range(2)]
+            net = nn.Sequential(
+                nn.Concat(*branches), nn.Tanh(), nn.Linear(8, 1), dtype=dtype, seed=1
+            )
+            history = net.fit(
+                x, y, loss=nn.MSELoss(), optimizer=sgd(net), epochs=2, batch_size=32, **options
+            )
+            return net, history
+
+        net, history = trained("float32", x, validation_data=(x, y))
+        exact, wanted = trained("float64", x, validation_data=(x, y))
+        for key in ("loss", "val_loss"):
+            np.testing.assert_allclose(history[key], wanted[key], rtol=1e-5)
+        np.testing.assert_allclose(net(x), exact(x), atol=1e-5)
+        standard = net[0][0][0](x)
+        np.testing.assert_allclose(standard, (x - x.mean(0)) / x.std(0), atol=1e-5)
+        np.testing.assert_array_equal(net.forward(x), net(x))
+        np.testing.assert_allclose(net.jacobian(x[:9]), exact.jacobian(x[:9]), atol=1e-5)
+        # Of the same rows the bits are the same, however they come.
+        assert net(x[7]).tobytes() == net(x)[7].tobytes()
+        np.testing.assert_array_equal(net(np.asfortranarray(x)), net(x))
+        copied = pickle.loads(pickle.dumps(net))
+        np.testing.assert_array_equal(copied(x), net(x))
+
+    def test_a_mean_written_by_hand(self):
+        layer = nn.Standardize(1).learn([[1e7 + 0.25], [1e7 + 0.75]])
+        np.testing.assert_allclose(layer([1e7 + 0.75]), [1.0], rtol=1e-6)
+        layer.mean = 1e7 + 1
+        assert layer([1e7 + 1.0]) == 0
+        layer.mean = 0
+        assert layer([0.0]) == 0
 
     def test_any_source(self, rng, tmp_path):
         x = rng.integers(-99, 99, (5000, 3)).astype("int16")
@@ -668,6 +791,23 @@ class TestStandardize:
         net[0].learn(10 * x)
         np.testing.assert_allclose(net[0].mean, 10 * x.mean(0), rtol=1e-6)
         assert net[0].learned == 1
+
+    @pytest.mark.parametrize("behind", ["a batch too small", "squares that overflow"])
+    def test_a_refused_fit_has_taught_it_nothing(self, behind, rng):
+        x = rng.normal(size=(9, 2))
+        if behind == "a batch too small":
+            layers = [nn.Standardize(2), nn.BatchNorm1d(2)]
+            message = r"^BatchNorm1d\(2\): expected 2 rows or more in training, got 1 in a batch"
+        else:
+            layers = [nn.Concat(nn.Standardize(2), nn.Standardize(2))]
+            x = (x, 1e200 * x)
+            message = "expected numbers whose squares are finite"
+        net = nn.Sequential(*layers, nn.Linear(2 * len(layers[1:] or x), 1), dtype="float64")
+        before = net.state_dict()
+        y = np.zeros((9, 1))
+        with pytest.raises(ValueError, match=message):
+            net.fit(x, y, loss=nn.MSELoss(), optimizer=sgd(net), epochs=1, batch_size=4)
+        same(net.state_dict(), before)
 
     def test_before_it_has_learned(self):
         net = nn.Sequential(nn.Standardize(2), nn.Linear(2, 1), seed=0)

@@ -93,7 +93,7 @@ class Case:
     adapt: Callable[..., Any] = lambda f: f  # how PyTorch's is called
 
     def loss(self, reduction="mean", **more):
-        return MEMBERS[self.name](reduction, **self.options, **more)
+        return MEMBERS[self.name](reduction=reduction, **self.options, **more)
 
     def data(self, rows=7, seed=0):
         rng = np.random.default_rng(seed)
@@ -341,24 +341,42 @@ class TestRows:
             case.loss()(a[..., None], y)
 
     @pytest.mark.parametrize("rows", [1, 3, 4, 5, 8, 9, 255, 256, 257, 300])
-    @pytest.mark.parametrize("name", ["MSELoss", "BCEWithLogitsLoss", "CrossEntropyLoss"])
+    @pytest.mark.parametrize("name", ["MSELoss", "BCEWithLogitsLoss"])
     def test_one_column_and_many_rows(self, name, rows):
         rng = np.random.default_rng(rows)
-        a = rng.normal(size=(rows, 1))
-        y = np.zeros(rows, int) if name == "CrossEntropyLoss" else rng.uniform(size=rows)
+        a, y = rng.normal(size=(rows, 1)), rng.uniform(size=rows)
         loss = MEMBERS[name]()
         alone = [loss(a[i : i + 1], y[i : i + 1]) for i in range(rows)]
         assert loss(a, y) == pytest.approx(np.mean(alone), rel=1e-13)
-        wide = MEMBERS[name]("sum")
-        if name != "CrossEntropyLoss":
-            np.testing.assert_allclose(wide(a.T, y[None]), wide(a, y), rtol=1e-13)
-            np.testing.assert_array_equal(wide.delta(a.T, y[None]).T, wide.delta(a, y))
+        wide = MEMBERS[name](reduction="sum")
+        np.testing.assert_allclose(wide(a.T, y[None]), wide(a, y), rtol=1e-13)
+        np.testing.assert_array_equal(wide.delta(a.T, y[None]).T, wide.delta(a, y))
+
+    @pytest.mark.parametrize("y", [[0, 1], [[0.0], [1.0]]])
+    def test_one_output_is_no_two_classes(self, y):
+        net = nn.Sequential(nn.Linear(2, 1), seed=0)
+        loss, rule = nn.CrossEntropyLoss(), optim.SGD(net.parameters())
+        message = (
+            r"^CrossEntropyLoss.*: expected 2 outputs or more, one for each class, got 1; "
+            r"BCEWithLogitsLoss takes 1$"
+        )
+        for call in (
+            lambda: loss(np.zeros((2, 1)), y),
+            lambda: loss.delta(np.zeros((2, 1)), y),
+            lambda: net.fit(np.eye(2), y, loss=loss, optimizer=rule, epochs=1),
+            lambda: net.fit([(np.eye(2), np.array(y))], loss=loss, optimizer=rule, epochs=1),
+        ):
+            with pytest.raises(ValueError, match=message):
+                call()
 
     def test_y_without_its_axis(self):
         a = np.array([[0.3], [0.7]])
         for name in ("L1Loss", "BCELoss", "KLDivLoss"):
             assert MEMBERS[name]()(a, [0, 1]) == MEMBERS[name]()(a, [[0], [1]])
-        quantiles, gaussian = nn.QuantileLoss("none"), nn.GaussianNLLLoss("none")
+        quantiles, gaussian = (
+            nn.QuantileLoss(reduction="none"),
+            nn.GaussianNLLLoss(reduction="none"),
+        )
         assert quantiles(np.zeros((2, 3)), [1, 2]).shape == (2, 3)
         assert gaussian(np.ones((2, 2)), [1, 2]).shape == (2, 1)
 
@@ -380,11 +398,11 @@ class TestRows:
 
     def test_no_columns_at_all(self):
         nothing = np.zeros((2, 0))
-        assert nn.CrossEntropyLoss("sum")(nothing, nothing) == 0
-        assert nn.CrossEntropyLoss("sum")(nothing, [-100, -100]) == 0
-        assert nn.GaussianNLLLoss("sum")(nothing, nothing) == 0
+        assert nn.CrossEntropyLoss(reduction="sum")(nothing, nothing) == 0
+        assert nn.CrossEntropyLoss(reduction="sum")(nothing, [-100, -100]) == 0
+        assert nn.GaussianNLLLoss(reduction="sum")(nothing, nothing) == 0
         with pytest.raises(ValueError, match="expected classes from 0 to -1, got 0"):
-            nn.CrossEntropyLoss("sum")(nothing, [0, 0])
+            nn.CrossEntropyLoss(reduction="sum")(nothing, [0, 0])
 
 
 def ulps(found, expected):
@@ -409,9 +427,9 @@ class TestExtremes:
             kept = np.abs(delta) > tiny  # below, e^x has fewer digits itself
             targets = np.full(len(a), y)
             pairs, hot = np.stack([a * 0, a], 1), np.stack([1 - targets, targets], 1)
-            entropy = nn.CrossEntropyLoss("none")
+            entropy = nn.CrossEntropyLoss(reduction="none")
             for loss, outs, ys in (
-                (nn.BCEWithLogitsLoss("none"), a[:, None], targets[:, None]),
+                (nn.BCEWithLogitsLoss(reduction="none"), a[:, None], targets[:, None]),
                 (entropy, pairs, targets.astype(int)),
                 (entropy, pairs, hot),
             ):
@@ -430,8 +448,8 @@ class TestExtremes:
         tensor = torch.tensor(a, requires_grad=True)
         value = torch.nn.BCELoss(reduction="none")(tensor, torch.tensor(y))
         value.sum().backward()
-        np.testing.assert_allclose(nn.BCELoss("none")(a, y), value.detach(), rtol=1e-6)
-        np.testing.assert_allclose(nn.BCELoss("none").delta(a, y), tensor.grad, rtol=1e-6)
+        np.testing.assert_allclose(nn.BCELoss(reduction="none")(a, y), value.detach(), rtol=1e-6)
+        np.testing.assert_allclose(nn.BCELoss(reduction="none").delta(a, y), tensor.grad, rtol=1e-6)
 
     def test_a_variance_below_eps(self, peer):
         torch = peer("torch")
@@ -483,11 +501,11 @@ class TestClasses:
         kept = y != ignored
         options = {"ignore_index": ignored, "weight": np.arange(1, 7)}
         for reduction in ("mean", "sum"):
-            loss = MEMBERS[name](reduction, **options)
+            loss = MEMBERS[name](reduction=reduction, **options)
             assert loss(a, y) == pytest.approx(loss(a[kept], y[kept]), rel=1e-14)
             np.testing.assert_allclose(loss.delta(a, y)[kept], loss.delta(a[kept], y[kept]))
             assert not loss.delta(a, y)[~kept].any()
-        assert not MEMBERS[name]("none", **options)(a, y)[~kept].any()
+        assert not MEMBERS[name](reduction="none", **options)(a, y)[~kept].any()
 
     def test_all_ignored(self):
         assert nn.CrossEntropyLoss()(np.ones((3, 2)), [-100] * 3) == 0
@@ -497,7 +515,10 @@ class TestClasses:
     def test_one_hot_probabilities_are_classes(self, dtype):
         rng = np.random.default_rng(0)
         a, y = outputs(rng, 30).astype(dtype), classes(rng, 30)
-        for loss in (nn.CrossEntropyLoss(), nn.CrossEntropyLoss("sum", label_smoothing=0.1)):
+        for loss in (
+            nn.CrossEntropyLoss(),
+            nn.CrossEntropyLoss(reduction="sum", label_smoothing=0.1),
+        ):
             hot = np.eye(COLS, dtype=dtype)[y]
             np.testing.assert_allclose(loss(a, hot), loss(a, y), rtol=1e-6)
             np.testing.assert_allclose(loss.delta(a, hot), loss.delta(a, y), rtol=1e-5, atol=1e-8)
@@ -703,9 +724,9 @@ class TestMaking:
                 with pytest.raises(
                     ValueError, match=f"^reduction: expected 'mean', .* got '{bad}'$"
                 ):
-                    MEMBERS[name](bad)
+                    MEMBERS[name](reduction=bad)
         with pytest.raises(TypeError, match=f"^{name}: reduction: expected a name, got int$"):
-            MEMBERS[name](3)
+            MEMBERS[name](reduction=3)
         for bad in (np.nan, "a"):
             with pytest.raises((ValueError, TypeError), match=f"^{name}: .* factor, got"):
                 MEMBERS[name](factor=bad)
@@ -751,10 +772,10 @@ class TestQuantiles:
 
     def test_columns(self):
         a, y = np.arange(12.0).reshape(2, 6), np.array([[0.0, 10.0], [20.0, 7.5]])
-        found = nn.QuantileLoss("none", quantiles=[0.1, 0.5, 0.9])(a, y)
+        found = nn.QuantileLoss(reduction="none", quantiles=[0.1, 0.5, 0.9])(a, y)
         for target in range(2):
             for i, q in enumerate((0.1, 0.5, 0.9)):
-                one = nn.QuantileLoss("none", quantiles=[q])
+                one = nn.QuantileLoss(reduction="none", quantiles=[q])
                 column = a[:, [3 * target + i]]
                 np.testing.assert_array_equal(
                     one(column, y[:, target])[:, 0], found[:, 3 * target + i]

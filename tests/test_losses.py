@@ -62,7 +62,7 @@ def test_value_and_delta(kind, reduction, weighted, dtype, rng):
     a, y = case(kind, rng)
     weight = rng.uniform(0, 3, len(a)) if weighted else None
     a = a.astype(dtype)
-    loss = kind(reduction)
+    loss = kind(reduction=reduction)
     value, delta = reference(kind, a.astype(float), y, reduction, weight)
     rtol = 1e-5 if dtype == np.float32 else 1e-13
     np.testing.assert_allclose(loss(a, y, weight), value, rtol=rtol)
@@ -78,7 +78,7 @@ def test_value_and_delta(kind, reduction, weighted, dtype, rng):
 @pytest.mark.parametrize("kind", LOSSES)
 def test_weights_of_one_change_nothing(kind, reduction, rng):
     a, y = case(kind, rng)
-    loss = kind(reduction)
+    loss = kind(reduction=reduction)
     for ones in (np.ones(6), [1] * 6, np.ones(6, bool)):
         np.testing.assert_array_equal(loss(a, y, ones), loss(a, y))
         np.testing.assert_array_equal(loss.delta(a, y, sample_weight=ones), loss.delta(a, y))
@@ -88,8 +88,8 @@ def test_weights_of_one_change_nothing(kind, reduction, rng):
 @pytest.mark.parametrize("kind", LOSSES)
 def test_a_zero_sum_of_weights_gives_0(kind, reduction, rng):
     a, y = case(kind, rng)
-    np.testing.assert_array_equal(kind(reduction)(a, y, np.zeros(6)), 0)
-    np.testing.assert_array_equal(kind(reduction).delta(a, y, np.zeros(6)), 0)
+    np.testing.assert_array_equal(kind(reduction=reduction)(a, y, np.zeros(6)), 0)
+    np.testing.assert_array_equal(kind(reduction=reduction).delta(a, y, np.zeros(6)), 0)
 
 
 @pytest.mark.parametrize("kind", LOSSES)
@@ -133,13 +133,13 @@ def test_weights_that_are_no_numbers(rng):
 def test_factor(reduction, factor, rng):
     a, y = case(nn.MSELoss, rng)
     value, delta = reference(nn.MSELoss, a, y, reduction, factor=factor)
-    loss = nn.MSELoss(reduction, factor=factor)
+    loss = nn.MSELoss(reduction=reduction, factor=factor)
     np.testing.assert_allclose(loss(a, y), value, rtol=1e-13)
     np.testing.assert_allclose(loss.delta(a, y), delta, rtol=1e-13)
 
 
 def test_the_textbook_half():
-    loss = nn.MSELoss("sum", factor=0.5)
+    loss = nn.MSELoss(reduction="sum", factor=0.5)
     assert loss([[3.0, 1.0]], [[1.0, 1.0]]) == 2.0
     np.testing.assert_array_equal(loss.delta([[3.0, 1.0]], [[1.0, 1.0]]), [[2, 0]])
 
@@ -161,7 +161,7 @@ class TestShapes:
         a, y = np.arange(4.0)[:, None], np.array([1, 1, 1, 1])
         assert nn.MSELoss()(a, y) == nn.MSELoss()(a, y[:, None])
         np.testing.assert_array_equal(nn.MSELoss().delta(a, y), nn.MSELoss().delta(a, y[:, None]))
-        assert nn.MSELoss("none")(a, y).shape == (4, 1)
+        assert nn.MSELoss(reduction="none")(a, y).shape == (4, 1)
 
     @pytest.mark.parametrize(
         ("outputs", "y"),
@@ -205,13 +205,13 @@ class TestShapes:
         assert nn.CrossEntropyLoss()(a, 2) == nn.CrossEntropyLoss()(a[None], [2])
         assert nn.CrossEntropyLoss().delta(a, 2).shape == (3,)
         assert nn.MSELoss()(a, a + 1) == 1.0
-        assert nn.MSELoss("none")(a, a).shape == (3,)
-        assert np.shape(nn.CrossEntropyLoss("none")(a, 2)) == ()
+        assert nn.MSELoss(reduction="none")(a, a).shape == (3,)
+        assert np.shape(nn.CrossEntropyLoss(reduction="none")(a, 2)) == ()
 
     @pytest.mark.parametrize("reduction", ["mean", "sum"])
     def test_zero_rows(self, reduction):
-        assert nn.MSELoss(reduction)(np.empty((0, 3)), np.empty((0, 3))) == 0.0
-        loss = nn.CrossEntropyLoss(reduction)
+        assert nn.MSELoss(reduction=reduction)(np.empty((0, 3)), np.empty((0, 3))) == 0.0
+        loss = nn.CrossEntropyLoss(reduction=reduction)
         assert loss(np.empty((0, 3)), np.empty(0, int)) == 0.0
         assert loss.delta(np.empty((0, 3)), np.empty(0, int)).shape == (0, 3)
 
@@ -268,7 +268,7 @@ class TestExtremes:
     def test_large_logits(self, dtype):
         big = np.finfo(dtype).max / 4
         a = np.array([[big, 0, -big], [0, 1000, -1000]], dtype)
-        loss = nn.CrossEntropyLoss("none")
+        loss = nn.CrossEntropyLoss(reduction="none")
         np.testing.assert_array_equal(loss(a, [0, 1]), [0, 0])
         np.testing.assert_allclose(loss(a, [2, 2]), [2 * big, 2000], rtol=1e-6)
         np.testing.assert_array_equal(loss.delta(a, [1, 1]), [[1, -1, 0], [0, 0, 0]])
@@ -292,7 +292,7 @@ class TestExtremes:
     @given(
         hnp.arrays(
             np.float64,
-            hnp.array_shapes(min_dims=2, max_dims=2, max_side=12),
+            st.tuples(st.integers(1, 12), st.integers(2, 12)),
             elements=st.floats(-1e4, 1e4),
         ),
         st.integers(0, 2**32),
@@ -300,7 +300,7 @@ class TestExtremes:
     def test_deltas_of_a_row_add_to_0(self, a, seed):
         y = np.random.default_rng(seed).integers(0, a.shape[1], len(a))
         value, delta = reference(nn.CrossEntropyLoss, a, y, "sum")
-        loss = nn.CrossEntropyLoss("sum")
+        loss = nn.CrossEntropyLoss(reduction="sum")
         assert loss(a, y) == pytest.approx(value, rel=1e-12, abs=1e-12)
         np.testing.assert_allclose(loss.delta(a, y), delta, atol=1e-12)
         np.testing.assert_allclose(loss.delta(a, y).sum(1), 0, atol=1e-12)
@@ -313,7 +313,7 @@ class TestMaking:
     def test_an_unknown_reduction(self, kind):
         message = "^reduction: expected 'mean', 'sum' or 'none', got 'median'$"
         with pytest.raises(ValueError, match=message):
-            kind("median")
+            kind(reduction="median")
 
     @pytest.mark.parametrize("kind", LOSSES)
     def test_a_reduction_that_is_no_name(self, kind):
@@ -325,7 +325,9 @@ class TestMaking:
         with pytest.raises(ValueError, match=r"^MSELoss: .*factor"):
             nn.MSELoss(factor=factor)
 
-    @pytest.mark.parametrize("loss", [nn.MSELoss("sum", 0.5), nn.CrossEntropyLoss("none")])
+    @pytest.mark.parametrize(
+        "loss", [nn.MSELoss(reduction="sum", factor=0.5), nn.CrossEntropyLoss(reduction="none")]
+    )
     def test_copies(self, loss, rng):
         a, y = case(type(loss), rng)
         copies = [pickle.loads(pickle.dumps(loss, p)) for p in range(pickle.HIGHEST_PROTOCOL + 1)]
@@ -336,9 +338,9 @@ class TestMaking:
 
     def test_repr(self):
         assert repr(nn.MSELoss()) == "MSELoss(reduction='mean', factor=1.0)"
-        assert repr(nn.L1Loss("sum", factor=2)) == "L1Loss(reduction='sum', factor=2.0)"
+        assert repr(nn.L1Loss(reduction="sum", factor=2)) == "L1Loss(reduction='sum', factor=2.0)"
         assert repr(nn.HuberLoss(delta=3)) == "HuberLoss(reduction='mean', delta=3.0, factor=1.0)"
-        assert repr(nn.CrossEntropyLoss("sum", weight=np.arange(1, 3))) == (
+        assert repr(nn.CrossEntropyLoss(reduction="sum", weight=np.arange(1, 3))) == (
             "CrossEntropyLoss(reduction='sum', factor=1.0, weight=(1.0, 2.0), ignore_index=-100, "
             "label_smoothing=0.0)"
         )

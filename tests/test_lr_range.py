@@ -191,7 +191,7 @@ def test_the_table():
         ({"batch_size": None}, TypeError, "lr_range_test: batch_size: expected an integer"),
         ({"seed": -1}, ValueError, "lr_range_test: expected a seed from 0"),
         ({"loss": nn.MSELoss}, TypeError, "lr_range_test: expected a loss with __call__"),
-        ({"loss": nn.MSELoss("none")}, ValueError, "lr_range_test: .* got 'none'"),
+        ({"loss": nn.MSELoss(reduction="none")}, ValueError, "lr_range_test: .* got 'none'"),
         ({"optimizer": optim.SGD}, TypeError, "lr_range_test: expected an optimizer"),
         (
             {"optimizer": optim.SGD(network().parameters())},

@@ -228,8 +228,8 @@ class Ours:
 
     def criterion(self, reduction):
         if self.case.loss == "CrossEntropyLoss":
-            return nn.CrossEntropyLoss(reduction)
-        return nn.MSELoss(reduction, self.case.factor)
+            return nn.CrossEntropyLoss(reduction=reduction)
+        return nn.MSELoss(reduction=reduction, factor=self.case.factor)
 
     def backward(self, x, y, weight):
         """Add to the gradients; return the loss, the outputs and the deltas of the input."""

@@ -370,3 +370,37 @@ print(counts.updates - schedule.count, counts.ends)
 print(net.fit(X, X, loss=nn.MSELoss(), optimizer=opt, epochs=1).updates)
 """)
     assert out == "interrupted\n0 0\n10\n"
+
+
+@pytest.mark.parametrize("method", ["state_dict", "load_state_dict"])
+def test_no_fit_begins_while_the_optimizers_state_is_read_or_written(method):
+    net = nn.Sequential(nn.Linear(2, 2), seed=0)
+    opt = optim.Adam(net.parameters())
+    X = np.ones((3, 2))
+
+    def fit():
+        net.fit(X, X, loss=nn.MSELoss(), optimizer=opt, epochs=1)
+
+    class Slow(optim.StepLR):
+        """A schedule in whose time another thread would fit."""
+
+        def other_thread(self):
+            with (
+                ThreadPoolExecutor(1) as pool,
+                pytest.raises(RuntimeError, match=r"^the optimizer is in use"),
+            ):
+                pool.submit(fit).result()
+
+        def state_dict(self):
+            self.other_thread()
+            return super().state_dict()
+
+        def load_state_dict(self, state_dict):
+            self.other_thread()
+            super().load_state_dict(state_dict)
+
+    Slow(opt, 10)
+    state = opt.state_dict()
+    if method == "load_state_dict":
+        opt.load_state_dict(state)
+    fit()

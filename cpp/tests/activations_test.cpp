@@ -211,7 +211,7 @@ TEST_CASE_TEMPLATE("every activation has its values and derivatives right and fi
   const auto& known = kernels::get<T>();
   for (Index k = 0; k < known.activation_count; ++k) {
     const std::string name = known.activations[k].name;
-    if (name == "Softmax" || name == "LogSoftmax") continue;  // rows: below
+    if (name == "Softmax" || name == "LogSoftmax") continue;  // of rows: below
     const auto found = std::find_if(all().begin(), all().end(), [&](const Exact& e) { return e.name == name; });
     CAPTURE(name);
     REQUIRE(found != all().end());
@@ -275,6 +275,43 @@ TEST_CASE_TEMPLATE("NaN passes through every activation", T, float, double) {
     CAPTURE(kernels::get<T>().activations[k].name);
     for (const T y : forward(kernels::get<T>().activations[k].name, x)) CHECK(std::isnan(y));
   }
+}
+
+TEST_CASE_TEMPLATE("softmax and its logarithm have their values and derivatives right", T, float, double) {
+  constexpr double most = 4;
+  double worst_y = 0, worst_log_y = 0, worst_dx = 0, worst_log_dx = 0;
+  for (const Index n : {1, 2, 7, 16, 33}) {
+    for (const T spread : {T(1e-3), T(1), T(6), T(100)}) {
+      auto x = numbers<T>(n, 5);
+      const auto dy = numbers<T>(n, 6);
+      for (T& v : x) v *= spread;
+      const auto y = forward("Softmax", x), log_y = forward("LogSoftmax", x);
+      const auto dx = backward("Softmax", x, dy), log_dx = backward("LogSoftmax", x, dy);
+      const Real largest = *std::max_element(x.begin(), x.end());
+      Real sum = 0, total = 0, sizes = 0, mean = 0, mean_size = 0;
+      for (const T v : x) sum += std::exp(v - largest);
+      for (std::size_t j = 0; j < x.size(); ++j) {
+        const Real p = std::exp(x[j] - largest) / sum;
+        total += dy[j];
+        sizes += std::abs(dy[j]);
+        mean += dy[j] * p;
+        mean_size += std::abs(dy[j]) * p;
+      }
+      for (std::size_t j = 0; j < x.size(); ++j) {
+        // A probability has the relative error that its logarithm has by itself: that of x - m, and that of the sum.
+        const Real log_p = x[j] - largest - std::log(sum), p = std::exp(log_p), room = 1 + std::abs(x[j] - largest);
+        worst_y = std::max(worst_y, distance(y[j], p, p * room));
+        worst_log_y = std::max(worst_log_y, distance(log_y[j], log_p, room));
+        worst_dx = std::max(worst_dx, distance(dx[j], p * (dy[j] - mean), p * (std::abs(dy[j]) + mean_size) * room));
+        worst_log_dx =
+            std::max(worst_log_dx, distance(log_dx[j], dy[j] - p * total, std::abs(dy[j]) + p * sizes * room));
+      }
+    }
+  }
+  CHECK(worst_y <= most);
+  CHECK(worst_log_y <= most);
+  CHECK(worst_dx <= most);
+  CHECK(worst_log_dx <= most);
 }
 
 TEST_CASE_TEMPLATE("softmax and its logarithm bear any logits", T, float, double) {

@@ -84,6 +84,7 @@ TEST_CASE("children that do not fit are refused, and the message says which") {
           "Residual: layer 1, Linear(4, 3), expected 4 features, got 5 from layer 0, Linear(3, 5)");
   refused([] { residual(linear(3, 5)); }, "Residual: expected as many outputs as inputs, got 3 inputs and 5 outputs");
   refused([] { residual(heads(linear(3, 3), linear(3, 3))); }, "Residual: expected one output to add to, got several");
+  refused([] { heads(f()); }, "Heads: expected two branches or more, got 1");
   refused([] { sequential(heads(f(), f()), linear(3, 3)); }, "Linear(3, 3): expected one input, got 2");
   refused([] { sequential(heads(f(), f()), residual(f())); }, "Residual: expected one input, got 2");
   refused([] { sequential(heads(f(), f()), concat(f(), f(), f())); },

@@ -19,14 +19,15 @@ inline double difference(double& v, const std::function<double()>& f) {
   return (up - down) / (2 * h);
 }
 
-inline double relative_error(double a, double b) {
-  return std::abs(a - b) / std::max({std::abs(a), std::abs(b), 1e-4});
+/// `floor`: the size below which numbers count as this large, since differences do not resolve them.
+inline double relative_error(double a, double b, double floor = 1e-6) {
+  return std::abs(a - b) / std::max({std::abs(a), std::abs(b), floor});
 }
 
 /// The largest relative error of a backward pass against central differences, over all parameters and inputs. `x`:
 /// where the data's inputs lie.
 inline double worst_error(train::Model<double>& model, const Losses& losses, const train::Data& data,
-                          const std::vector<double*>& x) {
+                          const std::vector<double*>& x, double floor = 1e-6) {
   zero_gradients(model);
   ByHand<double>(model, losses).pass(data);
   const auto gradients = gradients_of(model);
@@ -34,12 +35,12 @@ inline double worst_error(train::Model<double>& model, const Losses& losses, con
   double worst = 0;
   for (std::size_t i = 0; i < gradients.size(); ++i) {
     double& v = model.network().parameters()->values.data()[i];
-    worst = std::max(worst, relative_error(gradients[i], difference(v, loss)));
+    worst = std::max(worst, relative_error(gradients[i], difference(v, loss), floor));
   }
   for (std::size_t k = 0; k < x.size(); ++k) {
     const auto delta = model.deltas().delta(model.passed().inputs[k]);
     for (Index i = 0; i < delta.size(); ++i) {
-      worst = std::max(worst, relative_error(delta.data[i], difference(x[k][i], loss)));
+      worst = std::max(worst, relative_error(delta.data[i], difference(x[k][i], loss), floor));
     }
   }
   return worst;

@@ -41,15 +41,15 @@ class Learner final : public nn::BothPrecisions<Learner> {
   std::vector<ParameterShape> buffers() const override { return {{"first", {2}}, {"learned", {1}}}; }
   void initialise_buffers(double* b) const override { std::fill_n(b, 3, 0.0); }
   bool learns_from_data() const override { return true; }
-  std::vector<double> learn(const Source& x, const std::function<void()>& poll) const override {
-    poll();
-    std::vector<double> first(2);
-    gather<double>(x, nullptr, 0, {first.data(), 1, 2});
-    return {first[0], first[1], 1};
-  }
   bool has_learned(const float* b) const override { return b[2] != 0; }
   bool has_learned(const double* b) const override { return b[2] != 0; }
 
+  template <class T>
+  void run_learn(const Source& x, const std::function<void()>& poll, T* buffers) const {
+    poll();
+    gather<T>(x, nullptr, 0, {buffers, 1, 2});
+    buffers[2] = 1;
+  }
   template <class T>
   void run_forward(const nn::Forward<T>& f) const {
     for (Index i = 0; i < f.x.size(); ++i) f.y.data[i] = f.x.data[i] - f.buffers[i % 2];

@@ -131,7 +131,7 @@ TEST_CASE("inputs that have nowhere to go are refused") {
   CHECK_THROWS_WITH_AS(entered(residual(concat(f(), linear(2, 2)), linear(4, 2)), 2),
                        "Tanh(): expected one input, got a tuple of 2", ValueError);
   // A fork that stands first, but within the only branch, is none to enter by.
-  for (const nn::Block& block : {concat(residual(f())), heads(concat(f(), f()))}) {
+  for (const nn::Block& block : {concat(residual(f())), concat(concat(f(), f()))}) {
     CHECK_THROWS_WITH_AS(entered(block, 2), (block.describe() + ": expected one input or a tuple of 1, got 2").c_str(),
                          ValueError);
   }

@@ -55,6 +55,24 @@ inline void check_returned(const py::array& array, const py::object& value, cons
   if (shape_of(array) != shape) throw ValueError(expected + shape_text(shape_of(array)));
 }
 
+/// Keeps arrays where they are in memory while the core reads them: NumPy refuses to resize what is referred to weakly,
+/// whoever asks. So too the arrays that they are views of.
+class Pins {
+ public:
+  void add(const py::array& array) {
+    for (py::object held = array; py::isinstance<py::array>(held);) {
+      pins_.emplace_back(held);
+      held = py::reinterpret_borrow<py::array>(held).base();
+    }
+  }
+  void add(const std::vector<py::array>& arrays) {
+    for (const py::array& array : arrays) add(array);
+  }
+
+ private:
+  std::vector<py::weakref> pins_;
+};
+
 /// A table (rows, cols) as it lies in memory; the array must outlive it.
 inline Source table(const py::array& array, const char* name) {
   return {static_cast<const std::byte*>(array.data()),

@@ -23,13 +23,18 @@ struct Arrays {
   std::optional<py::array> weights;
   bool check_x_rows = false;
   std::vector<bool> check_y_rows;
+  Pins pins;
 };
 using ArraysTuple =
     std::tuple<std::vector<py::array>, std::vector<py::array>, std::optional<py::array>, bool, std::vector<bool>>;
 
 Arrays arrays_of(ArraysTuple t) {
   auto& [x, y, weights, check_x, check_y] = t;
-  return {std::move(x), std::move(y), std::move(weights), check_x, std::move(check_y)};
+  Pins pins;
+  pins.add(x);
+  pins.add(y);
+  if (weights) pins.add(*weights);
+  return {std::move(x), std::move(y), std::move(weights), check_x, std::move(check_y), std::move(pins)};
 }
 
 /// The losses of the outputs, with their weights; kept alive by the tuple they come in.
@@ -39,6 +44,17 @@ std::vector<Head> heads_of(const Losses& losses) {
   std::vector<Head> heads;
   for (const auto& [loss, weight] : losses) heads.push_back({loss.get(), weight});
   return heads;
+}
+
+/// What a loss written in Python is given in bytes, as numbers.
+Source as_numbers(const py::array& y) {
+  const Index rows = std::max<Index>(y.shape(0), 1);
+  return {static_cast<const std::byte*>(y.data()),
+          dtype_of(y, "y"),
+          y.shape(0),
+          y.size() / rows,
+          y.nbytes() / rows,
+          y.itemsize()};
 }
 
 /// Sources for a set of data, its shapes checked; `whose` stands before the names in messages.
@@ -66,7 +82,7 @@ Data data_of(const train::Model<T>& model, const std::vector<Head>& heads, const
     throw ValueError(y_name + ": expected " + std::to_string(cols.size()) + " arrays, one for each output, got " +
                      std::to_string(arrays.y.size()));
   }
-  Data data{.x = {}, .answers = {}, .check_x_rows = arrays.check_x_rows};
+  Data data{.x = {}, .answers = {}, .check_x_rows = arrays.check_x_rows, .x_name = x_name};
   for (const py::array& x : arrays.x) data.x.push_back(table(x, x_name.c_str()));
   for (std::size_t k = 0; k < heads.size(); ++k) {
     const py::array& y = arrays.y[k];
@@ -76,7 +92,10 @@ Data data_of(const train::Model<T>& model, const std::vector<Head>& heads, const
     }
     train::Answers answers{.y = targets_source(*heads[k].loss, {rows, cols[k]}, y, y_name.c_str()),
                            .weights = std::nullopt,
-                           .check_rows = arrays.check_y_rows[k]};
+                           .check_rows = arrays.check_y_rows[k],
+                           .name = y_name,
+                           .numbers = std::nullopt};
+    if (answers.check_rows && heads[k].loss->target_kind() == nn::TargetKind::raw) answers.numbers = as_numbers(y);
     if (arrays.weights) answers.weights = weights_source(*arrays.weights, rows);
     data.answers.push_back(std::move(answers));
   }
@@ -85,10 +104,10 @@ Data data_of(const train::Model<T>& model, const std::vector<Head>& heads, const
 
 /// Looks through a set of data for what could do harm later; without the GIL.
 template <class T>
-void check_values(const train::Model<T>& model, const Data& data, const std::vector<Head>& heads,
-                  const std::string& whose, bool inputs, const train::Poll& poll) {
+void check_values(const train::Model<T>& model, const Data& data, const std::vector<Head>& heads, bool inputs,
+                  const train::Poll& poll) {
   if (inputs && !data.check_x_rows) {
-    for (const Source& x : data.x) train::check_finite<T>(x, whose + "X", poll);
+    for (const Source& x : data.x) train::check_finite<T>(x, data.x_name, poll);
   }
   std::vector<Index> features;
   for (const Source& x : data.x) features.push_back(x.cols);
@@ -96,7 +115,7 @@ void check_values(const train::Model<T>& model, const Data& data, const std::vec
   const std::vector<Index> cols = nn::taken(model.network().widths(section, features), section.outputs);
   for (std::size_t k = 0; k < heads.size(); ++k) {
     const train::Answers& answers = data.answers[k];
-    if (!answers.check_rows) train::check_targets<T>(*heads[k].loss, answers.y, cols[k], whose + "y", poll);
+    if (!answers.check_rows) train::check_targets<T>(*heads[k].loss, answers.y, cols[k], answers.name, poll);
   }
   if (inputs && data.answers[0].weights) train::check_weights<T>(*data.answers[0].weights, poll);
 }
@@ -134,7 +153,7 @@ class PythonFeed final : public train::Feed {
     }
     pulled_ = false;
     const Data& data = batches_.back().data;
-    check_values<T>(model_, data, heads_, "", true, [] {});
+    check_values<T>(model_, data, heads_, true, [] {});
     return train::Batch{&data, nullptr, 0, data.rows()};
   }
   ~PythonFeed() override {
@@ -201,12 +220,14 @@ py::dict fit(train::Model<T>& model, optim::Optimizer<T>& optimizer, const Losse
   const std::vector<Head> heads = heads_of(losses);
   const train::Poll poll = SignalPoll();
 
+  train::FitOptions options{.epochs = option<Index>(o, "epochs"), .accumulate = option<Index>(o, "accumulate")};
   Arrays arrays, held_out_arrays;
   std::optional<Data> whole, held_out, stop_data;
   std::unique_ptr<train::Feed> feed;
   if (py::isinstance<py::tuple>(data)) {
     arrays = arrays_of(data.cast<ArraysTuple>());
     whole = data_of(model, heads, arrays, "");
+    options.learn_from = &whole->x;
     const auto seed = option<std::optional<std::uint64_t>>(o, "seed");
     feed = std::make_unique<train::MemoryFeed>(*whole, option<Index>(o, "batch_size"), option<bool>(o, "shuffle"),
                                                seed.value_or(model.network().seed()));
@@ -214,7 +235,6 @@ py::dict fit(train::Model<T>& model, optim::Optimizer<T>& optimizer, const Losse
     feed = std::make_unique<PythonFeed<T>>(model, heads, data.attr("begin"), data.attr("next"));
   }
 
-  train::FitOptions options{.epochs = option<Index>(o, "epochs"), .accumulate = option<Index>(o, "accumulate")};
   options.first_epoch = option<std::optional<std::uint64_t>>(o, "first_epoch");
   options.record_activations = option<bool>(o, "record_activations");
   options.record_deltas = option<bool>(o, "record_deltas");
@@ -244,11 +264,11 @@ py::dict fit(train::Model<T>& model, optim::Optimizer<T>& optimizer, const Losse
   }
   options.schedule.every_update = option<bool>(o, "schedule_every_update");
   for (const auto& [group, name, values] :
-       option<std::vector<std::tuple<Index, std::string, std::vector<double>>>>(o, "schedule")) {
+       option<std::vector<std::tuple<Index, std::string, py::array_t<double, py::array::c_style>>>>(o, "schedule")) {
     const auto& known = optimizer.rule().options;
     const auto found = std::find_if(known.begin(), known.end(), [&](const auto& k) { return k.name == name; });
     if (found == known.end()) throw ValueError("fit: the optimizer has no option " + name);
-    options.schedule.columns.push_back({group, found - known.begin(), values});
+    options.schedule.columns.push_back({group, found - known.begin(), {values.data(), values.data() + values.size()}});
   }
 
   const bool tells_val = held_out.has_value();
@@ -292,14 +312,10 @@ py::dict fit(train::Model<T>& model, optim::Optimizer<T>& optimizer, const Losse
   {
     const WithoutGil released;
     if (whole) {
-      check_values<T>(model, *whole, heads, "", true, poll);
-      if (stop_data) check_values<T>(model, *stop_data, stop_heads, "", false, poll);
+      check_values<T>(model, *whole, heads, true, poll);
+      if (stop_data) check_values<T>(model, *stop_data, stop_heads, false, poll);
     }
-    if (held_out) check_values<T>(model, *held_out, held_out_heads, "validation_data ", true, poll);
-    if (whole) {
-      const Busy::Claim claim(model.network().parameters()->busy);
-      model.learn(0, whole->x, false, poll);
-    }
+    if (held_out) check_values<T>(model, *held_out, held_out_heads, true, poll);
     history = train::fit(model, optimizer, heads, *feed, options);
   }
   py::dict result = as_dict(history, tells_val, layers);

@@ -1,6 +1,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "bindings.hpp"
 #include "deltaprop/train/judge.hpp"
@@ -11,11 +12,12 @@ namespace deltaprop::python {
 namespace {
 
 /// A loss written in Python. It sees the whole batch, copied, with the GIL held, and its y as the caller shaped it.
-/// Its value stands in the first row's sum: only it knows how its rows add up.
+/// Its value stands in the first row's sum: only it knows how its rows add up. `mean`: it is one part of a mean over
+/// several batches, in which it counts as its rows weigh.
 class PythonLoss final : public nn::Loss {
  public:
-  PythonLoss(py::object loss, std::string description, const py::array& y)
-      : nn::Loss(nn::Reduction::sum, 1.0),
+  PythonLoss(py::object loss, std::string description, const py::array& y, bool mean)
+      : nn::Loss(mean ? nn::Reduction::mean : nn::Reduction::sum, 1.0),
         loss_(std::move(loss)),
         description_(std::move(description)),
         dtype_(y.dtype()),
@@ -49,12 +51,23 @@ class PythonLoss final : public nn::Loss {
       }
       c.values[0] = PyFloat_AsDouble(value.ptr());
       if (PyErr_Occurred() != nullptr) throw py::error_already_set();
+      c.values[0] *= share(c);
     }
     if (c.deltas.data == nullptr) return;
     const py::object result = python::call(loss_.attr("delta"), options, outputs, y);
     const py::array delta = returned(result);
     check_returned(delta, result, {rows, c.outputs.cols}, description_ + ".delta");
     gather<T>(table(delta, (description_ + ".delta").c_str()), nullptr, 0, c.deltas);
+    const T scale = static_cast<T>(c.scale * share(c));
+    if (scale != 1) std::for_each_n(c.deltas.data, c.deltas.size(), [scale](T& d) { d *= scale; });
+  }
+
+  /// What the rows weigh together, where that counts.
+  template <class T>
+  double share(const nn::LossCall<T>& c) const {
+    if (reduction() == nn::Reduction::sum) return 1;
+    if (c.weights == nullptr) return static_cast<double>(c.outputs.rows);
+    return std::accumulate(c.weights, c.weights + c.outputs.rows, 0.0);
   }
 
   static bool is_number(const py::object& value) {
@@ -87,6 +100,10 @@ py::object call(const nn::Loss& loss, const py::array& a, const py::array& y, co
   const Source outputs = one_or_more_rows(a, "outputs");
   train::Answers answers{.y = targets_source(loss, shape, y, "y"), .weights = std::nullopt};
   if (weights) answers.weights = weights_source(*weights, outputs.rows);
+  Pins pins;
+  pins.add(a);
+  pins.add(y);
+  if (weights) pins.add(*weights);
   {
     const WithoutGil released;
     const train::Poll poll = SignalPoll();
@@ -99,7 +116,7 @@ py::object call(const nn::Loss& loss, const py::array& a, const py::array& y, co
   }
   if (loss.reduction() != nn::Reduction::none) return py::float_(train::loss_value<T>(loss, outputs, answers));
   std::vector<Index> elements(shape.begin(), shape.end() - 1);
-  if (!loss.per_row()) elements.push_back(loss.elements(shape.back()));
+  if (!loss.per_row(shape.back())) elements.push_back(loss.elements(shape.back()));
   py::array_t<T> result = fresh<T>(elements);
   train::loss_elements(loss, outputs, answers, result.mutable_data());
   return result;
@@ -186,8 +203,8 @@ void bind_losses(py::module_& m) {
            py::arg("column_weights") = std::vector<double>(), py::arg("repeats") = 1);
   m.def("loss_names", &nn::loss_names);
   py::class_<PythonLoss, Loss, std::shared_ptr<PythonLoss>>(m, "PythonLoss")
-      .def(py::init<py::object, std::string, const py::array&>(), py::arg("loss"), py::arg("description"),
-           py::arg("y"));
+      .def(py::init<py::object, std::string, const py::array&, bool>(), py::arg("loss"), py::arg("description"),
+           py::arg("y"), py::arg("mean"));
 }
 
 }  // namespace deltaprop::python

@@ -3,6 +3,7 @@
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "deltaprop/train/model.hpp"
+#include "deltaprop/train/network_op.hpp"
 #include "gil.hpp"
 
 namespace deltaprop::python {
@@ -21,6 +22,7 @@ struct Given {
   std::vector<py::array> arrays;
   train::Inputs sources;
   nn::Section section;
+  Pins pins;
 
   template <class T>
   Given(const Model<T>& model, Index section_number, const py::object& x) : arrays(array_or_tuple(x)) {
@@ -31,6 +33,7 @@ struct Given {
     for (const py::array& array : arrays) shapes.push_back(shape_of(array));
     section = model.network().entered(section_number, shapes);
     for (const py::array& array : arrays) sources.push_back(one_or_more_rows(array, "x"));
+    pins.add(arrays);
   }
 
   std::vector<Index> shape(Index width) const { return with_width(shape_of(arrays[0]), width); }
@@ -103,7 +106,7 @@ train::Inputs delta_sources(const std::vector<py::array>& deltas, const std::vec
 
 template <class T>
 py::object backward(Model<T>& model, const py::object& delta) {
-  model.network().parameters()->busy.check();
+  model.network().parameters()->check_idle("backward");
   const Busy::Claim claim(model.passing);
   model.output();
   std::vector<Matrix<const T>> outputs;
@@ -112,6 +115,8 @@ py::object backward(Model<T>& model, const py::object& delta) {
   }
   const std::vector<py::array> arrays = array_or_tuple(delta);
   const train::Inputs sources = delta_sources<T>(arrays, outputs);
+  Pins pins;
+  pins.add(arrays);
   {
     const WithoutGil released;
     model.backward(sources);
@@ -240,6 +245,9 @@ void bind_network(py::module_& m, const char* name) {
       .def_property_readonly("parameters", [listed](const M& s) { return listed(s.network().parameters()->list); })
       .def_property_readonly("buffers", [listed](const M& s) { return listed(s.network().parameters()->buffer_list); })
       .def("check_idle", [](const M& s) { s.network().parameters()->busy.check(); })
+      .def(
+          "check_between_steps", [](const M& s, const char* what) { s.network().parameters()->check_idle(what); },
+          py::arg("what"))
       .def("set_frozen", &M::set_frozen, py::arg("layer"), py::arg("frozen"))
       .def("out_features",
            [](const M& s) {
@@ -257,6 +265,8 @@ void bind_network(py::module_& m, const char* name) {
       .def("backward", &backward<T>, py::arg("delta"))
       .def("jacobian", &jacobian<T>, py::arg("x"))
       .def("input_gradient", &input_gradient<T>, py::arg("x"), py::arg("delta"))
+      .def("node", [](const std::shared_ptr<M>& s, const graph::NodePtr& x) { return train::network_node(s, x); },
+           py::arg("x"))
       .def("learn", &learn<T>, py::arg("block"), py::arg("x"))
       .def("activations", [](const M& s) { return kept(s, false); })
       .def("deltas", [](const M& s) { return kept(s, true); })

@@ -1,5 +1,8 @@
 #include <pybind11/stl.h>
 
+#include <functional>
+#include <memory>
+
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "deltaprop/core/errors.hpp"
@@ -19,6 +22,18 @@ py::object run_of(const Buffer<T>& buffer, const Parameter& p) {
   if (buffer.size() == 0) return py::none();
   return view(buffer.data() + p.range.begin, p.shape.shape, p.shape.transposed, true, keep(buffer.owner()));
 }
+
+/// Holds an optimizer for a `with` block.
+class Hold {
+ public:
+  explicit Hold(std::function<std::unique_ptr<Busy::Claim>()> claim) : claim_(std::move(claim)) {}
+  void enter() { held_ = claim_(); }
+  void exit() { held_.reset(); }
+
+ private:
+  std::function<std::unique_ptr<Busy::Claim>()> claim_;
+  std::unique_ptr<Busy::Claim> held_;
+};
 
 template <class T>
 void bind_optimizer(py::module_& m, const char* name) {
@@ -74,7 +89,12 @@ void bind_optimizer(py::module_& m, const char* name) {
       .def("zero_grad", &O::zero_grad)
       .def("show_averages", &O::show_averages)
       .def("hide_averages", &O::hide_averages)
-      .def("check_idle", [](O& o) { const Busy::Claim claim(o.busy, true); })
+      .def(
+          "hold",
+          [](const std::shared_ptr<O>& o, const std::string& what) {
+            return Hold([o, what] { return std::unique_ptr<Busy::Claim>(new Busy::Claim(o->alone(what.c_str()))); });
+          },
+          py::arg("what"))
       .def("scalars",
            [](const O& o) { return std::vector<std::string>(o.rule().scalars.begin(), o.rule().scalars.end()); })
       .def(
@@ -110,6 +130,9 @@ void bind_optimizer(py::module_& m, const char* name) {
 }  // namespace
 
 void bind_optimizers(py::module_& m) {
+  py::class_<Hold>(m, "OptimizerHold").def("__enter__", &Hold::enter).def("__exit__", [](Hold& h, const py::args&) {
+    h.exit();
+  });
   bind_optimizer<float>(m, "Optimizer32");
   bind_optimizer<double>(m, "Optimizer64");
 }

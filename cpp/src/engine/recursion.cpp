@@ -57,6 +57,7 @@ void join(const Node& node, X&& x, Matrix<T> y) {
 template <class T>
 void add_forward(Program& program, const nn::Network<T>& network, const nn::Section& section, const Workspace<T>& w,
                  Mode mode) {
+  const std::vector<Index> origins = network.plan().origins(section);
   for (Index n = section.nodes.begin; n < section.nodes.end; ++n) {
     const Node& node = network.plan().node(n);
     const Index y = node.outputs[0];
@@ -64,18 +65,21 @@ void add_forward(Program& program, const nn::Network<T>& network, const nn::Sect
       case Node::Kind::layer: {
         const Index i = node.layer;
         const bool training = trains_in(network, i, mode);
-        const auto operation = [&network, &w, i, x = node.inputs[0], y, training](Range rows) {
-          network.layer(i).forward(nn::Forward<T>{.parameters = network.values_of(i),
-                                                  .x = w.a(x).slice(rows),
-                                                  .y = w.a(y).slice(rows),
-                                                  .training = training,
-                                                  .buffers = network.buffers_of(i),
-                                                  .kept = w.kept(i).slice(rows),
-                                                  .shared = w.shared(i),
-                                                  .draws = {.seed = network.seed(),
-                                                            .pass = w.pass,
-                                                            .layer = static_cast<std::uint32_t>(i),
-                                                            .first_row = rows.begin}});
+        const auto operation = [&network, &w, i, x = node.inputs[0], y, training,
+                                origin = origins[static_cast<std::size_t>(node.inputs[0])]](Range rows) {
+          network.layer(i).forward(nn::Forward<T>{
+              .parameters = network.values_of(i),
+              .x = w.a(x).slice(rows),
+              .y = w.a(y).slice(rows),
+              .training = training,
+              .buffers = network.buffers_of(i),
+              .kept = w.kept(i).slice(rows),
+              .shared = w.shared(i),
+              .draws = {.seed = network.seed(),
+                        .pass = w.pass,
+                        .layer = static_cast<std::uint32_t>(i),
+                        .first_row = rows.begin},
+              .origin = origin < 0 ? SourceRows{} : w.inputs[static_cast<std::size_t>(origin)].slice(rows)});
         };
         program.add_rows(operation, network.layer(i).rowwise(training));
         break;
@@ -208,6 +212,7 @@ Inference<T>::Inference(const nn::Network<T>& network, nn::Section section, cons
       section_(std::move(section)),
       widths_(network.widths(section_, in)),
       places_(network.plan().activation_places(section_)),
+      origins_(network.plan().origins(section_)),
       slots_(widths_.size(), 0),
       step_(rows_per_tile<T>(widths_)) {
   assign_slots();
@@ -256,8 +261,9 @@ void Inference<T>::assign_slots() {
 }
 
 template <class T>
-void Inference<T>::run(Index rows, const FillRows<T>& fill, const std::vector<Matrix<T>>& out,
+void Inference<T>::run(std::span<const Source> x, const std::vector<Matrix<T>>& out,
                        const std::function<void()>* between) {
+  const Index rows = x[0].rows;
   const Index step = step_ == 0 ? std::max<Index>(rows, 1) : std::min(step_, std::max<Index>(rows, 1));
   buffers_.resize(sizes_.size());
   for (std::size_t s = 0; s < sizes_.size(); ++s) buffers_[s].reserve(checked_size(step, sizes_[s]));
@@ -271,20 +277,25 @@ void Inference<T>::run(Index rows, const FillRows<T>& fill, const std::vector<Ma
       return {buffers_[static_cast<std::size_t>(s)].data(), tile.size(), widths_[static_cast<std::size_t>(value)]};
     };
     for (std::size_t k = 0; k < section_.inputs.size(); ++k) {
-      fill(static_cast<Index>(k), tile, a(section_.inputs[k]));
+      gather<T>(x[k], nullptr, tile.begin, a(section_.inputs[k]));
     }
     for (Index n = section_.nodes.begin; n < section_.nodes.end; ++n) {
       const Node& node = network_.plan().node(n);
       const Index i = node.layer;
       switch (node.kind) {
-        case Node::Kind::layer:
-          network_.layer(i).forward(nn::Forward<T>{.parameters = network_.values_of(i),
-                                                   .x = a(node.inputs[0]),
-                                                   .y = a(node.outputs[0]),
-                                                   .training = false,
-                                                   .buffers = network_.buffers_of(i),
-                                                   .draws = {.first_row = tile.begin}});
+        case Node::Kind::layer: {
+          const Index origin = origins_[static_cast<std::size_t>(node.inputs[0])];
+          network_.layer(i).forward(nn::Forward<T>{
+              .parameters = network_.values_of(i),
+              .x = a(node.inputs[0]),
+              .y = a(node.outputs[0]),
+              .training = false,
+              .buffers = network_.buffers_of(i),
+              .draws = {.first_row = tile.begin},
+              .origin =
+                  origin < 0 ? SourceRows{} : SourceRows{x[static_cast<std::size_t>(origin)], nullptr, tile.begin}});
           break;
+        }
         case Node::Kind::add: sum<T>(a(node.inputs[0]), a(node.inputs[1]), a(node.outputs[0])); break;
         case Node::Kind::concat:
           join<T>(node, [&](std::size_t k) { return a(node.inputs[k]); }, a(node.outputs[0]));

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <unordered_map>
+#include <utility>
 
 #include "deltaprop/graph/ops.hpp"
 #include "expression.hpp"
@@ -22,30 +23,17 @@ NodePtr fitted(const NodePtr& share, const Shape& shape) {
 }  // namespace
 
 std::vector<NodePtr> gradient(const NodePtr& y, const NodePtr& delta, const std::vector<NodePtr>& variables) {
-  // Nodes above y, each after its inputs.
-  std::vector<NodePtr> order{};
   std::unordered_map<const Node*, NodePtr> deltas;
-  {
-    std::vector<NodePtr> found{y};
-    std::unordered_map<const Node*, bool> seen{{y.get(), true}};
-    while (!found.empty()) {
-      const NodePtr node = found.back();
-      found.pop_back();
-      order.push_back(node);
-      for (const NodePtr& x : node->inputs()) {
-        if (x->active() && seen.emplace(x.get(), true).second) found.push_back(x);
-      }
-    }
-    std::sort(order.begin(), order.end(), [](const NodePtr& a, const NodePtr& b) { return a->serial() < b->serial(); });
-  }
+  std::vector<Node*> order = y->ancestors(true);
   deltas[y.get()] = broadcast(cast(delta, y->precision()), y->shape());
   for (auto node = order.rbegin(); node != order.rend(); ++node) {
-    const auto own = deltas.find(node->get());
+    const auto own = deltas.find(*node);
     if (own == deltas.end() || (*node)->op() == nullptr) continue;
+    const NodePtr delta_of_node = own->second;
     for (std::size_t i = 0; i < (*node)->inputs().size(); ++i) {
       const NodePtr& x = (*node)->inputs()[i];
       if (!x->active() || !(*node)->op()->differentiable(i)) continue;
-      const Expression share{fitted((*node)->op()->delta(*node, i, {own->second}).node, x->shape())};
+      const Expression share{fitted((*node)->op()->delta((*node)->shared_from_this(), i, {delta_of_node}).node, x->shape())};
       NodePtr& sum = deltas[x.get()];
       sum = sum ? (Expression{sum} + share).node : share.node;
     }
@@ -57,6 +45,32 @@ std::vector<NodePtr> gradient(const NodePtr& y, const NodePtr& delta, const std:
                                               : found->second);
   }
   return gradients;
+}
+
+NodePtr copied(const NodePtr& y, std::vector<NodePtr*> leaves) {
+  std::unordered_map<const Node*, NodePtr> copies;
+  const auto copy_of_leaf = [](const Node& leaf, Node::Kind kind) {
+    auto copy = std::make_shared<Node>(kind, leaf.shape(), leaf.precision(), leaf.weak());
+    with_type(leaf.precision(), [&]<class T>() { std::copy_n(leaf.value<T>(), leaf.size(), copy->fresh_value<T>()); });
+    return copy;
+  };
+  for (NodePtr* leaf : leaves) {
+    NodePtr copy = copy_of_leaf(**leaf, (*leaf)->kind());
+    copies[leaf->get()] = copy;
+    *leaf = std::move(copy);
+  }
+  for (Node* node : y->ancestors()) {
+    NodePtr& copy = copies[node];
+    if (copy) continue;
+    if (node->kind() != Node::Kind::computed) {
+      copy = copy_of_leaf(*node, Node::Kind::constant);
+      continue;
+    }
+    Inputs inputs;
+    for (const NodePtr& x : node->inputs()) inputs.push_back(copies.at(x.get()));
+    copy = std::make_shared<Node>(node->shared_op(), std::move(inputs), node->shape(), node->precision());
+  }
+  return copies.at(y.get());
 }
 
 }  // namespace deltaprop::graph

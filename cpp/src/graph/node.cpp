@@ -70,6 +70,24 @@ void Node::clear_delta() {
   filled_ = true;
 }
 
+std::vector<Node*> Node::ancestors(bool active) {
+  static std::atomic<std::uint64_t> searches{0};
+  const std::uint64_t mark = ++searches;
+  std::vector<Node*> found{this}, open{this};
+  mark_ = mark;
+  while (!open.empty()) {
+    const Node* node = open.back();
+    open.pop_back();
+    for (const NodePtr& x : node->inputs_) {
+      if ((active && !x->active_) || std::exchange(x->mark_, mark) == mark) continue;
+      found.push_back(x.get());
+      open.push_back(x.get());
+    }
+  }
+  std::sort(found.begin(), found.end(), [](const Node* a, const Node* b) { return a->serial_ < b->serial_; });
+  return found;
+}
+
 Program& Node::program() {
   if (!program_) program_ = std::make_unique<Program>(*this);
   return *program_;

@@ -1,30 +1,13 @@
 #include "deltaprop/graph/program.hpp"
 
 #include <algorithm>
-#include <atomic>
-#include <utility>
 
 #include "scalar_step.hpp"
 
 namespace deltaprop::graph {
 
 Program::Program(Node& root) {
-  static std::atomic<std::uint64_t> searches{0};
-  std::vector<Node*> nodes;
-  const std::uint64_t mark = ++searches;
-  std::vector<Node*> found{&root};
-  root.mark_ = mark;
-  while (!found.empty()) {
-    Node* node = found.back();
-    found.pop_back();
-    nodes.push_back(node);
-    for (const NodePtr& input : node->inputs_) {
-      if (std::exchange(input->mark_, mark) != mark) found.push_back(input.get());
-    }
-  }
-  std::sort(nodes.begin(), nodes.end(), [](const Node* a, const Node* b) { return a->serial_ < b->serial_; });
-
-  for (Node* node : nodes) {
+  for (Node* node : root.ancestors()) {
     if (node->active_) (node->size_ == 1 ? numbers_ : arrays_).push_back(node);
     if (node->kind_ != Node::Kind::computed) continue;
     if (node->op_->formula() < 0 || node->size_ != 1) {

@@ -40,6 +40,8 @@ Block::Block(std::shared_ptr<Layer> layer)
 Block::Block(Kind kind, std::vector<Block> list)
     : kind_(kind), children_(std::make_shared<const std::vector<Block>>(std::move(list))) {
   if (children().empty()) throw ValueError(describe() + ": expected one layer or more, got none");
+  // One output would be no tuple.
+  if (kind_ == Kind::heads && children().size() == 1) throw ValueError("Heads: expected two branches or more, got 1");
   for (const Block& child : children()) depth_ = std::max(depth_, child.depth_ + 1);
   if (depth_ > kMaxDepth) {
     throw ValueError(describe() + ": expected at most " + std::to_string(kMaxDepth) + " modules inside one another");

@@ -1,5 +1,6 @@
 #include "deltaprop/nn/plan.hpp"
 
+#include <algorithm>
 #include <numeric>
 #include <utility>
 
@@ -29,6 +30,17 @@ std::vector<Index> Plan::delta_places(const Section& section) const {
     for (const Index v : node(n).inputs) places[static_cast<std::size_t>(v)] = place;
   }
   return places;
+}
+
+std::vector<Index> Plan::origins(const Section& section) const {
+  std::vector<Index> origins;
+  const std::vector<Index> places = activation_places(section);
+  for (const Index place : places) {
+    const auto input = std::find_if(section.inputs.begin(), section.inputs.end(),
+                                    [&](Index v) { return places[static_cast<std::size_t>(v)] == place; });
+    origins.push_back(input == section.inputs.end() ? -1 : input - section.inputs.begin());
+  }
+  return origins;
 }
 
 std::vector<Index> Plan::fork(Index from, std::size_t count) {

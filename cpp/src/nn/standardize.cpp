@@ -17,14 +17,15 @@ Standardize::Standardize(Index features, std::string description)
 }
 
 std::vector<ParameterShape> Standardize::buffers() const {
-  return {{"mean", {features_}}, {"scale", {features_}}, {"learned", {}}};
+  return {{"mean", {features_}}, {"mean_rest", {features_}}, {"scale", {features_}}, {"learned", {}}};
 }
 
-void Standardize::initialise_buffers(double* buffers) const { std::fill_n(buffers + features_, features_, 1.0); }
+void Standardize::initialise_buffers(double* buffers) const { std::fill_n(buffers + 2 * features_, features_, 1.0); }
 
-std::vector<double> Standardize::learn(const Source& x, const std::function<void()>& poll) const {
+template <class T>
+void Standardize::run_learn(const Source& x, const std::function<void()>& poll, T* buffers) const {
   const auto n = static_cast<double>(x.rows);
-  std::vector<double> learned(static_cast<std::size_t>(2 * features_ + 1), 0.0);
+  std::vector<double> learned(static_cast<std::size_t>(2 * features_), 0.0);
   double *mean = learned.data(), *scale = mean + features_;
   const auto add_up = [&](double* sums, auto term) {
     for_each_chunk<double>(x, poll, [&](Matrix<double> part, Index) {
@@ -50,8 +51,12 @@ std::vector<double> Standardize::learn(const Source& x, const std::function<void
                           deviation < static_cast<double>(std::numeric_limits<float>::min());
     scale[j] = constant ? 1 : deviation;
   }
-  learned.back() = 1;
-  return learned;
+  for (Index j = 0; j < features_; ++j) {
+    buffers[j] = static_cast<T>(mean[j]);
+    buffers[features_ + j] = static_cast<T>(mean[j] - static_cast<double>(buffers[j]));
+    buffers[2 * features_ + j] = static_cast<T>(scale[j]);
+  }
+  buffers[3 * features_] = 1;
 }
 
 template <class T>
@@ -60,21 +65,40 @@ void Standardize::run_forward(const Forward<T>& f) const {
     throw std::runtime_error(description_ +
                              ": expected to have learned from data; call its learn(X), or fit on arrays");
   }
-  const T *mean = f.buffers, *scale = f.buffers + features_;
+  thread_local Buffer<double> buffer;
+  buffer.reserve(2 * features_);
+  double *mean = buffer.data(), *x = mean + features_;
+  const T* scale = f.buffers + 2 * features_;
+  for (Index j = 0; j < features_; ++j) {
+    const auto rounded = static_cast<double>(f.buffers[j]);
+    mean[j] = rounded + static_cast<double>(f.buffers[features_ + j]);
+    // The rest is not that of a mean that has been written since.
+    if (static_cast<T>(mean[j]) != f.buffers[j]) mean[j] = rounded;
+  }
   for (Index i = 0; i < f.x.rows; ++i) {
-    for (Index j = 0; j < features_; ++j) f.y.row(i)[j] = (f.x.row(i)[j] - mean[j]) / scale[j];
+    if (f.origin.source.data == nullptr) {
+      std::copy_n(f.x.row(i), features_, x);
+    } else {
+      gather<double>(f.origin.slice({i, i + 1}), {x, 1, features_});
+    }
+    T* y = f.y.row(i);
+    for (Index j = 0, n = features_; j < n; ++j) {
+      y[j] = static_cast<T>((x[j] - mean[j]) / static_cast<double>(scale[j]));
+    }
   }
 }
 
 template <class T>
 void Standardize::run_backward(const Backward<T>& b) const {
   if (b.delta_x.data == nullptr) return;
-  const T* scale = b.buffers + features_;
+  const T* scale = b.buffers + 2 * features_;
   for (Index i = 0; i < b.x.rows; ++i) {
     for (Index j = 0; j < features_; ++j) b.delta_x.row(i)[j] = b.delta_y.row(i)[j] / scale[j];
   }
 }
 
+template void Standardize::run_learn(const Source&, const std::function<void()>&, float*) const;
+template void Standardize::run_learn(const Source&, const std::function<void()>&, double*) const;
 template void Standardize::run_forward(const Forward<float>&) const;
 template void Standardize::run_forward(const Forward<double>&) const;
 template void Standardize::run_backward(const Backward<float>&) const;

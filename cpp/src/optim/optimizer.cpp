@@ -51,7 +51,7 @@ void Optimizer<T>::set_option(Index group, Index option, double value) {
 
 template <class T>
 void Optimizer<T>::set_whole(const WholeOptions& whole) {
-  const Busy::Claim claim(busy, true);
+  const Busy::Claim claim = alone("options");
   const auto check = [this](const std::optional<double>& value, const char* domain, bool holds) {
     if (value && !holds) {
       throw ValueError(std::string(rule_.name) + ": expected " + domain + " or None, got " + number_text(*value));
@@ -201,8 +201,10 @@ void Optimizer<T>::end_update(Slot& slot, const Parameter& parameter) {
 
 template <class T>
 void Optimizer<T>::step() {
+  parameters_->check_between_steps("step");
   const Busy::Claim claim(busy);
   const Busy::Visit visit(parameters_->busy);
+  parameters_->check_own_values();
   begin_step();
   for (Index p = 0; p < size(); ++p) update(p, parameter(p).range);
   end_step();
@@ -210,7 +212,7 @@ void Optimizer<T>::step() {
 
 template <class T>
 void Optimizer<T>::zero_grad() {
-  parameters_->busy.check();
+  parameters_->check_idle("zero_grad");
   for (Index p = 0; p < size(); ++p) {
     const Range run = parameter(p).range;
     if (slot(p).group != -1) std::fill_n(parameters_->gradients.data() + run.begin, run.size(), T(0));
@@ -220,7 +222,7 @@ void Optimizer<T>::zero_grad() {
 template <class T>
 void Optimizer<T>::show_averages() {
   if (shown_) throw std::runtime_error(std::string(rule_.name) + ": the averages are shown already");
-  shown_.emplace(busy, *parameters_);
+  shown_.emplace(*this);
   for (Index p = 0; p < size(); ++p) {
     const Range run = parameter(p).range;
     if (averaged(p)) std::copy_n(averages_.data() + run.begin, run.size(), parameters_->values.data() + run.begin);
@@ -241,7 +243,7 @@ void Optimizer<T>::hide_averages() {
 
 template <class T>
 void Optimizer<T>::set_clock(Index parameter, const Clock& clock, bool averaged) {
-  const Busy::Claim claim(busy, true);
+  const Busy::Claim claim = alone("load_state_dict");
   slot(parameter).clock = clock;
   slot(parameter).averaged = averaged;
   prepared_ = false;

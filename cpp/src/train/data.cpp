@@ -7,19 +7,19 @@
 
 namespace deltaprop::train {
 template <class T>
-void check_finite(const Source& source, const std::string& name, const Poll& poll) {
+void check_finite(const Source& source, const std::string& name, const Poll& poll, Index first) {
   if (!is_floating(source.dtype)) return;
-  for_each_chunk<T>(source, poll, [&](Matrix<T> part, Index first) {
+  for_each_chunk<T>(source, poll, [&](Matrix<T> part, Index begin) {
     if (kernels::get<T>().all_finite(part.data, part.size())) return;
     const T* bad = std::find_if(part.data, part.data + part.size(), [](T v) { return !std::isfinite(v); });
     const Index at = bad - part.data;
     double value = 0;
     Source cell = source;
     cell.data += (at % source.cols) * source.col_stride;
-    gather<double>(cell, nullptr, first + at / source.cols, {&value, 1, 1});
+    gather<double>(cell, nullptr, begin + at / source.cols, {&value, 1, 1});
     throw ValueError(name + ": expected finite numbers" +
                      (std::isfinite(value) ? " that fit float32 (dtype=\"float64\" takes more)" : "") + ", got " +
-                     number_text(value) + " in row " + std::to_string(first + at / source.cols) + ", column " +
+                     number_text(value) + " in row " + std::to_string(first + begin + at / source.cols) + ", column " +
                      std::to_string(at % source.cols));
   });
 }
@@ -48,8 +48,8 @@ void check_weights(const Source& source, const Poll& poll) {
   });
 }
 
-template void check_finite<float>(const Source&, const std::string&, const Poll&);
-template void check_finite<double>(const Source&, const std::string&, const Poll&);
+template void check_finite<float>(const Source&, const std::string&, const Poll&, Index);
+template void check_finite<double>(const Source&, const std::string&, const Poll&, Index);
 template void check_weights<float>(const Source&, const Poll&);
 template void check_weights<double>(const Source&, const Poll&);
 

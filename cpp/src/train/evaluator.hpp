@@ -41,6 +41,7 @@ class Evaluator {
       for (std::size_t k = 0; k < x_.size(); ++k) {
         x_[k].data = data_.x[k].data + first * x_[k].row_stride;
         x_[k].rows = n;
+        if (data_.check_x_rows) check_finite<T>(x_[k], data_.x_name, between, first);
       }
       for (std::size_t k = 0; k < heads_.size(); ++k) outputs_[k] = {heads_[k].outputs.data(), n, heads_[k].cols};
       model_.infer(inference_, x_, outputs_, &between);

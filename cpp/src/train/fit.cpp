@@ -43,6 +43,20 @@ struct ZeroGradients {
   ~ZeroGradients() { std::fill_n(parameters.gradients.data(), parameters.size(), T(0)); }
 };
 
+/// A step under way, for a scope.
+template <class T>
+struct Stepping {
+  explicit Stepping(Parameters<T>& p) : parameters(p) {
+    parameters.check_own_values();
+    parameters.stepping = true;
+  }
+  ~Stepping() { parameters.stepping = false; }
+  Stepping(const Stepping&) = delete;
+  Stepping& operator=(const Stepping&) = delete;
+
+  Parameters<T>& parameters;
+};
+
 /// Whether the last two looks show a loss that has stopped moving.
 bool on_plateau(double eps, const std::vector<double>& looks) {
   return looks.size() > 1 && std::abs(looks.end()[-1] - looks.end()[-2]) < eps;
@@ -197,6 +211,7 @@ class Training {
     lr_ = optimizer_.group(0).options[0];
     between_();
     try {
+      const Stepping<T> stepping(*model_.network().parameters());
       step_.run(batches_, between_);
     } catch (const NotFinite& e) {
       throw NotFinite("fit: " + std::string(e.what()) + " in epoch " + std::to_string(history_.epochs) + ", batch " +
@@ -271,10 +286,15 @@ History fit(Model<T>& model, optim::Optimizer<T>& optimizer, const std::vector<H
             const FitOptions& options) {
   const Busy::Claim fitting(model.network().parameters()->busy);
   model.passing.check();
-  const Busy::Claim stepping(optimizer.busy);
+  const Busy::Claim updating(optimizer.busy);
+  model.network().parameters()->check_own_values();
+  Training<T> training(model, optimizer, heads, feed, options);
+  // Last of all that may refuse the fit.
+  if (options.learn_from != nullptr) {
+    model.learn(0, *options.learn_from, false, options.poll ? options.poll : [] {});
+  }
   model.forget_pass();
   const ZeroGradients<T> zero{*model.network().parameters()};
-  Training<T> training(model, optimizer, heads, feed, options);
   try {
     History history = training.run();
     model.forget_pass();  // one that a callback made

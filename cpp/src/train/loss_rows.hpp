@@ -114,8 +114,8 @@ class LossRows {
         values_.reserve(checked_size(rows_, y.cols * repeats));
         const Matrix<T> given{values_.data(), rows_, y.cols};
         gather<T>(y, order_, first_, given);
-        if (answers.check_rows) check_gathered<T>(given, "y", order_, first_, 0);
-        check_limits<T>(target_limits_, given, 0, loss_, "y",
+        if (answers.check_rows) check_gathered<T>(given, answers.name, order_, first_, 0);
+        check_limits<T>(target_limits_, given, 0, loss_, answers.name,
                         [this](Index i) { return source_row(order_, first_, i); });
         const Matrix<T> all{values_.data(), rows_, y.cols * repeats};
         for (Index k = repeats == 1 ? 0 : all.size(); k-- > 0;) all.data[k] = all.data[k / repeats];
@@ -128,12 +128,18 @@ class LossRows {
         for (Index i = 0; i < rows_; ++i) {
           std::int64_t& c = classes_.data()[i];
           // Checked at the door; but the caller's array can change meanwhile, and a class is an index.
-          check_class(c, cols, loss_.ignored_class(), "y", source_row(order_, first_, i));
+          check_class(c, cols, loss_.ignored_class(), answers.name, source_row(order_, first_, i));
           if (c == loss_.ignored_class()) c = -1;
         }
         targets_.classes = classes_.data();
         break;
       case nn::TargetKind::raw:
+        if (answers.numbers) {
+          const Buffer<double> numbers(checked_size(rows_, answers.numbers->cols));
+          const Matrix<double> given{numbers.data(), rows_, answers.numbers->cols};
+          gather<double>(*answers.numbers, order_, first_, given);
+          check_gathered<double>(given, answers.name, order_, first_, 0);
+        }
         raw_.reserve(checked_size(rows_, y.cols));
         gather<std::uint8_t>(y, order_, first_, {raw_.data(), rows_, y.cols});
         targets_.raw = {raw_.data(), rows_, y.cols};

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "deltaprop/core/errors.hpp"
 
@@ -16,21 +17,24 @@ std::vector<Index> features_of(std::span<const Source> x) {
 
 /// Writes all rows of the inputs where a pass begins.
 template <class T>
-void gather_inputs(std::span<const Source> x, const nn::Section& section, const engine::Workspace<T>& workspace) {
-  for (std::size_t k = 0; k < x.size(); ++k) gather<T>(x[k], nullptr, 0, workspace.a(section.inputs[k]));
+void gather_inputs(std::span<const Source> x, const nn::Section& section, engine::Workspace<T>& workspace) {
+  for (std::size_t k = 0; k < x.size(); ++k) {
+    workspace.inputs[k] = {x[k]};
+    gather<T>(workspace.inputs[k], workspace.a(section.inputs[k]));
+  }
 }
 
 }  // namespace
 
 template <class T>
 void Model<T>::set_frozen(Index layer, bool frozen) {
-  network_.parameters()->busy.check();
+  network_.parameters()->check_idle("freeze");
   network_.set_frozen(layer, frozen);
 }
 
 template <class T>
 void Model<T>::set_seed(std::uint64_t seed) {
-  network_.parameters()->busy.check();
+  network_.parameters()->check_idle("seed");
   network_.set_seed(seed);
 }
 
@@ -75,11 +79,7 @@ template <class T>
 void Model<T>::infer(engine::Inference<T>& inference, std::span<const Source> x, const std::vector<Matrix<T>>& out,
                      const std::function<void()>* between) const {
   const Busy::Visit visit(network_.parameters()->busy);
-  // By reference: a function object of one pointer is copied without an allocation.
-  const engine::FillRows<T> fill = [&x](Index input, Range rows, Matrix<T> into) {
-    gather<T>(x[static_cast<std::size_t>(input)], nullptr, rows.begin, into);
-  };
-  inference.run(x[0].rows, fill, out, between);
+  inference.run(x, out, between);
 }
 
 template <class T>
@@ -101,7 +101,7 @@ void Model<T>::compile(const nn::Section& section) {
 
 template <class T>
 void Model<T>::forward(std::span<const Source> x, const std::function<void()>* between) {
-  network_.parameters()->busy.check();
+  network_.parameters()->check_idle("forward");
   state_ = State::none;
   const bool same = std::equal(x.begin(), x.end(), features_.begin(), features_.end(),
                                [](const Source& s, Index features) { return s.cols == features; });
@@ -124,7 +124,7 @@ void Model<T>::forward(std::span<const Source> x, const std::function<void()>* b
 
 template <class T>
 void Model<T>::backward(std::span<const Source> deltas) {
-  network_.parameters()->busy.check();
+  network_.parameters()->check_idle("backward");
   output();
   for (std::size_t k = 0; k < deltas.size(); ++k) {
     gather<T>(deltas[k], nullptr, 0, workspace_.delta(section_.outputs[k]));
@@ -167,6 +167,7 @@ void Model<T>::probe(std::span<const Source> x, const Probe& use) {
   std::optional<Busy::Claim> alone, passing_alone;
   std::optional<Busy::Visit> visit;
   if (network_.keeps_in_layers()) {
+    network_.parameters()->check_between_steps("derivatives");
     alone.emplace(network_.parameters()->busy, true);
     passing_alone.emplace(passing);
     forget_pass();
@@ -221,25 +222,25 @@ void Model<T>::input_gradient(std::span<const Source> x, const Deltas& delta,
 template <class T>
 void Model<T>::learn(Index block, std::span<const Source> x, bool again, const std::function<void()>& poll) {
   const nn::Section section = entered(x, block);
-  const std::vector<Index> places = network_.plan().activation_places(section);
-  const auto place = [&places](Index value) { return places[static_cast<std::size_t>(value)]; };
+  const std::vector<Index> origins = network_.plan().origins(section);
+  std::vector<std::pair<T*, std::vector<T>>> learned;  // written once all have
   for (Index n = section.nodes.begin; n < section.nodes.end; ++n) {
     const nn::Node& node = network_.plan().node(n);
     if (node.kind != nn::Node::Kind::layer) continue;
     const nn::Layer& layer = network_.layer(node.layer);
     if (!layer.learns_from_data() || network_.frozen(node.layer)) continue;
-    const auto input = std::find_if(section.inputs.begin(), section.inputs.end(),
-                                    [&](Index v) { return place(v) == place(node.inputs[0]); });
-    if (input == section.inputs.end()) {
+    const Index input = origins[static_cast<std::size_t>(node.inputs[0])];
+    if (input < 0) {
       throw ValueError(layer.describe() + ": expected to stand first in a network or a branch");
     }
     T* buffers = network_.buffers_of(node.layer);
     if (!again && layer.has_learned(buffers)) continue;
-    const Source& data = x[static_cast<std::size_t>(input - section.inputs.begin())];
+    const Source& data = x[static_cast<std::size_t>(input)];
     check_finite<T>(data, "X", poll);
-    const std::vector<double> learned = layer.learn(data, poll);
-    std::transform(learned.begin(), learned.end(), buffers, [](double v) { return static_cast<T>(v); });
+    learned.emplace_back(buffers, std::vector<T>(static_cast<std::size_t>(network_.buffers_range(node.layer).size())));
+    layer.learn(data, poll, learned.back().second.data());
   }
+  for (const auto& [buffers, values] : learned) std::copy(values.begin(), values.end(), buffers);
 }
 
 template class Model<float>;

@@ -59,6 +59,9 @@ class Step {
       if (batches.size() > 1) gather_answers(batch);
       finite_.store(true, std::memory_order_relaxed);
       workspace_.resize(batch.rows);
+      for (std::size_t k = 0; k < features_.size(); ++k) {
+        workspace_.inputs[k] = {batch.data->x[k], batch.order, batch.first};
+      }
       workspace_.pass = static_cast<std::uint32_t>(model_.passes++);
       pass_.run(batch.rows, tile_rows_, &between, slow);
       if (all_first) gradients_.run(batch.rows, tile_rows_, &between);
@@ -182,8 +185,8 @@ class Step {
     const Data& data = *part.data;
     for (std::size_t k = 0; k < data.x.size(); ++k) {
       const Matrix<T> x = workspace_.a(section_.inputs[k]).slice(rows);
-      gather<T>(data.x[k], part.order, part.first, x);
-      if (data.check_x_rows) check_gathered<T>(x, "X", part.order, part.first, 0);
+      gather<T>(workspace_.inputs[k].slice(rows), x);
+      if (data.check_x_rows) check_gathered<T>(x, data.x_name, part.order, part.first, 0);
     }
   }
 

@@ -46,9 +46,13 @@ from deltaprop.graph.functions import (
     where,
 )
 from deltaprop.graph.node import constant, variable
+from deltaprop.graph.solve import Iteration, Solution, SolveError, solve
 
 __all__ = [
+    "Iteration",
     "Node",
+    "Solution",
+    "SolveError",
     "abs",
     "constant",
     "cos",
@@ -70,6 +74,7 @@ __all__ = [
     "sigmoid",
     "sign",
     "sin",
+    "solve",
     "sqrt",
     "square",
     "sum",

@@ -49,7 +49,7 @@ def value_and_grad(f: _Function, argnums: _Argnums = None) -> _Function:
     """
 
     def derived(*args: Any) -> Any:
-        trace = _Trace.of(f, [_arrived(a) for a in args], argnums, "grad")
+        trace = Trace.of(f, args, argnums, "grad")
         trace.check_number()
         if any(isinstance(a, Node) for a in args):
             return trace.y, trace.chosen(_core.graph_gradient(trace.y, 1.0, trace.variables))
@@ -104,7 +104,8 @@ def jacobian(f: _Function, argnums: _Argnums = None) -> _Function:
     """
 
     def derived(*args: Any) -> Any:
-        trace = _Trace.of(f, [variable(a) for a in args], argnums, "jacobian")
+        _refuse_nodes(args, "jacobian")
+        trace = Trace.of(f, args, argnums, "jacobian")
         return trace.chosen([_number_or(s) for s in trace.slopes(trace.y)])
 
     return derived
@@ -142,7 +143,8 @@ def hessian(f: _Function, argnums: _Argnums = None) -> _Function:
     """
 
     def derived(*args: Any) -> Any:
-        trace = _Trace.of(f, [variable(a) for a in args], argnums, "hessian")
+        _refuse_nodes(args, "hessian")
+        trace = Trace.of(f, args, argnums, "hessian")
         trace.check_number()
         rows = _core.graph_gradient(trace.y, 1.0, trace.variables)
         return trace.chosen([trace.chosen([_number_or(s) for s in trace.slopes(r)]) for r in rows])
@@ -156,35 +158,48 @@ def directional_derivative(f: _Function, point: Any, direction: Any) -> float:
     Parameters
     ----------
     f : callable
-        Of one argument for each number of `point`; or of one array, where `point` is an array in a
-        list of its own.
-    point : sequence of float
+        Of one argument for each number of `point`. It is called with nodes, and returns a node of
+        one number.
+    point : float or sequence of float
         Where.
-    direction : sequence of float
-        Of any length but 0: only where it points counts.
+    direction : float or sequence of float
+        One for each number of `point`, of any length but 0: only where it points counts.
 
     Raises
     ------
     ValueError
-        Where the lengths differ, or the direction is 0.
+        Where the lengths differ, the direction is 0 or not finite, or f gives more than one number.
+    TypeError
+        Where f gives no node.
 
     Examples
     --------
     >>> from deltaprop import graph
-    >>> round(graph.directional_derivative(lambda x, y: x**2 + y**2 + 5, (-3, 3), (1, -1)), 9)
-    -8.485281374
+    >>> graph.directional_derivative(lambda x, y: x**2 + y**2 + 5, (-3, 3), (3, 4))
+    1.2
     """
-    at, along = as_array(point, "point"), as_array(direction, "direction").astype(np.float64)
+    at = np.atleast_1d(as_array(point, "point"))
+    along = np.atleast_1d(as_array(direction, "direction")).astype(np.float64)
     if at.ndim != 1 or at.shape != along.shape:
         raise ValueError(
             "directional_derivative: expected a point and a direction of the same length, got "
             f"{at.shape} and {along.shape}"
         )
-    length = float(np.linalg.norm(along))
-    if not length > 0:
-        raise ValueError("directional_derivative: expected a direction of some length, got 0")
-    slopes = grad(f, range(len(at)))(*map(float, at))
-    return float(np.dot(slopes, along / length))
+    longest = np.abs(along).max(initial=0)
+    if not 0 < longest < np.inf:
+        raise ValueError(
+            f"directional_derivative: expected a finite direction other than 0, got {direction}"
+        )
+    along /= longest  # squares of very long or short ones would leave the range of floats
+    trace = Trace.of(f, tuple(map(float, at)), None, "directional_derivative")
+    trace.check_number()
+    slopes = [slope.item() for slope in trace.slopes(trace.y)]
+    return float(np.dot(slopes, along) / np.linalg.norm(along))
+
+
+def _refuse_nodes(args: tuple[Any, ...], name: str) -> None:
+    if any(isinstance(a, Node) for a in args):
+        raise TypeError(f"{name}: expected numbers or arrays, got a node; grad of grad takes nodes")
 
 
 def _arrived(value: Any) -> Node:
@@ -195,7 +210,7 @@ def _arrived(value: Any) -> Node:
 
 
 @dataclass
-class _Trace:
+class Trace:
     """A function called with nodes."""
 
     y: Node
@@ -204,7 +219,9 @@ class _Trace:
     name: str
 
     @classmethod
-    def of(cls, f: _Function, nodes: list[Node], argnums: _Argnums, name: str) -> "_Trace":
+    def of(cls, f: _Function, args: tuple[Any, ...], argnums: _Argnums, name: str) -> "Trace":
+        """Call f with a node for each argument; TypeError where it gives none."""
+        nodes = [_arrived(a) for a in args]
         single = isinstance(argnums, int | np.integer)
         numbers: Any = range(len(nodes)) if argnums is None else [argnums] if single else argnums
         try:
@@ -223,6 +240,7 @@ class _Trace:
         return cls(y, [nodes[i] for i in chosen], alone, name)
 
     def check_number(self) -> None:
+        """Raise ValueError where the function gave more than one number."""
         if self.y.size != 1:
             raise ValueError(
                 f"{self.name}: expected one number from the function, got {self.y.shape}"

@@ -1,33 +1,25 @@
 """Activations: functions of each element, or of each row, and their derivatives."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from deltaprop import _core
 from deltaprop._arrays import Array, as_count, as_name, as_real
-from deltaprop.nn.native import NativeLayer
+from deltaprop.nn.native import ConfiguredLayer, NativeLayer
 
 
-class Activation(NativeLayer):
+class Activation(ConfiguredLayer):
     """A function of each element, or of each row, for inputs of any width."""
 
-    _function: str  # its name in the core's table
-    _options: ClassVar[tuple[str, ...]] = ()  # its arguments; the core takes the floats of them
+    _function: str  # its name in the core's table, which takes those arguments that are floats
+
+    def __init__(self) -> None:
+        pass
 
     def _core_layer(self) -> _core.Layer:
-        values = [getattr(self, name) for name in self._options]
+        values = [getattr(self, name) for name in self._signature]
         return _core.Activation(
             self._function, [v for v in values if isinstance(v, float)], repr(self)
         )
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        # The core has its own copy, which would not follow.
-        if name in self._options and name in self.__dict__:
-            raise AttributeError(f"{self!r}: expected a new layer for another {name}")
-        super().__setattr__(name, value)
-
-    def __repr__(self) -> str:
-        options = (f"{name}={getattr(self, name)!r}" for name in self._options)
-        return f"{type(self).__name__}({', '.join(options)})"
 
 
 class Identity(Activation):
@@ -130,7 +122,6 @@ class Hardtanh(Activation):
     """
 
     _function = "Hardtanh"
-    _options = ("min_val", "max_val")
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:
         self.min_val = as_real(min_val, "Hardtanh: min_val")
@@ -179,7 +170,6 @@ class Softplus(Activation):
     """
 
     _function = "Softplus"
-    _options = ("beta", "threshold")
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         self.beta = as_real(beta, "Softplus: beta")
@@ -236,7 +226,6 @@ class LeakyReLU(Activation):
     """
 
     _function = "LeakyReLU"
-    _options = ("negative_slope",)
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = as_real(negative_slope, "LeakyReLU: negative_slope")
@@ -307,7 +296,6 @@ class ELU(Activation):
     """
 
     _function = "ELU"
-    _options = ("alpha",)
 
     def __init__(self, alpha: float = 1.0) -> None:
         self.alpha = as_real(alpha, "ELU: alpha")
@@ -334,7 +322,6 @@ class CELU(Activation):
     """
 
     _function = "CELU"
-    _options = ("alpha",)
 
     def __init__(self, alpha: float = 1.0) -> None:
         self.alpha = as_real(alpha, "CELU: alpha")
@@ -378,13 +365,14 @@ class GELU(Activation):
     Source: torch.nn.GELU; Hendrycks and Gimpel, "Gaussian error linear units" (2016), section 2
     """
 
-    _options = ("approximate",)
+    _function = "GELU"
 
     def __init__(self, approximate: str = "none") -> None:
         self.approximate = as_name(approximate, "GELU: approximate")
         if approximate not in {"none", "tanh"}:
             raise ValueError(f"GELU: expected approximate 'none' or 'tanh', got {approximate!r}")
-        self._function = "GELU" if approximate == "none" else "GELUTanh"
+        if approximate == "tanh":
+            self._function = "GELUTanh"
 
 
 class SiLU(Activation):
@@ -430,8 +418,6 @@ class Hardswish(Activation):
 
 class RowActivation(Activation):
     """A function of the features of each row together."""
-
-    _options = ("dim",)
 
     def __init__(self, dim: int = -1) -> None:
         name = type(self).__name__

@@ -85,7 +85,9 @@ class Container(Native):
         return f"{type(self).__name__}({''.join(lines)}\n)"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("_place", "_touched")}
+        return {
+            k: v for k, v in self.__dict__.items() if k not in ("_place", "_touched", "_fitting")
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _touched=False)
@@ -254,14 +256,15 @@ class Heads(Container):
     Parameters
     ----------
     *branches : Layer or other module
-        One or more. Where the input is a tuple, branch i takes ``x[i]``; else each takes all of x.
+        Two or more. Where the input is a tuple, branch i takes ``x[i]``; else each takes all of x.
 
     Raises
     ------
     TypeError
         For what is not a layer.
     ValueError
-        Where a branch has several outputs itself, a layer is listed twice or has a network.
+        For one branch or none, where a branch has several outputs itself, a layer is listed twice
+        or has a network.
 
     Notes
     -----

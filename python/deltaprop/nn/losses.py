@@ -11,10 +11,11 @@ import numpy as np
 
 from deltaprop import _core
 from deltaprop._arrays import Array, as_array, as_name
+from deltaprop._member import Member
 
 
-@dataclass(frozen=True)
-class Loss:
+@dataclass(frozen=True, kw_only=True)
+class Loss(Member):
     """Base of the built-in losses.
 
     A loss of your own needs no base class: an object with ``__call__(outputs, y)``, which returns a
@@ -29,7 +30,7 @@ class Loss:
     _native: ClassVar[_core.Loss]  # one for each object, though no field of the dataclasses
 
     reduction: str = "mean"
-    factor: float = field(default=1.0, kw_only=True)
+    factor: float = 1.0
 
     def __post_init__(self) -> None:
         name = as_name(self.reduction, f"{type(self).__name__}: reduction")
@@ -141,7 +142,7 @@ def _arrays(outputs: Any, y: Any, weight: Any) -> tuple[Array, Array, Array | No
 _NOT_NEGATIVE: tuple[str, Callable[[float], bool]] = ("of 0 or more", lambda v: v >= 0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MSELoss(Loss):
     """Mean squared error: the mean over all elements of (a - y)^2, as PyTorch's.
 
@@ -171,10 +172,8 @@ class MSELoss(Loss):
 
     _function = "MSELoss"
 
-    factor: float = 1.0
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class L1Loss(Loss):
     """Mean absolute error: the mean over all elements of abs(a - y), as PyTorch's.
 
@@ -205,7 +204,7 @@ class L1Loss(Loss):
     _function = "L1Loss"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SmoothL1Loss(Loss):
     """Squared near the target, absolute beyond, as PyTorch's.
 
@@ -237,7 +236,7 @@ class SmoothL1Loss(Loss):
 
     _function = "SmoothL1Loss"
 
-    beta: float = field(default=1.0, kw_only=True)
+    beta: float = 1.0
 
     def _options(self) -> dict[str, Any]:
         return {"threshold": self._number("beta", *_NOT_NEGATIVE)}
@@ -294,16 +293,16 @@ class HuberLoss(Loss):
         return f"HuberLoss({', '.join(f'{k}={v!r}' for k, v in self._arguments().items())})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class QuantileLoss(Loss):
     """Pinball loss: outputs that learn quantiles of the targets, several at once.
 
     Parameters
     ----------
-    reduction : {"mean", "sum", "none"}, default "mean"
-        "mean" divides by the number of outputs, N d Q.
     quantiles : sequence of float, default (0.1, 0.5, 0.9)
         Each above 0 and below 1.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides by the number of outputs, N d Q.
     factor : float, default 1
         Multiplies the loss.
 
@@ -327,14 +326,14 @@ class QuantileLoss(Loss):
 
     _function = "QuantileLoss"
 
-    quantiles: tuple[float, ...] = field(default=(0.1, 0.5, 0.9), kw_only=True)
+    quantiles: tuple[float, ...] = field(default=(0.1, 0.5, 0.9), kw_only=False)
 
     def _options(self) -> dict[str, Any]:
         quantiles = self._numbers("quantiles", "above 0 and below 1", lambda q: 0 < q < 1)
         return {"column_weights": quantiles, "repeats": len(quantiles)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BCELoss(Loss):
     """Binary cross entropy of probabilities, as PyTorch's.
 
@@ -350,7 +349,8 @@ class BCELoss(Loss):
     The outputs are probabilities, y as many targets from 0 to 1; (N,) goes with outputs (N, 1).
     No logarithm counts as less than -100, and the derivative's denominator as at least 1e-12,
     as in PyTorch. Where the probability is a sigmoid's, `BCEWithLogitsLoss` without it loses no
-    digits. Outputs outside 0 to 1 are ValueError.
+    digits. Outputs outside 0 to 1 are ValueError. There is no `weight` as in PyTorch: a call's
+    `sample_weight` weighs rows.
 
     Formula: l = -(y log a + (1 - y) log(1 - a))
 
@@ -369,7 +369,7 @@ class BCELoss(Loss):
     _link: ClassVar[str] = "identity"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BCEWithLogitsLoss(Loss):
     """Sigmoid and binary cross entropy in one, as PyTorch's.
 
@@ -385,7 +385,8 @@ class BCEWithLogitsLoss(Loss):
     Notes
     -----
     The outputs are logits, y as many targets from 0 to 1; (N,) goes with outputs (N, 1).
-    `pos_weight` is no weight of elements: "mean" does not divide by it.
+    `pos_weight` is no weight of elements: "mean" does not divide by it. There is no `weight` as in
+    PyTorch: a call's `sample_weight` weighs rows.
 
     Formula: l = -(p y log s(a) + (1 - y) log s(-a)), s(a) = 1 / (1 + exp(-a)), p the positive
     weight
@@ -404,7 +405,7 @@ class BCEWithLogitsLoss(Loss):
     _function = "BCEWithLogitsLoss"
     _link: ClassVar[str] = "sigmoid"
 
-    pos_weight: Any = field(default=None, kw_only=True)
+    pos_weight: Any = None
 
     def _options(self) -> dict[str, Any]:
         if self.pos_weight is None:
@@ -414,18 +415,18 @@ class BCEWithLogitsLoss(Loss):
         return {"column_weights": self._numbers("pos_weight", *_NOT_NEGATIVE)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PoissonNLLLoss(Loss):
     """Negative log-likelihood of counts with a Poisson distribution, as PyTorch's.
 
     Parameters
     ----------
-    reduction : {"mean", "sum", "none"}, default "mean"
-        "mean" divides by the number of elements, N times features.
     log_input : bool, default True
         Whether the outputs are logarithms of the rate; else they are the rate, of 0 or more.
     full : bool, default False
         Adds Stirling's approximation of log y!, where y > 1.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides by the number of elements, N times features.
     eps : float, default 1e-8
         Added to the rate before its logarithm is taken; 0 or more.
     factor : float, default 1
@@ -437,7 +438,7 @@ class PoissonNLLLoss(Loss):
     below 0 are ValueError.
 
     Formula: l = exp(a) - y a, or a - y log(a + eps) of the rate itself; full adds y log y - y +
-    log(2 pi y) / 2
+    log(2 pi y) / 2 where y > 1
 
     Derivative: dl/da = exp(a) - y, or 1 - y / (a + eps)
 
@@ -452,9 +453,9 @@ class PoissonNLLLoss(Loss):
 
     _function = "PoissonNLLLoss"
 
-    log_input: bool = field(default=True, kw_only=True)
-    full: bool = field(default=False, kw_only=True)
-    eps: float = field(default=1e-8, kw_only=True)
+    log_input: bool = field(default=True, kw_only=False)
+    full: bool = field(default=False, kw_only=False)
+    eps: float = 1e-8
 
     def _options(self) -> dict[str, Any]:
         return {
@@ -464,7 +465,7 @@ class PoissonNLLLoss(Loss):
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GaussianNLLLoss(Loss):
     """Negative log-likelihood with a normal distribution whose variance is learned too.
 
@@ -503,14 +504,14 @@ class GaussianNLLLoss(Loss):
 
     _function = "GaussianNLLLoss"
 
-    full: bool = field(default=False, kw_only=True)
-    eps: float = field(default=1e-6, kw_only=True)
+    full: bool = False
+    eps: float = 1e-6
 
     def _options(self) -> dict[str, Any]:
         return {"full": self._flag("full"), "eps": self._number("eps", "above 0", lambda v: v > 0)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class KLDivLoss(Loss):
     """Kullback-Leibler divergence of the outputs, log-probabilities, from the targets.
 
@@ -538,20 +539,20 @@ class KLDivLoss(Loss):
     Examples
     --------
     >>> from deltaprop import nn
-    >>> round(nn.KLDivLoss("batchmean")([[-0.6931, -0.6931]], [[1, 0]]), 4)
+    >>> round(nn.KLDivLoss(reduction="batchmean")([[-0.6931, -0.6931]], [[1, 0]]), 4)
     0.6931
     """
 
     _function = "KLDivLoss"
     _reductions = ("mean", "batchmean", "sum", "none")
 
-    log_target: bool = field(default=False, kw_only=True)
+    log_target: bool = False
 
     def _options(self) -> dict[str, Any]:
         return {"logarithmic": self._flag("log_target")}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class HingeLoss(Loss):
     """The loss of support vector machines: how far y a falls short of 1.
 
@@ -582,16 +583,16 @@ class HingeLoss(Loss):
     _function = "HingeLoss"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NLLLoss(Loss):
     """Negative log-likelihood of the classes, from log-probabilities, as PyTorch's.
 
     Parameters
     ----------
-    reduction : {"mean", "sum", "none"}, default "mean"
-        "mean" divides by N; "none" gives an array (N,).
     weight : array_like, shape (classes,), optional
         A weight of 0 or more for each class; "mean" divides by the sum of the weights of the rows.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides by N; "none" gives an array (N,).
     ignore_index : int, default -100
         Rows of this class count for nothing.
     factor : float, default 1
@@ -599,8 +600,8 @@ class NLLLoss(Loss):
 
     Notes
     -----
-    The outputs are log-probabilities (N, classes), y integer classes (N,) from 0 to classes -
-    1.
+    The outputs are log-probabilities (N, classes), 2 classes or more, y integer classes (N,)
+    from 0 to classes - 1.
 
     Formula: l = -w_y a_y
 
@@ -618,24 +619,24 @@ class NLLLoss(Loss):
     _function = "NLLLoss"
     _link: ClassVar[str] = "exp"
 
-    weight: Any = field(default=None, kw_only=True)
-    ignore_index: int = field(default=-100, kw_only=True)
+    weight: Any = field(default=None, kw_only=False)
+    ignore_index: int = -100
 
     def _options(self) -> dict[str, Any]:
         return _class_options(self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CrossEntropyLoss(Loss):
     """Softmax and negative log-likelihood in one: -log softmax(a)[y], as PyTorch's.
 
     Parameters
     ----------
-    reduction : {"mean", "sum", "none"}, default "mean"
-        "mean" divides by N; "none" gives an array (N,).
     weight : array_like, shape (classes,), optional
         A weight of 0 or more for each class; "mean" divides by the sum of the weights of the rows'
         classes, and by N where the targets are probabilities.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides by N; "none" gives an array (N,).
     ignore_index : int, default -100
         Rows of this class count for nothing.
     label_smoothing : float, default 0
@@ -645,9 +646,10 @@ class CrossEntropyLoss(Loss):
 
     Notes
     -----
-    The outputs are logits (N, classes). y is integer classes (N,) from 0 to classes - 1, or
-    probabilities (N, classes), floats of 0 or more, whose sum is not looked at. The largest logit
-    is taken off all others, so that none overflows, and what is added to 1 keeps its digits.
+    The outputs are logits (N, classes), 2 classes or more. y is integer classes (N,) from 0 to
+    classes - 1, or probabilities (N, classes), floats of 0 or more, whose sum is not looked at. The
+    largest logit is taken off all others, so that none overflows, and what is added to 1 keeps its
+    digits.
 
     Formula: l = -sum_j q_j log softmax(a)_j, q_j = w_j ((1 - s) [j = y] + s / classes), s the label
     smoothing; for probabilities y_j stands for [j = y]
@@ -668,9 +670,9 @@ class CrossEntropyLoss(Loss):
     _link: ClassVar[str] = "softmax"
     _of_probabilities: ClassVar[_core.Loss]
 
-    weight: Any = field(default=None, kw_only=True)
-    ignore_index: int = field(default=-100, kw_only=True)
-    label_smoothing: float = field(default=0.0, kw_only=True)
+    weight: Any = field(default=None, kw_only=False)
+    ignore_index: int = -100
+    label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()

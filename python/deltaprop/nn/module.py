@@ -54,6 +54,7 @@ class Module:
     """Something with parameters: a layer, or layers together."""
 
     _place: Place | None = None
+    _fitting: bool = False  # a fit of it is under way
 
     def parameters(self) -> list[Parameter]:
         """Return the parameters, in the order of the flat buffers, named as PyTorch names them.
@@ -118,14 +119,14 @@ class Module:
                 )
         # Converted first: where that raises, nothing is written yet.
         arrays = {name: arrays[name].astype(view.dtype) for name, view in own.items()}
-        self._home().network.check_idle()
+        self._home().network.check_between_steps("load_state_dict")
         for name, view in own.items():
             view[...] = arrays[name]
 
     def zero_grad(self) -> None:
         """Set every gradient to zero."""
         for parameter in self.parameters():
-            parameter._network.check_idle()
+            parameter._network.check_between_steps("zero_grad")
             parameter.grad[...] = 0
 
     def freeze(self) -> Self:
@@ -217,7 +218,7 @@ class Module:
 
     def _set_frozen(self, frozen: bool) -> Self:
         if self._place is not None:
-            self._place.network.check_idle()
+            self._place.network.check_between_steps("freeze")
         for leaf in self._leaves():
             leaf._frozen = frozen
             if leaf._place is not None:
@@ -256,8 +257,17 @@ def taken(module: Module) -> Module | None:
     return None
 
 
+def fitting(module: Module) -> bool:
+    """Return whether a fit of it, or of something in it, is under way."""
+    return module._fitting or any(fitting(child) for child in module._children())
+
+
 def build(module: Module, seed: int, double: bool) -> Network:
     """Make a network of a module; its layers move there, with the values they are to keep."""
+    if fitting(module):
+        raise RuntimeError(
+            f"{module._title()}: expected layers that may move, got a network that fit runs on"
+        )
     other = taken(module)
     if other is not None:
         raise ValueError(

@@ -3,11 +3,12 @@
 import inspect
 from typing import Any, ClassVar
 
+from deltaprop._member import Member
 from deltaprop.nn.layer import Layer
 from deltaprop.nn.module import Module, Network, one_or_several
 
 
-class Native(Module):
+class Native(Member, Module):
     """A module whose passes are the core's."""
 
     def forward(self, x: Any, training: bool = True) -> Any:
@@ -122,7 +123,8 @@ class ConfiguredLayer(NativeLayer):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if "_core_layer" in cls.__dict__:  # else a user's, whose arguments may be others
+        # Else it is a user's, whose arguments may be others.
+        if {"_core_layer", "_function"} & cls.__dict__.keys():
             cls._signature = dict(inspect.signature(cls).parameters)
 
     def __setattr__(self, name: str, value: Any) -> None:

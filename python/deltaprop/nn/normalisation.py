@@ -1,6 +1,7 @@
 """Normalisation, of features over the batch or of rows over their features."""
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from deltaprop import _core
 from deltaprop._arrays import Array, as_count, as_flag, as_real
@@ -32,7 +33,8 @@ class BatchNorm1d(ConfiguredLayer):
     running_mean, running_var : ndarray, shape (num_features,)
         Writable views; they start as zeros and ones. The variance is the unbiased one.
     num_batches_tracked : ndarray, shape ()
-        How many batches the running statistics have seen.
+        How many batches the running statistics have seen, in the network's precision: float32
+        counts to 2**24 and no further.
 
     Raises
     ------
@@ -49,6 +51,9 @@ class BatchNorm1d(ConfiguredLayer):
     sum(d xhat), dJ/dbias = sum(d)
     Source: torch.nn.BatchNorm1d; Ioffe and Szegedy, "Batch normalization: accelerating deep network
     training by reducing internal covariate shift" (2015), algorithm 1
+
+    Of PyTorch's options there is no `track_running_stats`, since inference of a row must not depend
+    on the rows beside it, and no `bias` of its own: `affine` decides on both parameters.
 
     Examples
     --------
@@ -101,7 +106,7 @@ class LayerNorm(ConfiguredLayer):
 
     Parameters
     ----------
-    normalized_shape : int
+    normalized_shape : int or sequence of one int
         Width of the input, 1 or more.
     eps : float, default 1e-5
         Added to the variance, 0 or more.
@@ -144,12 +149,12 @@ class LayerNorm(ConfiguredLayer):
 
     def __init__(
         self,
-        normalized_shape: int,
+        normalized_shape: int | Sequence[int],
         eps: float = 1e-5,
         elementwise_affine: bool = True,
         bias: bool = True,
     ) -> None:
-        self.normalized_shape = as_count(normalized_shape, "LayerNorm: normalized_shape", 1)
+        self.normalized_shape = _width(normalized_shape, "LayerNorm: normalized_shape")
         self.eps = as_real(eps, "LayerNorm: eps", at_least=0)
         self.elementwise_affine = as_flag(elementwise_affine, "LayerNorm: elementwise_affine")
         with_bias = as_flag(bias, "LayerNorm: bias")
@@ -176,7 +181,7 @@ class RMSNorm(ConfiguredLayer):
 
     Parameters
     ----------
-    normalized_shape : int
+    normalized_shape : int or sequence of one int
         Width of the input, 1 or more.
     eps : float, optional
         Added to the mean square, 0 or more. None: the machine epsilon of the network's dtype.
@@ -214,9 +219,12 @@ class RMSNorm(ConfiguredLayer):
     grad_weight: Array | None
 
     def __init__(
-        self, normalized_shape: int, eps: float | None = None, elementwise_affine: bool = True
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float | None = None,
+        elementwise_affine: bool = True,
     ) -> None:
-        self.normalized_shape = as_count(normalized_shape, "RMSNorm: normalized_shape", 1)
+        self.normalized_shape = _width(normalized_shape, "RMSNorm: normalized_shape")
         self.eps = None if eps is None else as_real(eps, "RMSNorm: eps", at_least=0)
         self.elementwise_affine = as_flag(elementwise_affine, "RMSNorm: elementwise_affine")
         self.in_features = self.out_features = self.normalized_shape
@@ -228,3 +236,14 @@ class RMSNorm(ConfiguredLayer):
         return _core.RowNorm(
             False, self.normalized_shape, self.eps, self.elementwise_affine, False, repr(self)
         )
+
+
+def _width(shape: Any, name: str) -> int:
+    """Return the width, which PyTorch's users may give as a shape."""
+    if isinstance(shape, tuple | list):
+        if len(shape) != 1:
+            raise ValueError(
+                f"{name}: expected one width, as inputs are (N, features), got {shape}"
+            )
+        (shape,) = shape
+    return as_count(shape, name, 1)

@@ -109,7 +109,7 @@ class Sequential(Container):
         """Set every gradient to zero."""
         if self._home().owned:
             return super().zero_grad()
-        self._network.check_idle()
+        self._network.check_between_steps("zero_grad")
         self.flat_gradients[:] = 0
 
     def predict(self, x: Any, batch_size: int | None = None) -> Any:
@@ -249,6 +249,7 @@ class Sequential(Container):
             A weight of 0 or more for each row's loss.
         class_weight : dict, array_like or "balanced", optional
             A weight for each class, times the row's. "balanced": N / (classes * rows of the class).
+            A dict needs those classes only that occur in y.
             Neither metrics nor data held out are weighed by it.
         loss_weights : sequence of float, optional
             What each head's loss counts in the sum; 1 where not given.
@@ -256,7 +257,8 @@ class Sequential(Container):
             Computed after each epoch on the training data and on the data held out; see
             `deltaprop.Metric`. With several heads a tuple of such sequences, one for each.
         accumulate : int, default 1
-            Batches whose gradients make one update, as one batch of all their rows would.
+            Batches whose gradients make one update, as one batch of all their rows would. A loss
+            of your own may have an attribute ``reduction``, "mean" (taken for granted) or "sum".
         record : sequence of {"activations", "deltas", "gradients"}, optional
             Norms to record: ``history["delta_norm"]`` and so on, (epochs, layers), each the mean
             over the epoch's updates of the Euclidean norm over the batch; the last batch, and the
@@ -266,11 +268,11 @@ class Sequential(Container):
             A function is called with the `Run` after every epoch.
         resume : str or path-like, optional
             A checkpoint that `ModelCheckpoint` wrote: the fit goes on from there, to the bit as if
-            it had not stopped. Everything else is given as it was then; the network takes over the
-            checkpoint's seed. A fit that a callback had stopped goes on; one that a rule had
-            stopped only if that lets it.
+            it had not stopped. Everything else is given as it was then, the data too (which nobody
+            checks of an iterable); the network takes over the checkpoint's seed. A fit that a
+            callback had stopped goes on; one that a rule had stopped only if that lets it.
         progress : bool, default False
-            Show a progress bar (tqdm's, where it is installed; else a line an epoch).
+            Show a progress bar (tqdm's, where it is installed; else a line an epoch, from 1 on).
 
         Returns
         -------
@@ -281,11 +283,12 @@ class Sequential(Container):
         Raises
         ------
         ValueError
-            For a wrong shape or value, NaN or infinity, settings unlike the checkpoint's.
+            For a wrong shape or value, NaN or infinity, settings or data unlike the checkpoint's.
         TypeError
             For a wrong kind of thing.
         FloatingPointError
-            Where the loss or a delta is not finite; the network is as the last update left it.
+            Where the loss or a delta is not finite, naming epoch and batch, both counted from 0;
+            the network is as the last update left it.
         RuntimeError
             Where another thread uses the network, or a callback calls `fit`.
 

@@ -24,6 +24,9 @@ class Standardize(ConfiguredLayer):
     mean, scale : ndarray, shape (in_features,)
         Writable views: the means and the (population) standard deviations; 1 for a feature that is
         constant.
+    mean_rest : ndarray, shape (in_features,)
+        What the network's precision cannot hold of the means. It counts only where it is less than
+        the mean resolves, so a mean that is written stays what it is.
     learned : ndarray, shape ()
         Whether these have been learned, 1 or 0.
 
@@ -37,6 +40,9 @@ class Standardize(ConfiguredLayer):
 
     Notes
     -----
+    A network of either precision subtracts and divides in float64, from the data as it was given:
+    no digit of a large offset, as times and coordinates have, is lost before it is gone.
+
     Formula: f(x) = (x - mean) / scale, scale = sqrt(mean((x - mean)^2)) over the data
     Derivative: f'(x) = 1 / scale
     Source: sklearn.preprocessing.StandardScaler
@@ -49,9 +55,10 @@ class Standardize(ConfiguredLayer):
     array([3.], dtype=float32)
     """
 
-    _buffer_names: ClassVar[tuple[str, ...]] = ("mean", "scale", "learned")
+    _buffer_names: ClassVar[tuple[str, ...]] = ("mean", "mean_rest", "scale", "learned")
 
     mean: Array
+    mean_rest: Array
     scale: Array
     learned: Array
 

@@ -1,5 +1,6 @@
-"""Optimizers and schedules."""
+"""Optimizers, schedules, and descents on functions of a few variables."""
 
+from deltaprop.optim.descend import Descent, descend
 from deltaprop.optim.lr_scheduler import LRScheduler
 from deltaprop.optim.optimizer import Optimizer, ParameterGroup
 from deltaprop.optim.rules import (
@@ -44,6 +45,7 @@ __all__ = [
     "CosineAnnealingLR",
     "CosineAnnealingWarmRestarts",
     "CyclicLR",
+    "Descent",
     "ExponentialLR",
     "LRScheduler",
     "LambdaLR",
@@ -61,4 +63,5 @@ __all__ = [
     "Rprop",
     "SequentialLR",
     "StepLR",
+    "descend",
 ]

@@ -19,14 +19,13 @@ _THEIRS = {"capturable", "differentiable", "foreach", "fused", "initial_lr"}
 def state_dict(optimizer: "Optimizer") -> dict[str, Any]:
     """Return all that the steps to come depend on."""
     core = optimizer._core
-    core.check_idle()
-    state, groups, ema = {}, [], {}
+    state, groups = {}, []
     place = 0
     for index, group in enumerate(optimizer.param_groups):
         names = [name for name, _ in core.states(core.options(index))]
         first = place
         for p in group["params"]:
-            step, scalars, averaged = core.clock(p._index)
+            step, scalars, _ = core.clock(p._index)
             if step > 0:
                 arrays = [core.state(k, p._index, False) for k in range(len(names))]
                 state[place] = dict(zip(core.scalars(), (step, *scalars), strict=False)) | {
@@ -34,11 +33,10 @@ def state_dict(optimizer: "Optimizer") -> dict[str, Any]:
                     for k, v in zip(names, arrays, strict=True)
                     if v is not None
                 }
-            if averaged:
-                ema[place] = np.array(core.average(p._index, False), order="C")
             place += 1
         groups.append({**group, "params": list(range(first, place))})
-    given = {"state": state, "param_groups": groups, **optimizer._whole(), "ema": ema}
+    given: dict[str, Any] = {"state": state, "param_groups": groups, **optimizer._whole()}
+    given["ema"] = optimizer._averages()
     if optimizer._schedule is not None:
         given["schedule"] = optimizer._schedule.state_dict()
     return given
@@ -47,7 +45,6 @@ def state_dict(optimizer: "Optimizer") -> dict[str, Any]:
 def load_state_dict(optimizer: "Optimizer", given: Any) -> None:
     """Check all of `given`, then write it."""
     core, name = optimizer._core, type(optimizer).__name__
-    core.check_idle()
     _check_keys(
         f"{name}: state_dict", given, {"state", "param_groups"}, {*WHOLE, "ema", "schedule"}
     )

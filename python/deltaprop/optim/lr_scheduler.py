@@ -9,10 +9,11 @@ from typing import Any, Self
 import numpy as np
 
 from deltaprop._arrays import Array, as_count, as_real
+from deltaprop._member import Member
 from deltaprop.optim.optimizer import Optimizer
 
 
-class LRScheduler:
+class LRScheduler(Member):
     """Base of the schedules: values of an optimizer's options by a count of epochs or steps.
 
     It attaches itself to its optimizer, where the newest takes over, and writes its first values at

@@ -10,6 +10,8 @@ from typing import Any, ClassVar, TypedDict
 import numpy as np
 
 from deltaprop import _core
+from deltaprop._arrays import Array
+from deltaprop._member import Member
 from deltaprop.nn.parameter import Parameter
 from deltaprop.optim import _state
 
@@ -69,7 +71,7 @@ class ParameterGroup(MutableMapping[str, Any]):
         return f"ParameterGroup({len(self._params)} parameters, {options})"
 
 
-class Optimizer:
+class Optimizer(Member):
     """Base of the optimizers: groups, a step, and the options that every optimizer has.
 
     Parameters
@@ -171,7 +173,8 @@ class Optimizer:
         Raises
         ------
         RuntimeError
-            Where another thread steps it or fits with it.
+            Where another thread steps it or fits with it, within a step of `fit`, and within
+            `averaged`.
         """
         self._core.step()
 
@@ -190,7 +193,8 @@ class Optimizer:
         ------
         RuntimeError
             Where `ema_decay` is None, within another such block, and where another thread uses the
-            network or the optimizer. Within the block, for steps and `fit` with this optimizer.
+            network or the optimizer, and within a step of `fit`. Within the block, for steps and
+            `fit` of the network.
         """
         if self.ema_decay is None:
             raise RuntimeError(
@@ -214,11 +218,17 @@ class Optimizer:
             ``"ema_decay"``, ``"ema"``: the averages, by the same places. ``"schedule"``: the state
             of the schedule, where one is attached.
 
+        Raises
+        ------
+        RuntimeError
+            Where another thread steps it or fits with it, and within a step of `fit`.
+
         Notes
         -----
         It loads into the optimizer of this name in ``torch.optim`` once the arrays are tensors.
         """
-        return _state.state_dict(self)
+        with self._core.hold("state_dict"):
+            return _state.state_dict(self)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a state: the steps to come have the bits that they would have had there.
@@ -236,9 +246,10 @@ class Optimizer:
         TypeError
             For entries of another kind. In either case nothing has changed.
         RuntimeError
-            Where another thread steps it or fits with it.
+            Where another thread steps it or fits with it, and within a step of `fit`.
         """
-        _state.load_state_dict(self, state_dict)
+        with self._core.hold("load_state_dict"):
+            _state.load_state_dict(self, state_dict)
 
     @property
     def clip_norm(self) -> float | None:
@@ -296,6 +307,23 @@ class Optimizer:
             for k, v in {**self._whole(), **given}.items()
         }
         self._core.set_whole(**values)
+
+    def _averages(self) -> dict[int, Array]:
+        """Return copies of the averages, by the places of their parameters in the groups."""
+        params = [p for group in self.param_groups for p in group["params"]]
+        return {
+            place: np.array(self._core.average(p._index, False), order="C")
+            for place, p in enumerate(params)
+            if self._core.clock(p._index)[2]
+        }
+
+    def _load_averages(self, averages: dict[int, Array]) -> None:
+        """Write what `_averages` gave."""
+        params = [p for group in self.param_groups for p in group["params"]]
+        for place, average in averages.items():
+            view = self._core.average(params[place]._index, False)
+            assert view is not None
+            view[...] = average
 
     def _numbers(self, name: str, value: Any, count: int | None) -> list[float]:
         """Return an option's value, one number or a tuple of `count`, as a list of floats."""

@@ -1,5 +1,6 @@
 """The schedules, a formula each: t counts epochs or steps, lr0 is a group's base learning rate."""
 
+import itertools
 import math
 import numbers
 from collections.abc import Callable, Iterable, Mapping
@@ -7,32 +8,15 @@ from typing import Any, Self
 
 import numpy as np
 
+from deltaprop import _core
 from deltaprop._arrays import Array, as_real
 from deltaprop.optim.lr_scheduler import ByCount, LRScheduler
 from deltaprop.optim.optimizer import Optimizer
 
 
-def _one_power(base: float, exponent: float) -> float:
-    try:
-        return math.pow(base, exponent)
-    except OverflowError:
-        return math.inf
-
-
-# Number after number through the C library, as PyTorch's formulas: NumPy's vector functions differ
-# in the last bit from machine to machine, and between a value alone and the same one in a table.
-_cos_each = np.frompyfunc(math.cos, 1, 1)
-_power_each = np.frompyfunc(_one_power, 2, 1)
-
-
-def _power(base: Any, exponent: Any) -> Array:
-    return np.asarray(_power_each(base, exponent), dtype=np.float64)
-
-
 def _half_cosine(start: Any, end: Any, part: Array) -> Array:
     """Go from start to end along half a cosine: part is 0 at the start and 1 at the end."""
-    cosine = np.asarray(_cos_each(math.pi * part), dtype=np.float64)
-    return np.asarray(end + (start - end) * (1 + cosine) / 2)
+    return np.asarray(end + (start - end) * (1 + _core.cos(math.pi * part)) / 2)
 
 
 def _check_callable(function: Any, name: str) -> None:
@@ -103,7 +87,7 @@ class StepLR(ByCount):
         self._attach()
 
     def _at(self, base: Array, t: Array) -> Array:
-        return base * _power(self.gamma, t // self.step_size)
+        return base * _core.power(self.gamma, t // self.step_size)
 
 
 class MultiStepLR(ByCount):
@@ -145,7 +129,7 @@ class MultiStepLR(ByCount):
         self._attach()
 
     def _at(self, base: Array, t: Array) -> Array:
-        return base * _power(self.gamma, np.searchsorted(self.milestones, t, side="right"))
+        return base * _core.power(self.gamma, np.searchsorted(self.milestones, t, side="right"))
 
 
 class ConstantLR(ByCount):
@@ -268,7 +252,7 @@ class ExponentialLR(ByCount):
         self._attach()
 
     def _at(self, base: Array, t: Array) -> Array:
-        return base * _power(self.gamma, t)
+        return base * _core.power(self.gamma, t)
 
 
 class PolynomialLR(ByCount):
@@ -310,7 +294,8 @@ class PolynomialLR(ByCount):
         self._attach()
 
     def _at(self, base: Array, t: Array) -> Array:
-        return base * _power(1 - np.minimum(t, self.total_iters) / self.total_iters, self.power)
+        left = 1 - np.minimum(t, self.total_iters) / self.total_iters
+        return base * _core.power(left, self.power)
 
 
 class CosineAnnealingLR(ByCount):
@@ -586,13 +571,17 @@ class OneCycleLR(_WithMomentum):
         if self.three_phase:
             fall = 2 * self.pct_start * self.total_steps - 2
             ends, knots = [rise, fall, last], np.array([low, high, low, end])
-        phase = np.searchsorted(ends[:-1], t)
-        start = np.concatenate([[0.0], ends])[phase]
-        length = np.take(ends, phase) - start
-        # A phase without length is over at once; PyTorch divides by 0.
-        part = np.divide(t - start, length, where=length != 0, out=np.ones(len(t)))
         anneal = _half_cosine if self.anneal_strategy == "cos" else _line
-        return anneal(knots[phase], knots[phase + 1], part[:, np.newaxis])
+        values = np.empty((len(t), knots.shape[1]))
+        # Counts ascend: a phase is a run of them.
+        bounds = [0, *np.searchsorted(t, ends[:-1], side="right"), len(t)]
+        for i, (begun, over) in enumerate(itertools.pairwise([0.0, *ends])):
+            own = slice(bounds[i], bounds[i + 1])
+            since, length = t[own, np.newaxis] - begun, over - begun
+            # A phase without length is over at once; PyTorch divides by 0.
+            part = since / length if length != 0 else np.ones(since.shape)
+            values[own] = anneal(knots[i], knots[i + 1], part)
+        return values
 
 
 class CyclicLR(_WithMomentum):
@@ -682,8 +671,8 @@ class CyclicLR(_WithMomentum):
             x = cycle.astype(np.int64) if self.scale_mode == "cycle" else t
             return _called(self._scale_fn, x, "CyclicLR: scale_fn")
         if self.mode == "triangular2":
-            return _power(2, 1 - cycle)
-        return _power(self.gamma, t) if self.mode == "exp_range" else np.ones(t.shape)
+            return _core.power(2, 1 - cycle)
+        return _core.power(self.gamma, t) if self.mode == "exp_range" else np.ones(t.shape)
 
     def _values(self, option: str, t: Array) -> Array:
         t = t[:, np.newaxis]

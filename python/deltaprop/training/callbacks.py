@@ -17,7 +17,7 @@ class Callback:
 
     Each takes the `Run`: ``run.network``, ``run.optimizer``, ``run.history``, ``run.epoch``,
     ``run.step`` and ``run.stop()``. A function ``f(run)`` in `callbacks` is called at the end of
-    each epoch.
+    each epoch. A method ``on_...`` that is none of these hooks is a TypeError in `fit`.
 
     Examples
     --------
@@ -53,6 +53,9 @@ class Callback:
         """Take back what `state_dict` gave, when a fit is resumed."""
 
 
+_HOOKS = tuple(name for name in vars(Callback) if name.startswith("on_"))
+
+
 class _AtEpochEnd(Callback):
     """A function of the run, called at the end of each epoch."""
 
@@ -64,13 +67,20 @@ class _AtEpochEnd(Callback):
 
 
 def as_callbacks(callbacks: Iterable[Any]) -> list[Callback]:
-    """Return callbacks, functions wrapped as such; TypeError for what is neither."""
+    """Return callbacks, functions wrapped as such.
+
+    Raises
+    ------
+    TypeError
+        For what is neither, and for hooks that nobody calls.
+    """
     if not isinstance(callbacks, Iterable):
         name = type(callbacks).__name__
         raise TypeError(f"fit: expected an iterable of callables as callbacks, got {name}")
     found: list[Callback] = []
     for callback in callbacks:
         if isinstance(callback, Callback):
+            _check_hooks(callback)
             found.append(callback)
         elif isinstance(callback, type) or not callable(callback):
             kind = callback if isinstance(callback, type) else type(callback)
@@ -80,9 +90,18 @@ def as_callbacks(callbacks: Iterable[Any]) -> list[Callback]:
     return found
 
 
+def _check_hooks(callback: Callback) -> None:
+    for name in dir(callback):
+        if name.startswith("on_") and name not in _HOOKS and callable(getattr(callback, name)):
+            raise TypeError(
+                f"{type(callback).__name__}: expected hooks of {list(_HOOKS)}, got {name}"
+            )
+
+
 def wants_batches(callback: Callback) -> bool:
-    """Return whether it has a hook for each update."""
-    return type(callback).on_train_batch_end is not Callback.on_train_batch_end
+    """Return whether it has a hook for each update, of its class's or of its own."""
+    hook = callback.on_train_batch_end
+    return getattr(hook, "__func__", hook) is not Callback.on_train_batch_end
 
 
 class _Monitor:
@@ -129,7 +148,8 @@ class EarlyStopping(Callback):
         Whether less is better or more. "auto": less of what has "loss", "error", "deviance",
         "brier", "mse", "rmse" or "mae" in its name (but not "neg"), more of all else.
     restore_best_weights : bool, default True
-        Give the network the parameters of its best epoch when the fit ends.
+        Give the network the parameters of its best epoch when the fit ends, and with `ema_decay`
+        the optimizer the averages of them.
 
     Attributes
     ----------
@@ -169,6 +189,7 @@ class EarlyStopping(Callback):
         self._monitor = _Monitor("EarlyStopping", *self._options)
         self._waited = 0
         self._weights: dict[str, Array] | None = None
+        self._averages: dict[int, Array] = {}
         self.best_epoch = -1
         self.stopped_epoch = -1
 
@@ -186,6 +207,7 @@ class EarlyStopping(Callback):
             self.best_epoch = run.epoch
             if self.restore_best_weights:
                 self._weights = run.network.state_dict()
+                self._averages = run.optimizer._averages()
             return
         self._waited += 1
         self._stop_in_time(run)
@@ -199,7 +221,8 @@ class EarlyStopping(Callback):
         """Give the best parameters back."""
         if self._weights is not None and self.best_epoch != run.epoch:
             run.network.load_state_dict(self._weights)
-        self._weights = None
+            run.optimizer._load_averages(self._averages)
+        self._weights, self._averages = None, {}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best value so far, its epoch and parameters, and how long ago it was."""
@@ -208,6 +231,7 @@ class EarlyStopping(Callback):
             "best_epoch": self.best_epoch,
             "waited": self._waited,
             "weights": self._weights,
+            "averages": self._averages,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -216,6 +240,7 @@ class EarlyStopping(Callback):
         self.best_epoch = state["best_epoch"]
         self._waited = state["waited"]
         self._weights = state["weights"]
+        self._averages = state["averages"]
 
 
 class ModelCheckpoint(Callback):
@@ -224,8 +249,9 @@ class ModelCheckpoint(Callback):
     Parameters
     ----------
     path : str or path-like
-        The file, which is replaced as a whole. May hold ``{epoch}`` (from 1) and keys of the
-        history, as ``"{epoch:03d}-{val_loss:.3f}.dp"``.
+        The file, which is replaced as a whole. May hold ``{epoch}`` and keys of the history, as
+        ``"{epoch:03d}-{val_loss:.3f}.dp"``. As in Keras the epoch in a name is counted from 1:
+        ``run.epoch + 1``.
     monitor : str, optional
         A key of the history. With it only epochs are written that are the best of those looked at.
     mode : {"auto", "min", "max"}, default "auto"
@@ -245,7 +271,8 @@ class ModelCheckpoint(Callback):
     Notes
     -----
     It is written when all callbacks are done with the epoch, beside its place and then moved there,
-    so that it is never half a file.
+    so that it is never half a file. An epoch that was broken off, by ``run.stop()`` in
+    ``on_train_batch_end`` or by a stop rule, is not written: no fit could go on from its middle.
     ``net.fit(..., resume=path)`` goes on from it; `deltaprop.load` gives its network.
     """
 

@@ -1,7 +1,9 @@
 """Files of networks and of fits under way."""
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +24,7 @@ def save_checkpoint(path: str | os.PathLike[str], run: Run) -> None:
             "network": run.network._description(),
             "training": {
                 "settings": run._settings,
+                "data": run._digests(),
                 "optimizer": run.optimizer.state_dict(),
                 "callbacks": [[_kind(c), c.state_dict()] for c in run._callbacks],
                 "history": {key: np.array(history[key]) for key in history},
@@ -32,13 +35,16 @@ def save_checkpoint(path: str | os.PathLike[str], run: Run) -> None:
     )
 
 
-def resume_checkpoint(path: str | os.PathLike[str], run: Run) -> None:
+@contextmanager
+def resumed(path: str | os.PathLike[str], run: Run) -> Iterator[None]:
     """Put network, optimizer, schedule, callbacks and history where the checkpoint left them.
+
+    What is raised in the ``with`` block before the training has begun puts all of it back.
 
     Raises
     ------
     ValueError
-        For a file without a fit, or one of other settings.
+        For a file without a fit, or one of other settings or data.
     """
     content = read_file(path)
     training = content.get("training")
@@ -63,10 +69,31 @@ def resume_checkpoint(path: str | os.PathLike[str], run: Run) -> None:
             raise ValueError(
                 f"fit: expected {kind} as the checkpoint has it, got {_kind(callback)} in its place"
             )
-    run.optimizer.load_state_dict(training["optimizer"])  # all or nothing
-    network._restore(content["network"])
-    for callback, (_, state) in zip(run._callbacks, training["callbacks"], strict=True):
-        callback.load_state_dict(state)
+    for name, digest in run._digests().items():
+        if training["data"].get(name) != digest:
+            raise ValueError(f"fit: expected the {name} of the checkpoint, got another")
+    own_network, own_optimizer = network._description(), run.optimizer.state_dict()
+    own_schedule = run.optimizer._schedule
+    own_states = [callback.state_dict() for callback in run._callbacks]
+    try:
+        run.optimizer.load_state_dict(training["optimizer"])
+        network._restore(content["network"])
+        for callback, (_, state) in zip(run._callbacks, training["callbacks"], strict=True):
+            callback.load_state_dict(state)
+        _take_history(training, run)
+        del content, training
+        yield
+    except BaseException:
+        if not run._begun:
+            run.optimizer._schedule = own_schedule
+            run.optimizer.load_state_dict(own_optimizer)
+            network._restore(own_network)
+            for callback, own_state in zip(run._callbacks, own_states, strict=True):
+                callback.load_state_dict(own_state)
+        raise
+
+
+def _take_history(training: dict[str, Any], run: Run) -> None:
     run.history = History()
     for values in zip(*training["history"].values(), strict=True):
         run.history._append(dict(zip(training["history"], values, strict=True)))

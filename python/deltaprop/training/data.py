@@ -1,6 +1,7 @@
 """Training data: from what users give to the arrays that the core reads in place."""
 
 import copy
+import hashlib
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -41,6 +42,32 @@ def arrays(
     )
 
 
+def digests(data: "Arrays | Batches", held_out: Arrays | None) -> dict[str, Any]:
+    """Return what tells data apart, by the names of `fit`; nothing of batches still to come."""
+    found: dict[str, Any] = {}
+    if not isinstance(data, Batches):
+        x, y, weight, x_in_file, y_in_file = data
+        found["X"] = [_digest(one, x_in_file) for one in x]
+        found["y"] = [_digest(one, there) for one, there in zip(y, y_in_file, strict=True)]
+        found["sample_weight or class_weight"] = None if weight is None else _digest(weight, False)
+    if held_out is not None:
+        own = digests(held_out, None)
+        found["validation_data"] = list(own.values())
+    return found
+
+
+def _digest(array: Array, in_file: bool) -> str:
+    """Return shape, dtype and a hash; of an array in a file, which may be huge, of a few rows."""
+    rows = np.atleast_1d(array)
+    if in_file:
+        rows = rows[:: max(1, len(rows) // 64)]
+    hashed = hashlib.blake2b(digest_size=16)
+    step = max(1, 2**20 // max(rows[:1].nbytes, 1))
+    for i in range(0, len(rows), step):
+        hashed.update(np.ascontiguousarray(rows[i : i + step]).data)
+    return f"{array.shape} {array.dtype} {hashed.hexdigest()}"
+
+
 def _targets(y: Any, name: str, in_bytes: bool) -> Array:
     targets = as_array(y, name)
     if in_bytes:
@@ -53,7 +80,7 @@ def _targets(y: Any, name: str, in_bytes: bool) -> Array:
     return targets
 
 
-def class_weights(class_weight: Any, y: Any, weight: Any, heads: HeadLosses) -> Any:
+def class_weights(class_weight: Any, y: Any, weight: Any, heads: HeadLosses, outputs: int) -> Any:
     """Return sample weights; with class weights these too weigh each row."""
     if class_weight is None:
         return weight
@@ -67,7 +94,7 @@ def class_weights(class_weight: Any, y: Any, weight: Any, heads: HeadLosses) -> 
     ignored = getattr(heads.losses[0], "ignore_index", None)
     counted = labels != ignored if ignored is not None else np.ones(len(labels), dtype=bool)
     classes, which, counts = np.unique(labels[counted], return_inverse=True, return_counts=True)
-    of_class = _of_classes(class_weight, classes, counts)
+    of_class = _of_classes(class_weight, classes, counts, outputs)
     if not (np.isfinite(of_class) & (of_class >= 0)).all():
         raise ValueError(f"fit: expected finite class_weight of 0 or more, got {of_class.tolist()}")
     weights = np.ones(len(labels))
@@ -80,22 +107,29 @@ def class_weights(class_weight: Any, y: Any, weight: Any, heads: HeadLosses) -> 
     return weights * given
 
 
-def _of_classes(class_weight: Any, classes: Array, counts: Array) -> Array:
-    """Return the weight of each of `classes`, of which there are `counts`."""
+def _of_classes(class_weight: Any, classes: Array, counts: Array, outputs: int) -> Array:
+    """Return the weight of each of `classes`, of which there are `counts`, for so many outputs."""
     if isinstance(class_weight, str):
         if class_weight != "balanced":
             raise ValueError(f"fit: expected class_weight 'balanced', got {class_weight!r}")
         return np.asarray(counts.sum() / (len(classes) * counts))
+    # One output tells two classes apart, 0 and 1 or -1 and 1; or y is of integers that mean more.
+    many = outputs if outputs > 1 else max(2, int(classes.max(initial=0)) + 1)
     if isinstance(class_weight, Mapping):
+        known = {*range(-1 if outputs == 1 else 0, many), *classes.tolist()}
+        if unknown := [c for c in class_weight if c not in known]:
+            raise ValueError(f"fit: expected class_weight for {many} classes, got {unknown}")
         missing = [c for c in classes.tolist() if c not in class_weight]
         if missing:
             raise ValueError(f"fit: expected a class_weight for each class, got none for {missing}")
         return np.array([as_real(class_weight[c], "class_weight") for c in classes.tolist()])
     table = as_array(class_weight, "class_weight")
-    if table.ndim != 1 or classes.min(initial=0) < 0 or classes.max(initial=0) >= len(table):
+    if table.shape != (many,):
+        raise ValueError(f"fit: expected class_weight for {many} classes, got shape {table.shape}")
+    if not np.isin(classes, range(many)).all():
         raise ValueError(
-            f"fit: expected a class_weight for each class, got shape {table.shape} for classes "
-            f"up to {classes.max(initial=0)}"
+            f"fit: expected y to be classes from 0 to {many - 1} for a list of class_weight, "
+            f"got {classes.tolist()}"
         )
     return np.asarray(table[classes.astype(int)])
 
@@ -147,6 +181,7 @@ class Batches:
         self._iterator: Iterator[Any] = iter(batches)
         self._first = self._pull()
         self._begun = True
+        self.ended = False  # whether an epoch's last batch has been pulled
         if self._first is None:
             raise ValueError("fit: expected an iterable of batches, got an empty one")
 
@@ -167,7 +202,7 @@ class Batches:
         """Begin an epoch."""
         if not self._begun:
             self._iterator = iter(self._batches)
-        self._begun = False
+        self._begun = self.ended = False
 
     def next(self) -> Arrays | None:
         """Return the next batch, None at the end of the epoch."""
@@ -177,6 +212,7 @@ class Batches:
     def _pull(self) -> Arrays | None:
         batch = next(self._iterator, None)
         if batch is None:
+            self.ended = True
             return None
         if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
             raise TypeError(

@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from deltaprop._arrays import as_count, as_name, as_seed
 from deltaprop.optim import Optimizer
 from deltaprop.optim.lr_scheduler import ByCount
 from deltaprop.training.callbacks import Callback, as_callbacks, wants_batches
-from deltaprop.training.checkpoint import resume_checkpoint, save_checkpoint
-from deltaprop.training.data import Arrays, Batches, arrays, class_weights, split
+from deltaprop.training.checkpoint import resumed, save_checkpoint
+from deltaprop.training.data import Arrays, Batches, arrays, class_weights, digests, split
 from deltaprop.training.heads import CoreLosses, HeadLosses
 from deltaprop.training.history import History
 from deltaprop.training.judge import Metrics
@@ -85,7 +86,8 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
                 X, y, sample_weight, heads, validation_split
             )
         judged = X, y, sample_weight
-        weight = class_weights(class_weight, y, sample_weight, heads)
+        (outputs, *_) = network._network.out_features()[network._home().block]
+        weight = class_weights(class_weight, y, sample_weight, heads, outputs)
         others = _stop_losses(stop, heads)
         data = arrays(X, y, weight, heads, also=others.losses if others else ())
         options |= _of_rows(data, batch_size, stop, others)
@@ -98,62 +100,50 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
         "optimizer": type(optimizer).__name__,
         "schedule": type(optimizer._schedule).__name__,
         "rows": _rows(data),
-        "weighted": not isinstance(data, Batches) and data[2] is not None,
         "validation": held_out is not None,
         "metrics": judge.names,
         "record": sorted(recorded),
         **{name: options.get(name) for name in ("batch_size", "shuffle", "seed", "accumulate")},
     }
-    if resume is not None:
-        resume_checkpoint(resume, run)
-    done = run.history.epochs
-    options["epochs"] = max(run.epochs - done, 0)
-    options["first_epoch"] = None if seed is None else done
-    options["stop_losses"] = run.history.stop_losses.tolist()
-    if isinstance(data, Batches):
-        data.check_lasting(options["epochs"])
-
-    plan = _Plan(optimizer, _rows(data), options)
-    bar = progress_of(run.epochs) if progress else None
-    told = _Told(run, judge, judged, held_out, plan, bar)
-    losses = heads.core(data.targets() if isinstance(data, Batches) else data[1])
-    try:
-        with _linked(network, heads.links()):
-            told.begin()
-            if run._stopping:
-                options["epochs"] = 0
-            result = _core.fit(
-                network._network,
-                optimizer._core,
-                losses,
-                data,
-                _DEFAULTS | options | plan.options() | told.hooks() | {"broken_off": plan.count},
-            )
-    finally:
-        if bar is not None:
-            bar.close()
+    # Looking through all the data takes a while: only checkpoints need it.
+    run._digests = cache(partial(digests, data, held_out and held_out[0][0]))
+    losses = heads.core(
+        data.targets() if isinstance(data, Batches) else data[1], options["accumulate"]
+    )
+    with nullcontext() if resume is None else resumed(resume, run):
+        done = run.history.epochs
+        options["epochs"] = max(run.epochs - done, 0)
+        options["first_epoch"] = None if seed is None else done
+        options["stop_losses"] = run.history.stop_losses.tolist()
+        if isinstance(data, Batches):
+            data.check_lasting(options["epochs"])
+        bar = progress_of(run.epochs) if progress else None
+        told = _Told(run, judge, judged, held_out, data, options, bar)
+        try:
+            with _linked(network, heads.links()):
+                result = _core.fit(
+                    network._network, optimizer._core, losses, data, _DEFAULTS | told.begin()
+                )
+        finally:
+            if bar is not None:
+                bar.close()
     told.end(result)
     return run.history
 
 
-_DEFAULTS: dict[str, Any] = {
-    "batch_size": 1,
-    "stop": None,
-    "schedule": [],
-    "schedule_every_update": False,
-    "epoch_end": None,
-    "batch_end": None,
-}
+# Where batches come from an iterable.
+_DEFAULTS: dict[str, Any] = {"batch_size": 1, "stop": None}
 
 
 @contextmanager
 def _linked(network: "Sequential", links: tuple[str, ...]) -> Iterator[None]:
-    """Have the network know what makes probabilities of its outputs, if it is trained at all."""
-    before, passes = network._links, network._network.passes
-    network._links = links
+    """Have the network know of its fit, and, if it is trained, what makes probabilities."""
+    before, passes, fitting = network._links, network._network.passes, network._fitting
+    network._links, network._fitting = links, True
     try:
         yield
     finally:
+        network._fitting = fitting
         if network._network.passes == passes:
             network._links = before
 
@@ -243,7 +233,8 @@ def _held_out(data: Any, heads: HeadLosses) -> _HeldOut:
 class _Plan:
     """The optimizer's schedule in a fit: a table ahead where there can be one."""
 
-    def __init__(self, optimizer: Optimizer, rows: int | None, options: dict[str, Any]) -> None:
+    def __init__(self, optimizer: Optimizer, epochs: int, updates: int | None) -> None:
+        """Look ahead over these epochs, of so many updates each; None if nobody knows."""
         self._schedule = optimizer._schedule
         self._by_epoch = self._schedule is None or self._schedule.every == "epoch"
         self._table: dict[str, Any] | None = None
@@ -251,13 +242,10 @@ class _Plan:
         self._counted = 0
         if self._schedule is None:
             return
-        count = options["epochs"]
-        if not self._by_epoch:
-            if rows is None:  # nobody knows how many batches will come
-                self.by_hand = True
-                return
-            batches = -(-rows // options["batch_size"])
-            count *= -(-batches // options["accumulate"])
+        if not self._by_epoch and updates is None:
+            self.by_hand = True
+            return
+        count = epochs * (1 if self._by_epoch else updates or 0)
         # One more, which holds when they are over: a schedule too short is refused at the door.
         self._table = self._schedule.table(count + 1)
         self.by_hand = self._table is None
@@ -265,7 +253,7 @@ class _Plan:
     def options(self) -> dict[str, Any]:
         """Return what the core takes."""
         columns = [
-            (group, option, table[:, group].tolist())
+            (group, option, table[:, group])
             for option, table in (self._table or {}).items()
             for group in range(table.shape[1])
         ]
@@ -300,34 +288,50 @@ class _Told:
         self,
         run: Run,
         metrics: Metrics,
-        data: tuple[Any, Any, Any] | None,
+        judged_on: tuple[Any, Any, Any] | None,
         held_out: _HeldOut | None,
-        plan: _Plan,
+        data: Arrays | Batches,
+        options: dict[str, Any],
         bar: Progress | None,
     ) -> None:
         self._run = run
         self._metrics = metrics
-        self._data = data
+        self._judged_on = judged_on
         self._held_out = held_out
-        self._plan = plan
+        self._batches = data if isinstance(data, Batches) else None
+        self._options = options
+        self._updates_an_epoch = None
+        rows = _rows(data)
+        if rows is not None:
+            batches = -(-rows // options["batch_size"])
+            self._updates_an_epoch = -(-batches // options["accumulate"])
         self._bar = bar
         self._before = (run.history.epochs, run.history.updates)
+        self._epoch_began_at = 0
 
-    def hooks(self) -> dict[str, Any]:
-        """Return the functions that the core calls; None where nobody would listen."""
+    def begin(self) -> dict[str, Any]:
+        """Tell the callbacks of the begin; return the options of the core's fit.
+
+        Its functions are None where nobody would listen.
+        """
         run = self._run
-        epochs = run._callbacks or self._bar or self._metrics.names or self._plan.wants_epochs
-        updates = self._plan.wants_updates or any(wants_batches(c) for c in run._callbacks)
+        for callback in run._callbacks:
+            callback.on_train_begin(run)
+        self._begin_epoch(run.history.epochs)
+        epochs = 0 if run._stopping else self._options["epochs"]
+        # After the callbacks, which may attach a schedule.
+        self._plan = plan = _Plan(run.optimizer, epochs, self._updates_an_epoch)
+        hears = run._callbacks or self._bar or self._metrics.names or plan.wants_epochs
+        hears_updates = plan.wants_updates or any(wants_batches(c) for c in run._callbacks)
+        self._hears_epochs = bool(hears)
         return {
-            "epoch_end": self.epoch_end if epochs else None,
-            "batch_end": self.update_end if updates else None,
+            **self._options,
+            **plan.options(),
+            "epochs": epochs,
+            "epoch_end": self.epoch_end if hears else None,
+            "batch_end": self.update_end if hears_updates else None,
+            "broken_off": self.broken_off,
         }
-
-    def begin(self) -> None:
-        """Tell the callbacks of the begin."""
-        for callback in self._run._callbacks:
-            callback.on_train_begin(self._run)
-        self._begin_epoch(self._run.history.epochs)
 
     def _begin_epoch(self, epoch: int) -> None:
         if epoch < self._run.epochs and not self._run._stopping:
@@ -355,8 +359,8 @@ class _Told:
         run.history.epochs = self._before[0] + epochs
         run.history.updates = run.step = self._before[1] + updates
         run.epoch = run.history.epochs - 1
-        if self._data is not None:
-            latest |= self._judged(*self._data)
+        if self._judged_on is not None:
+            latest |= self._judged(*self._judged_on)
         if self._held_out is not None:
             judged = self._judged(*self._held_out[1])
             latest |= {f"val_{name}": value for name, value in judged.items()}
@@ -367,10 +371,25 @@ class _Told:
             self._bar.at(run.history.epochs, shown)
         for callback in run._callbacks:
             callback.on_epoch_end(run)
-        while run._checkpoints:
-            save_checkpoint(run._checkpoints.pop(0), run)
+        # What was broken off has no way back to its middle: the last whole epoch's stays.
+        due = run._checkpoints if self._is_whole(updates) else []
+        for path in due:
+            save_checkpoint(path, run)
+        run._checkpoints = []
+        self._epoch_began_at = updates
         self._begin_epoch(run.history.epochs)
         return run._stopping
+
+    def _is_whole(self, updates: int) -> bool:
+        """Return whether the epoch that ends after so many updates has had all its batches."""
+        if self._batches is not None:
+            return self._batches.ended
+        return updates - self._epoch_began_at == self._updates_an_epoch
+
+    def broken_off(self, epochs: int, updates: int) -> None:
+        """Take notice that an exception ends the training, which had begun."""
+        self._run._begun = True
+        self._plan.count(epochs, updates)
 
     def _judged(self, X: Any, y: Any, weight: Any) -> dict[str, float]:
         if not self._metrics.names:
@@ -385,7 +404,7 @@ class _Told:
         history.stop_reason = "callback" if reason == "epochs" and self._run._stopping else reason
         history.stop_losses = np.asarray(result.pop("stop_losses"), dtype=np.float64)
         self._plan.count(**done)
-        if self.hooks()["epoch_end"] is None:
+        if not self._hears_epochs:
             for i in range(done["epochs"]):
                 history._append({key: column[i] for key, column in result.items()})
         history._begin(list(result))

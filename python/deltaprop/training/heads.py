@@ -99,13 +99,18 @@ class HeadLosses:
             )
         return heads
 
-    def core(self, targets: Sequence[Array]) -> CoreLosses:
-        """Return the core's losses; one written in Python is told how its y is shaped."""
+    def core(self, targets: Sequence[Array], batches: int = 1) -> CoreLosses:
+        """Return the core's losses, of so many batches together.
+
+        One written in Python is told how its y is shaped.
+        """
         return [
             (
                 loss._native_for(y, 2)
                 if is_native(loss)
-                else _core.PythonLoss(loss, type(loss).__name__, y),
+                else _core.PythonLoss(
+                    loss, type(loss).__name__, y, batches > 1 and _reduction(loss) == "mean"
+                ),
                 w,
             )
             for loss, w, y in zip(self.losses, self.weights, targets, strict=True)
@@ -116,12 +121,13 @@ class HeadLosses:
         return [repr(one) if is_native(one) else type(one).__name__ for one in self.losses]
 
     def accumulated(self, batches: int) -> int:
-        """Return how many batches make an update: one alone, with a loss written in Python."""
-        if batches > 1 and not all(is_native(loss) for loss in self.losses):
-            raise ValueError(
-                "fit: expected accumulate=1 with a loss written in Python, whose mean over "
-                f"several batches only it knows, got {batches}"
-            )
+        """Return how many batches make an update, if all losses can be put together of several."""
+        for loss in self.losses if batches > 1 else ():
+            if not is_native(loss) and _reduction(loss) not in ("mean", "sum"):
+                raise ValueError(
+                    f"fit: expected a loss with reduction 'mean' or 'sum' to accumulate {batches} "
+                    f"batches, got {_reduction(loss)!r}"
+                )
         return batches
 
     def check_reductions(self, where: str = "fit") -> None:
@@ -135,6 +141,11 @@ class HeadLosses:
     def links(self) -> tuple[str, ...]:
         """Return what makes probabilities of each output; "" for a loss that takes none."""
         return tuple(str(getattr(loss, "_link", "")) for loss in self.losses)
+
+
+def _reduction(loss: Any) -> Any:
+    """Return how a loss puts rows together; one written in Python that does not say: by a mean."""
+    return getattr(loss, "reduction", "mean")
 
 
 def probabilities(link: str, outputs: Array) -> Array:

@@ -4,11 +4,16 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from deltaprop.nn.losses import BCELoss, HuberLoss, L1Loss, MSELoss, QuantileLoss, SmoothL1Loss
 from deltaprop.training.heads import HeadLosses
 from deltaprop.training.metrics import Metric
 
 # What the history calls its own columns.
 _TAKEN = re.compile(r"(val_)?loss(_\d+)?|lr|val_.*|(activation|delta|gradient)_norm")
+
+
+# Their outputs come to lie near the targets: of 0 and 1 they stand for the second from one half on.
+_NEAR_TARGETS = (BCELoss, HuberLoss, L1Loss, MSELoss, QuantileLoss, SmoothL1Loss)
 
 
 class Metrics:
@@ -28,10 +33,10 @@ class Metrics:
             )
         self._by_head = [
             {
-                f"{_name(metric)}_{k}" if heads.many else _name(metric): _made(metric, link)
+                f"{_name(metric)}_{k}" if heads.many else _name(metric): _made(metric, loss)
                 for metric in own
             }
-            for k, (own, link) in enumerate(zip(by_head, heads.links(), strict=True))
+            for k, (own, loss) in enumerate(zip(by_head, heads.losses, strict=True))
         ]
         self.names = [name for own in self._by_head for name in own]
         if len(self.names) < sum(len(own) for own in by_head):
@@ -54,11 +59,10 @@ class Metrics:
         }
 
 
-def _made(metric: Any, link: str) -> Metric:
+def _made(metric: Any, loss: Any) -> Metric:
     if isinstance(metric, Metric):
         return metric
-    # Outputs that are probabilities stand for the second class from one half on.
-    return Metric(metric, probabilities=link == "identity")
+    return Metric(metric, probabilities=isinstance(loss, _NEAR_TARGETS))
 
 
 def _name(metric: Any) -> str:

@@ -199,7 +199,10 @@ class Metric:
         "f1_weighted", ...), or what one of them negates ("log_loss"). Or a function of
         ``(y, outputs)`` that returns a number; it gets no weights.
     probabilities : bool, default False
-        Whether outputs of classes are probabilities and not logits.
+        Whether outputs of classes are probabilities and not logits. For a metric given by its name
+        `fit` and `evaluate` see it by the loss: probabilities for `BCELoss` and where outputs are
+        to come near the targets (`MSELoss`, `L1Loss`, `SmoothL1Loss`, `HuberLoss`,
+        `QuantileLoss`), logits for all others.
 
     Attributes
     ----------

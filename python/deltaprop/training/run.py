@@ -1,5 +1,6 @@
 """A fit under way."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,8 @@ class Run:
     network : Sequential
     optimizer : Optimizer
     epoch : int
-        The epoch under way or just finished, counted from 0.
+        The epoch under way or just finished, counted from 0 as Keras counts it for callbacks: that
+        of ``history["loss"][epoch]``. Progress, `History.table` and file names count from 1.
     epochs : int
         Epochs that the fit is to have in all.
     step : int
@@ -38,9 +40,11 @@ class Run:
     step: int = 0
     loss: float = float("nan")
     _settings: dict[str, Any] = field(default_factory=dict)
+    _digests: Callable[[], dict[str, Any]] = dict  # of the data
     _callbacks: list[Any] = field(default_factory=list)
     _checkpoints: list[str] = field(default_factory=list)  # to write when the epoch has ended
     _stopping: bool = False
+    _begun: bool = False  # what comes now is no refusal any more
 
     def stop(self) -> None:
         """End the fit after this epoch, or after this update where that is under way."""

@@ -12,6 +12,8 @@ class Busy {
  public:
   explicit Busy(const char* message) : message_(message) {}
 
+  /// Whether this thread holds it.
+  bool mine() const { return owner_.load() == std::this_thread::get_id(); }
   /// RuntimeError where another thread holds it.
   void check() const {
     if (state_.load() == kHeld && !mine()) throw std::runtime_error(message_);
@@ -62,8 +64,6 @@ class Busy {
 
  private:
   static constexpr int kHeld = -1;
-
-  bool mine() const { return owner_.load() == std::this_thread::get_id(); }
 
   const char* message_;
   std::atomic<int> state_{0};  // visitors, or kHeld

@@ -40,10 +40,25 @@ struct Source {
   Index col_stride = 0;
 };
 
+/// Some rows of a source: order[0], order[1], ..., or first, first + 1, ... where order is null.
+struct SourceRows {
+  Source source;
+  const Index* order = nullptr;
+  Index first = 0;
+
+  SourceRows slice(Range r) const {
+    return {source, order == nullptr ? nullptr : order + r.begin, order == nullptr ? first + r.begin : 0};
+  }
+};
+
 /// Writes the source's rows order[0], order[1], ... (or first, first + 1, ... where order is null), converted to T,
 /// into `out`, one after the other.
 template <class T>
 void gather(const Source& source, const Index* order, Index first, Matrix<T> out);
+template <class T>
+void gather(const SourceRows& rows, Matrix<T> out) {
+  gather<T>(rows.source, rows.order, rows.first, out);
+}
 
 /// Rows converted at once where a whole set is looked through.
 inline Index chunk_rows(Index cols) { return std::clamp<Index>((Index{1} << 20) / std::max<Index>(cols, 1), 1, 4096); }

@@ -55,10 +55,6 @@ std::vector<GradientTile> gradient_tiles(const nn::Network<T>& network);
 template <class T>
 void find_gradient(const nn::Network<T>& network, const Workspace<T>& workspace, const GradientTile& tile);
 
-/// Writes rows of an input, by its number, into a tile.
-template <class T>
-using FillRows = std::function<void(Index input, Range rows, Matrix<T> into)>;
-
 /// Inference through a section, compiled for one width of each input; keeps its buffers, so that whoever infers often
 /// allocates once.
 template <class T>
@@ -76,9 +72,9 @@ class Inference {
   Index size() const;
   /// The features of each output.
   std::vector<Index> out_features() const { return nn::taken(widths_, section_.outputs); }
-  /// Writes the outputs for the rows that `fill` gives, tile by tile. Any number of threads may do so at once, each
+  /// Writes the outputs for the rows of the inputs, tile by tile. Any number of threads may do so at once, each
   /// with an Inference of its own. `between` is called between tiles, and may throw.
-  void run(Index rows, const FillRows<T>& fill, const std::vector<Matrix<T>>& out,
+  void run(std::span<const Source> x, const std::vector<Matrix<T>>& out,
            const std::function<void()>* between = nullptr);
 
  private:
@@ -89,7 +85,7 @@ class Inference {
   const nn::Network<T>& network_;
   nn::Section section_;
   std::vector<Index> widths_;
-  std::vector<Index> places_, slots_;
+  std::vector<Index> places_, origins_, slots_;
   std::vector<Index> sizes_;  // of the slots, a row
   std::vector<Buffer<T>> buffers_;
   Index step_;  // rows a tile; 0: all at once

@@ -19,6 +19,7 @@ class Workspace {
     const nn::Plan& plan = network.plan();
     rows_ = -1;
     widths_ = network.widths(section, in);
+    inputs.resize(in.size());
     a_places_ = plan.activation_places(section);
     delta_places_ = plan.delta_places(section);
     a_.resize(widths_.size());
@@ -60,6 +61,8 @@ class Workspace {
   }
   T* shared(Index layer) const { return kept_[static_cast<std::size_t>(layer)].shared.data(); }
 
+  /// What the inputs are converted from, where a pass is told.
+  std::vector<SourceRows> inputs;
   /// The number of the pass: part of the key of its random draws.
   std::uint32_t pass = 0;
   /// Whether gradients are added to those that are there, instead of written over them.

@@ -90,6 +90,7 @@ class Node : public std::enable_shared_from_this<Node> {
 
   Kind kind() const { return kind_; }
   const Op* op() const { return op_.get(); }
+  const std::shared_ptr<const Op>& shared_op() const { return op_; }
   const Inputs& inputs() const { return inputs_; }
   const Shape& shape() const { return shape_; }
   Precision precision() const { return precision_; }
@@ -148,6 +149,9 @@ class Node : public std::enable_shared_from_this<Node> {
   /// depends on a variable gets its delta.
   template <class T>
   void backward(const T* delta, bool single);
+
+  /// Nodes that it is made of and itself, each after its inputs; with `active` only those that get a delta.
+  std::vector<Node*> ancestors(bool active = false);
 
   std::string name;
 

@@ -48,6 +48,10 @@ NodePtr matmul(const NodePtr& a, const NodePtr& b);
 
 NodePtr cast(const NodePtr& x, Precision precision);
 
+/// All that y is made of, over again, so that nobody else sees it or sets it: `leaves` become their copies, other
+/// variables constants.
+NodePtr copied(const NodePtr& y, std::vector<NodePtr*> leaves);
+
 /// dJ/d(each of `variables`) as nodes, J the sum of y's elements weighted by `delta`: derivatives that can be derived.
 /// The number 0 where y does not depend on a variable.
 std::vector<NodePtr> gradient(const NodePtr& y, const NodePtr& delta, const std::vector<NodePtr>& variables);

@@ -34,6 +34,7 @@ struct Forward {
   Matrix<T> kept{};            // (rows, keeps()), to be written; null where nobody goes back
   T* shared = nullptr;         // shares() numbers of the whole batch, to be written in training
   Draws draws{};
+  SourceRows origin{};  // what x was converted from, where it is an input of the network; else of no data
 };
 
 /// dJ/dx from dJ/dy for a range of rows.
@@ -100,9 +101,10 @@ class Layer {
   virtual void initialise(const Random&, double*) const {}
   /// The same for the buffers, which nothing random decides.
   virtual void initialise_buffers(double*) const {}
-  /// Whether its buffers are to be learned from the whole input before training, and those learned.
+  /// Whether its buffers are to be learned from the whole input before training; writes those learned.
   virtual bool learns_from_data() const { return false; }
-  virtual std::vector<double> learn(const Source&, const std::function<void()>& /*poll*/) const { return {}; }
+  virtual void learn(const Source&, const std::function<void()>& poll, float* buffers) const = 0;
+  virtual void learn(const Source&, const std::function<void()>& poll, double* buffers) const = 0;
   virtual bool has_learned(const float*) const { return true; }
   virtual bool has_learned(const double*) const { return true; }
 
@@ -128,11 +130,19 @@ class BothPrecisions : public Layer {
   void forward(const Forward<double>& f) const final { self().run_forward(f); }
   void backward(const Backward<float>& b) const final { self().run_backward(b); }
   void backward(const Backward<double>& b) const final { self().run_backward(b); }
+  void learn(const Source& x, const std::function<void()>& poll, float* buffers) const final {
+    self().run_learn(x, poll, buffers);
+  }
+  void learn(const Source& x, const std::function<void()>& poll, double* buffers) const final {
+    self().run_learn(x, poll, buffers);
+  }
   void update_buffers(const Statistics<float>& s) const final { self().run_update_buffers(s); }
   void update_buffers(const Statistics<double>& s) const final { self().run_update_buffers(s); }
   void gradient(const Gradient<float>& g, Range r) const final { self().run_gradient(g, r); }
   void gradient(const Gradient<double>& g, Range r) const final { self().run_gradient(g, r); }
 
+  template <class T>
+  void run_learn(const Source&, const std::function<void()>& /*poll*/, T* /*buffers*/) const {}
   template <class T>
   void run_gradient(const Gradient<T>&, Range) const {}
   template <class T>

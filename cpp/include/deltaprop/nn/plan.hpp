@@ -37,6 +37,8 @@ class Plan {
   /// addition's summands are that of the sum.
   std::vector<Index> activation_places(const Section& section) const;
   std::vector<Index> delta_places(const Section& section) const;
+  /// Which of a section's inputs each value is; -1 for those that are none.
+  std::vector<Index> origins(const Section& section) const;
   /// The blocks of the tree, each before its children.
   const std::vector<Section>& sections() const { return sections_; }
   const Section& section(Index i) const { return sections_[static_cast<std::size_t>(i)]; }

@@ -6,7 +6,9 @@
 
 namespace deltaprop::nn {
 
-/// y = (x - mean) / scale, both of each feature over all data, learned before training.
+/// y = (x - mean) / scale, both of each feature over all data, learned before training. In float64, from what x was
+/// converted from: an offset may be large beside the deviation. So the mean has a second buffer for what the first
+/// cannot hold.
 class Standardize final : public BothPrecisions<Standardize> {
  public:
   Standardize(Index features, std::string description);
@@ -17,10 +19,11 @@ class Standardize final : public BothPrecisions<Standardize> {
   std::vector<ParameterShape> buffers() const override;
   void initialise_buffers(double*) const override;
   bool learns_from_data() const override { return true; }
-  std::vector<double> learn(const Source&, const std::function<void()>& poll) const override;
-  bool has_learned(const float* buffers) const override { return buffers[2 * features_] != 0; }
-  bool has_learned(const double* buffers) const override { return buffers[2 * features_] != 0; }
+  bool has_learned(const float* buffers) const override { return buffers[3 * features_] != 0; }
+  bool has_learned(const double* buffers) const override { return buffers[3 * features_] != 0; }
 
+  template <class T>
+  void run_learn(const Source& x, const std::function<void()>& poll, T* buffers) const;
   template <class T>
   void run_forward(const Forward<T>&) const;
   template <class T>

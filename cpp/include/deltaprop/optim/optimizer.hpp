@@ -50,6 +50,13 @@ class Optimizer {
   /// Held by whoever steps, and while the averages stand in for the parameters.
   Busy busy{"the optimizer is in use: expected no other call while it steps, fit runs or its averages are shown"};
 
+  /// Holds it for who changes more than options, as a callback of fit may, but nothing within its step. `what`: so
+  /// messages call that.
+  Busy::Claim alone(const char* what) {
+    if (busy.mine()) parameters_->check_between_steps(what);
+    return Busy::Claim(busy, true);
+  }
+
   /// One update of all its parameters that are not frozen.
   void step();
   /// Zeroes the gradients of its parameters.
@@ -93,12 +100,21 @@ class Optimizer {
   };
   /// What the parameters were before their averages took their place.
   struct Shown {
-    Shown(Busy& optimizer, Parameters<T>& parameters)
-        : claim(optimizer, true), visit(parameters.busy), own(parameters.size()) {
+    Shown(Optimizer& optimizer)
+        : claim(optimizer.alone("averaged")),
+          visit(optimizer.parameters_->busy),
+          parameters(*optimizer.parameters_),
+          own(parameters.size()) {
+      parameters.check_between_steps("averaged");
+      if (parameters.averaged.exchange(true)) {
+        throw std::runtime_error(std::string(optimizer.rule_.name) + ": the averages are shown already");
+      }
       std::copy_n(parameters.values.data(), parameters.size(), own.data());
     }
+    ~Shown() { parameters.averaged = false; }
     Busy::Claim claim;
     Busy::Visit visit;
+    Parameters<T>& parameters;
     Buffer<T> own;
   };
 

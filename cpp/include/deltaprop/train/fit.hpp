@@ -99,6 +99,8 @@ struct History {
 struct FitOptions {
   Index epochs;
   Index accumulate = 1;  // batches an update
+  /// What layers learn from that learn from data before training, and have not yet done so.
+  const Inputs* learn_from = nullptr;
   /// Epochs that went before, whose shuffles are over: part of the key of the next ones. None: the network's count.
   std::optional<std::uint64_t> first_epoch;
   const Data* validation = nullptr;

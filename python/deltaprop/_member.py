@@ -1,0 +1,31 @@
+"""What the classes of the catalogue share: arguments that they do not take are refused by name."""
+
+import inspect
+from collections.abc import Iterator
+from typing import Any, Self, get_args, is_typeddict
+
+
+class Member:
+    """A class that users call by its name, which a refusal of arguments then has."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        # Copies are made without arguments.
+        if args or kwargs:
+            parameters = list(_parameters(cls))
+            try:
+                inspect.Signature(parameters).bind(*args, **kwargs)
+            except TypeError as error:
+                names = inspect.Signature([p.replace(default=p.empty) for p in parameters])
+                raise TypeError(f"{cls.__name__}: expected arguments {names}; {error}") from None
+        return super().__new__(cls)
+
+
+def _parameters(cls: Any) -> Iterator[inspect.Parameter]:
+    """Yield what a class takes, with the options that `**kwargs` stands for one by one."""
+    _, *parameters = inspect.signature(cls.__init__).parameters.values()
+    for parameter in parameters:
+        options = [kind for kind in get_args(parameter.annotation) if is_typeddict(kind)]
+        for name in (name for kind in options for name in kind.__annotations__):
+            yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
+        if not options:
+            yield parameter.replace(annotation=parameter.empty)
