@@ -15,7 +15,9 @@ using graph::NodePtr;
 using graph::Precision;
 using graph::Shape;
 
-std::string type_name(const py::handle& value) { return py::str(py::type::of(value).attr("__name__")).cast<std::string>(); }
+std::string type_name(const py::handle& value) {
+  return py::str(py::type::of(value).attr("__name__")).cast<std::string>();
+}
 
 /// The elements of a node as float64 or float32; TypeError for others than real numbers.
 py::array elements(const py::handle& value, const char* name, bool narrow = false) {
@@ -310,7 +312,8 @@ std::vector<Index> integers(const py::object& value, const char* name) {
     list.push_back(PyNumber_AsSsize_t(item.ptr(), nullptr));
     if (PyErr_Occurred() == nullptr) return;
     PyErr_Clear();
-    throw TypeError(std::string(name) + ": expected an integer or a sequence of them, got " + py::repr(value).cast<std::string>());
+    throw TypeError(std::string(name) + ": expected an integer or a sequence of them, got " +
+                    py::repr(value).cast<std::string>());
   };
   if (PySequence_Check(value.ptr()) == 0) {
     add(value);
@@ -343,11 +346,13 @@ void bind_graph(py::module_& m) {
   py::class_<Node, NodePtr> node(m, "Node", py::is_final(), py::custom_type_setup(set_slots));
   node_type = reinterpret_cast<PyTypeObject*>(node.ptr());
   node.attr("__module__") = "deltaprop.graph";
-  node
-      .def("__getitem__", &item, py::arg("key"))
+  node.def("__getitem__", &item, py::arg("key"))
       .def_property_readonly("op", [](const Node& n) { return kind_name(n); })
-      .def_property_readonly("details", [](const Node& n) { return n.op() == nullptr ? std::string() : n.op()->details(); })
-      .def_property_readonly("inputs", [](const Node& n) { return py::tuple(py::cast(std::vector<NodePtr>(n.inputs().begin(), n.inputs().end()))); })
+      .def_property_readonly("details",
+                             [](const Node& n) { return n.op() == nullptr ? std::string() : n.op()->details(); })
+      .def_property_readonly(
+          "inputs",
+          [](const Node& n) { return py::tuple(py::cast(std::vector<NodePtr>(n.inputs().begin(), n.inputs().end()))); })
       .def_property_readonly("shape", [](const Node& n) { return py::tuple(py::cast(n.shape())); })
       .def_property_readonly("size", &Node::size)
       .def_property_readonly("dtype",
@@ -355,45 +360,75 @@ void bind_graph(py::module_& m) {
                                return n.precision() == Precision::float32 ? py::dtype::of<float>() : py::dtype::of<double>();
                              })
       .def_property_readonly("active", &Node::active)
-      .def_property("name", [](const Node& n) { return n.name; }, &set_name)
+      .def_property(
+          "name", [](const Node& n) { return n.name; }, &set_name)
       .def_property("value", &value_of, &set_value)
       .def_property_readonly("grad", &delta_of)
       .def("forward", &Node::forward)
       .def("backward", &backward, py::arg("delta") = 1.0);
-  m.def("graph_leaf", [](const py::object& value, bool variable) {
-    return leaf(variable ? Node::Kind::variable : Node::Kind::constant, elements(value, variable ? "variable" : "constant"));
-  }, py::arg("value"), py::arg("variable"));
+  m.def(
+      "graph_leaf",
+      [](const py::object& value, bool variable) {
+        return leaf(variable ? Node::Kind::variable : Node::Kind::constant,
+                    elements(value, variable ? "variable" : "constant"));
+      },
+      py::arg("value"), py::arg("variable"));
   m.def("graph_node", &needed, py::arg("value"));
   m.def("graph_formulas", [] {
     std::vector<std::pair<std::string, int>> list;
     [&]<class... Fs>(std::tuple<Fs...>*) { (list.emplace_back(Fs::name, Fs::inputs), ...); }(static_cast<Formulas*>(nullptr));
     return list;
   });
-  m.def("graph_apply", [](int formula, const py::args& inputs) {
-    constexpr auto counts = []<class... Fs>(std::tuple<Fs...>*) { return std::array{Fs::inputs...}; }(static_cast<Formulas*>(nullptr));
-    const auto place = static_cast<std::size_t>(formula);
-    if (place >= counts.size() || inputs.size() != static_cast<std::size_t>(counts[place])) {
-      throw TypeError("graph: expected a formula and its inputs");
-    }
-    graph::Inputs nodes;
-    for (const py::handle x : inputs) nodes.push_back(needed(x));
-    return graph::apply(formula, std::move(nodes));
-  }, py::arg("formula"));
-  m.def("graph_sum", [](const py::object& x, const py::object& axis, bool keepdims) { return graph::sum(needed(x), axes_of(axis), keepdims); },
-        py::arg("x"), py::arg("axis"), py::arg("keepdims"));
-  m.def("graph_mean", [](const py::object& x, const py::object& axis, bool keepdims) { return graph::mean(needed(x), axes_of(axis), keepdims); },
-        py::arg("x"), py::arg("axis"), py::arg("keepdims"));
-  m.def("graph_max", [](const py::object& x, const py::object& axis, bool keepdims) { return graph::max(needed(x), axes_of(axis), keepdims); },
-        py::arg("x"), py::arg("axis"), py::arg("keepdims"));
-  m.def("graph_matmul", [](const py::object& a, const py::object& b) { return graph::matmul(needed(a), needed(b)); },
-        py::arg("a"), py::arg("b"));
-  m.def("graph_reshape", [](const py::object& x, const py::object& shape) { return graph::reshape(needed(x), integers(shape, "reshape")); },
-        py::arg("x"), py::arg("shape"));
+  m.def(
+      "graph_apply",
+      [](int formula, const py::args& inputs) {
+        constexpr auto counts = []<class... Fs>(std::tuple<Fs...>*) {
+          return std::array{Fs::inputs...};
+        }(static_cast<Formulas*>(nullptr));
+        const auto place = static_cast<std::size_t>(formula);
+        if (place >= counts.size() || inputs.size() != static_cast<std::size_t>(counts[place])) {
+          throw TypeError("graph: expected a formula and its inputs");
+        }
+        graph::Inputs nodes;
+        for (const py::handle x : inputs) nodes.push_back(needed(x));
+        return graph::apply(formula, std::move(nodes));
+      },
+      py::arg("formula"));
+  m.def(
+      "graph_sum",
+      [](const py::object& x, const py::object& axis, bool keepdims) {
+        return graph::sum(needed(x), axes_of(axis), keepdims);
+      },
+      py::arg("x"), py::arg("axis"), py::arg("keepdims"));
+  m.def(
+      "graph_mean",
+      [](const py::object& x, const py::object& axis, bool keepdims) {
+        return graph::mean(needed(x), axes_of(axis), keepdims);
+      },
+      py::arg("x"), py::arg("axis"), py::arg("keepdims"));
+  m.def(
+      "graph_max",
+      [](const py::object& x, const py::object& axis, bool keepdims) {
+        return graph::max(needed(x), axes_of(axis), keepdims);
+      },
+      py::arg("x"), py::arg("axis"), py::arg("keepdims"));
+  m.def(
+      "graph_matmul", [](const py::object& a, const py::object& b) { return graph::matmul(needed(a), needed(b)); },
+      py::arg("a"), py::arg("b"));
+  m.def(
+      "graph_reshape",
+      [](const py::object& x, const py::object& shape) {
+        return graph::reshape(needed(x), integers(shape, "reshape"));
+      },
+      py::arg("x"), py::arg("shape"));
   m.def("graph_transpose", [](const py::object& x) { return graph::transpose(needed(x)); }, py::arg("x"));
   m.def("graph_jacobian", &jacobian, py::arg("y"), py::arg("variables"));
-  m.def("graph_gradient", [](const NodePtr& y, const py::object& delta, const py::sequence& variables) {
-    return graph::gradient(y, needed(delta), nodes_of(variables));
-  }, py::arg("y").none(false), py::arg("delta"), py::arg("variables"));
+  m.def(
+      "graph_gradient",
+      [](const NodePtr& y, const py::object& delta, const py::sequence& variables) {
+        return graph::gradient(y, needed(delta), nodes_of(variables));
+      },
+      py::arg("y").none(false), py::arg("delta"), py::arg("variables"));
 }
 
 }  // namespace deltaprop::python
