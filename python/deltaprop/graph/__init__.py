@@ -19,6 +19,7 @@ from deltaprop.graph.derivatives import (
     jacobian,
     value_and_grad,
 )
+from deltaprop.graph.drawing import Drawing
 from deltaprop.graph.functions import (
     abs,
     cos,
@@ -47,6 +48,7 @@ from deltaprop.graph.functions import (
 from deltaprop.graph.node import Node, constant, variable
 
 __all__ = [
+    "Drawing",
     "Node",
     "abs",
     "constant",
