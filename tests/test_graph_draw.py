@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from deltaprop import _core, graph
+from deltaprop import _core, graph, nn
 from deltaprop.graph.layout import layout
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -138,6 +138,18 @@ def test_shares_add_up_to_the_deltas(y):
     assert len(sums) > 5
     for x, total in sums.items():
         np.testing.assert_allclose(total, x.grad, rtol=1e-5, atol=1e-7)
+
+
+def test_a_network_is_one_node():
+    # Its delta is known as numbers alone, not as an expression.
+    net = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1), dtype="float64", seed=0)
+    x = graph.variable([0.5, -1.0], name="x")
+    y = (net._network.node(x) ** 2).sum()
+    y.backward()
+    shown = groups(y.draw())
+    assert ["network"] in shown
+    line = next(g for g in shown if g[0] == "x = [0.5, -1]")
+    assert line[1] == "δ [{:.4g}, {:.4g}]".format(*x.grad)
 
 
 def boxes(drawing):
