@@ -7,7 +7,7 @@ import numpy as np
 from deltaprop import _core
 from deltaprop._arrays import as_array
 from deltaprop._core import Node
-from deltaprop.graph import functions
+from deltaprop.graph import drawing, functions
 from deltaprop.graph.text import expression
 
 
@@ -126,6 +126,8 @@ _METHODS: dict[str, Any] = {
     "__array__": _array,
     "__len__": _length,
     "__repr__": expression,
+    "_repr_svg_": drawing.shown,
+    "draw": drawing.draw,
     "T": property(functions.transpose),
     "ndim": property(lambda self: len(self.shape)),
     "sum": functions.sum,
@@ -133,9 +135,7 @@ _METHODS: dict[str, Any] = {
     "max": functions.max,
     "min": functions.min,
     "dot": functions.dot,
-    "reshape": lambda self, *shape: functions.reshape(
-        self, shape[0] if len(shape) == 1 else shape
-    ),
+    "reshape": lambda self, *shape: functions.reshape(self, shape[0] if len(shape) == 1 else shape),
 }
 for _name, _method in _METHODS.items():
     setattr(Node, _name, _method)
