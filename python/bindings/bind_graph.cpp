@@ -232,6 +232,26 @@ std::vector<py::object> jacobian(Node& y, const py::sequence& of) {
   return list;
 }
 
+/// What each input of y gets of y's delta, None where that is nothing: y is made over again of leaves of its own, so
+/// that no two paths add up.
+std::vector<py::object> shares(const Node& y) {
+  std::vector<py::object> list(y.inputs().size(), py::none());
+  if (!y.has_delta() || y.op() == nullptr) return list;
+  graph::Inputs leaves;
+  for (const NodePtr& x : y.inputs()) {
+    leaves.push_back(std::make_shared<Node>(Node::Kind::variable, x->shape(), x->precision()));
+    graph::with_type(x->precision(), [&]<class T>() {
+      std::copy_n(x->template value<T>(), x->size(), (*(leaves.end() - 1))->template fresh_value<T>());
+    });
+  }
+  Node again(y.shared_op(), leaves, y.shape(), y.precision());
+  graph::with_type(y.precision(), [&]<class T>() { again.backward<T>(y.delta<T>(), false); });
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    if (y.inputs()[i]->active() && y.op()->differentiable(i)) list[i] = delta_of(*leaves[i]);
+  }
+  return list;
+}
+
 /// x[key] for numbers, slices, None and Ellipsis.
 NodePtr item(const NodePtr& x, const py::handle& key) {
   const auto refuse = [&](const py::handle& what) {
@@ -423,6 +443,7 @@ void bind_graph(py::module_& m) {
       py::arg("x"), py::arg("shape"));
   m.def("graph_transpose", [](const py::object& x) { return graph::transpose(needed(x)); }, py::arg("x"));
   m.def("graph_jacobian", &jacobian, py::arg("y"), py::arg("variables"));
+  m.def("graph_shares", &shares, py::arg("y"));
   m.def(
       "graph_gradient",
       [](const NodePtr& y, const py::object& delta, const py::sequence& variables) {

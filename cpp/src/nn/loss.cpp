@@ -43,7 +43,7 @@ NamedLoss::NamedLoss(const std::string& name, Reduction reduction, double factor
 }
 
 Index NamedLoss::target_cols(Index cols) const {
-  if (per_row() && cols == 1) {
+  if (kernel<double>().per_row && cols == 1) {
     throw ValueError(describe() + ": expected 2 outputs or more, one for each class, got 1; BCEWithLogitsLoss takes 1");
   }
   const Index group = kernel<double>().outputs * options_.repeats;

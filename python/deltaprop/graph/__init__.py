@@ -20,6 +20,7 @@ from deltaprop.graph.derivatives import (
     jacobian,
     value_and_grad,
 )
+from deltaprop.graph.drawing import Drawing
 from deltaprop.graph.functions import (
     abs,
     cos,
@@ -49,7 +50,11 @@ from deltaprop.graph.node import constant, variable
 from deltaprop.graph.solve import Iteration, Solution, SolveError, solve
 
 __all__ = [
+<<<<<<< HEAD
     "Iteration",
+=======
+    "Drawing",
+>>>>>>> draw5
     "Node",
     "Solution",
     "SolveError",

@@ -7,7 +7,7 @@ import numpy as np
 
 from deltaprop import _core
 from deltaprop._core import Node
-from deltaprop.graph import functions
+from deltaprop.graph import drawing, functions
 from deltaprop.graph.text import expression
 
 
@@ -131,6 +131,8 @@ _METHODS: dict[str, Any] = {
     "__len__": _length,
     "__iter__": _elements,
     "__repr__": expression,
+    "_repr_svg_": drawing.shown,
+    "draw": drawing.draw,
     "T": property(functions.transpose),
     "ndim": property(lambda self: len(self.shape)),
     "sum": functions.sum,

@@ -15,8 +15,10 @@ _INFIX = {
     "matmul": ("@", 3),
     "power": ("**", 5),
 }
+_SIGN = 4
 _TIGHTEST = 6
 _LONGEST = 400  # characters: a node that is used often would be written out as often
+_DEEPEST = 50
 
 
 def label(node: Node) -> str:
@@ -25,18 +27,21 @@ def label(node: Node) -> str:
         return node.name
     if node.op in ("variable", "constant"):
         return f"{node.value:.6g}" if node.ndim == 0 else f"{node.op}{node.shape}"
-    if node.op == "negative":
-        return "-"
-    if node.op == "square":
-        return "**2"
-    return _INFIX[node.op][0] if node.op in _INFIX else node.op
+    return symbol(node)
+
+
+def symbol(node: Node) -> str:
+    """Return what a node computes, as Python writes it."""
+    if node.op == "getitem":
+        return f"[{node.details}]"
+    written = {"negative": "-", "square": "**2", "transpose": ".T"}
+    return _INFIX[node.op][0] if node.op in _INFIX else written.get(node.op, node.op)
 
 
 def expression(node: Node) -> str:
     """Return a node as the expression that it was built by, named nodes by their names."""
-    budget = [_LONGEST]
-    text, _ = _written(node, budget, top=True)
-    return text if budget[0] > 0 else text[:_LONGEST] + "..."
+    text, _ = _written(node, [_LONGEST], top=True)
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
 
 
 def _written(node: Node, budget: list[int], top: bool = False, depth: int = 0) -> tuple[str, int]:
@@ -44,30 +49,31 @@ def _written(node: Node, budget: list[int], top: bool = False, depth: int = 0) -
     if not node.inputs or (node.name and not top):
         text = label(node)
         budget[0] -= len(text)
-        return text, 4 if text.startswith("-") else _TIGHTEST
-    if budget[0] <= 0 or depth > 50:
-        budget[0] = 0
+        if node.name:
+            return text, 0 if set(text) & set("+-*/@<>= ") else _TIGHTEST
+        return text, _SIGN if text.startswith("-") else _TIGHTEST
+    if budget[0] <= 0 or depth > _DEEPEST:
         return "...", _TIGHTEST
     budget[0] -= 1
-    parts = [_written(x, budget, depth=depth + 1) for x in node.inputs]
+    return _joined(node, [_written(x, budget, depth=depth + 1) for x in node.inputs])
 
+
+def _joined(node: Node, parts: list[tuple[str, int]]) -> tuple[str, int]:
     def at_least(part: tuple[str, int], tightness: int) -> str:
         return part[0] if part[1] >= tightness else f"({part[0]})"
 
     first = parts[0]
     if node.op in _INFIX:
-        symbol, tightness = _INFIX[node.op]
-        right = node.op == "power"
-        spaced = symbol if right else f" {symbol} "
-        left = at_least(first, tightness + right)
-        return left + spaced + at_least(parts[1], tightness + (not right)), tightness
+        sign, tightness = _INFIX[node.op]
+        # The power goes from the right to the left; comparisons in a row would be a chain.
+        left = at_least(first, tightness + (sign == "**" or tightness == 1))
+        right = at_least(parts[1], tightness + (sign != "**"))
+        return f"{left}{sign}{right}" if sign == "**" else f"{left} {sign} {right}", tightness
     if node.op == "negative":
-        return "-" + at_least(first, 4), 4
+        return symbol(node) + at_least(first, _SIGN), _SIGN
     if node.op == "square":
-        return at_least(first, 6) + "**2", 5
-    if node.op == "transpose":
-        return at_least(first, _TIGHTEST) + ".T", _TIGHTEST
-    if node.op == "getitem":
-        return f"{at_least(first, _TIGHTEST)}[{node.details}]", _TIGHTEST
+        return at_least(first, _TIGHTEST) + symbol(node), _INFIX["power"][1]
+    if node.op in ("transpose", "getitem"):
+        return at_least(first, _TIGHTEST) + symbol(node), _TIGHTEST
     arguments = ", ".join([text for text, _ in parts] + ([node.details] if node.details else []))
     return f"{node.op}({arguments})", _TIGHTEST

@@ -9,6 +9,7 @@ import numpy as np
 
 from deltaprop import _core
 from deltaprop._arrays import Array, as_count, as_seed
+from deltaprop._core import Node
 from deltaprop._files import read_file, write_file
 from deltaprop.nn.architecture import describe, restore
 from deltaprop.nn.containers import Container
@@ -166,6 +167,38 @@ class Sequential(Container):
         (1, 1, 2)
         """
         return self._network.jacobian(one_or_several(x, self._shares_input()))
+
+    def node(self, x: Any) -> Node:
+        """Return the network's output as a node of a computational graph, its parameters constant.
+
+        Parameters
+        ----------
+        x : Node or array_like, shape (N, in_features) or (in_features,)
+
+        Returns
+        -------
+        Node, shape (N, out_features) or (out_features,)
+            In inference. Each ``forward`` of the graph uses the parameters that the network then has.
+
+        Raises
+        ------
+        ValueError
+            For a wrong shape, or a network of several inputs or heads.
+
+        Notes
+        -----
+        It has first derivatives only: a `graph.hessian` through it is TypeError.
+
+        Examples
+        --------
+        >>> from deltaprop import graph, nn
+        >>> net = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1), seed=0)
+        >>> x = graph.variable([0.5, -1.0])
+        >>> net.node(x).sum().backward()
+        >>> x.grad.shape
+        (2,)
+        """
+        return self._network.node(_core.graph_node(x))
 
     def input_gradient(self, x: Any, y: Any, *, loss: Any, loss_weights: Any = None) -> Any:
         """Return dJ/d(input) of the loss in inference; neither pass nor gradients are touched.
