@@ -50,11 +50,8 @@ from deltaprop.graph.node import constant, variable
 from deltaprop.graph.solve import Iteration, Solution, SolveError, solve
 
 __all__ = [
-<<<<<<< HEAD
-    "Iteration",
-=======
     "Drawing",
->>>>>>> draw5
+    "Iteration",
     "Node",
     "Solution",
     "SolveError",
