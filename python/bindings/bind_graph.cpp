@@ -216,6 +216,7 @@ std::vector<py::object> jacobian(Node& y, const py::sequence& of) {
   graph::with_type(y.precision(), [&]<class Y>() {
     const Buffer<Y> delta(y.size());
     for (Index i = 0; y.active() && i < y.size(); ++i) {
+      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
       for (const NodePtr& v : variables) v->forget_delta();
       delta.data()[i] = Y(1);
       y.backward<Y>(delta.data(), false);
