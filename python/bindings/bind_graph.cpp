@@ -45,10 +45,18 @@ NodePtr leaf(Node::Kind kind, const py::array& array) {
 }
 
 PyTypeObject* node_type = nullptr;
+const py::detail::type_info* node_info = nullptr;
 
 /// The node of a Python object, not looked up as pybind11's casts do: arithmetic asks for it all the time.
 const NodePtr& node_of(PyObject* object) {
   return reinterpret_cast<py::detail::instance*>(object)->get_value_and_holder().holder<NodePtr>();
+}
+
+/// A node's Python object, made without looking for its type either.
+PyObject* object_of(const NodePtr& node) {
+  return py::detail::type_caster_generic::cast(node.get(), py::return_value_policy::take_ownership, {}, node_info,
+                                               nullptr, nullptr, &node)
+      .ptr();
 }
 
 /// What an operator met: a node, a number, or an array; null for what is none of these.
@@ -75,13 +83,13 @@ PyObject* guarded(F&& f) {
     return nullptr;
   }
 }
-using Make = NodePtr (*)(const NodePtr&, const NodePtr&);
+using Make = NodePtr (*)(NodePtr, NodePtr);
 template <Make make>
 PyObject* binary(PyObject* a, PyObject* b) {
   return guarded([&] {
-    const NodePtr x = operand(a), y = x ? operand(b) : nullptr;
+    NodePtr x = operand(a), y = x ? operand(b) : nullptr;
     if (!y) Py_RETURN_NOTIMPLEMENTED;
-    return py::cast(make(x, y)).release().ptr();
+    return object_of(make(std::move(x), std::move(y)));
   });
 }
 template <Make make>
@@ -91,16 +99,18 @@ PyObject* ternary(PyObject* a, PyObject* b, PyObject* modulus) {
 }
 template <class F>
 PyObject* unary(PyObject* a) {
-  return guarded([&] { return py::cast(graph::apply<F>({node_of(a)})).release().ptr(); });
+  return guarded([&] { return object_of(graph::apply<F>({node_of(a)})); });
 }
 template <class F>
-NodePtr apply(const NodePtr& a, const NodePtr& b) {
-  return graph::apply<F>({a, b});
+NodePtr apply(NodePtr a, NodePtr b) {
+  return graph::apply<F>({std::move(a), std::move(b)});
 }
 template <class F>
-NodePtr reversed(const NodePtr& a, const NodePtr& b) {
-  return graph::apply<F>({b, a});
+NodePtr reversed(NodePtr a, NodePtr b) {
+  return apply<F>(std::move(b), std::move(a));
 }
+NodePtr power(NodePtr a, NodePtr b) { return graph::power(a, b); }
+NodePtr matmul(NodePtr a, NodePtr b) { return graph::matmul(a, b); }
 PyObject* compare(PyObject* a, PyObject* b, int how) {
   using namespace formulas;
   switch (how) {
@@ -124,8 +134,8 @@ void set_slots(PyHeapTypeObject* type) {
   type->as_number.nb_subtract = binary<apply<Subtract>>;
   type->as_number.nb_multiply = binary<apply<Multiply>>;
   type->as_number.nb_true_divide = binary<apply<Divide>>;
-  type->as_number.nb_power = ternary<graph::power>;
-  type->as_number.nb_matrix_multiply = binary<graph::matmul>;
+  type->as_number.nb_power = ternary<power>;
+  type->as_number.nb_matrix_multiply = binary<matmul>;
   type->as_number.nb_negative = unary<Negative>;
   type->as_number.nb_absolute = unary<Absolute>;
   type->as_number.nb_positive = [](PyObject* a) { return Py_NewRef(a); };
@@ -366,6 +376,7 @@ void bind_graph(py::module_& m) {
   using namespace formulas;
   py::class_<Node, NodePtr> node(m, "Node", py::is_final(), py::custom_type_setup(set_slots));
   node_type = reinterpret_cast<PyTypeObject*>(node.ptr());
+  node_info = py::detail::get_type_info(node_type);
   node.attr("__module__") = "deltaprop.graph";
   node.def("__getitem__", &item, py::arg("key"))
       .def_property_readonly("op", [](const Node& n) { return kind_name(n); })

@@ -115,11 +115,18 @@ class Elementwise final : public Op {
   }
 };
 
-const std::shared_ptr<const Op>& op_of(int formula) {
+template <class F>
+const Op* the_one() {
+  static const Elementwise<F> op;
+  return &op;
+}
+
+/// Each formula's is there for good, so nobody counts who holds it.
+std::shared_ptr<const Op> op_of(int formula) {
   static const auto list = []<class... Fs>(std::tuple<Fs...>*) {
-    return std::array<std::shared_ptr<const Op>, formulas::kFormulas>{std::make_shared<Elementwise<Fs>>()...};
+    return std::array<const Op*, formulas::kFormulas>{the_one<Fs>()...};
   }(static_cast<formulas::Formulas*>(nullptr));
-  return list[static_cast<std::size_t>(formula)];
+  return {std::shared_ptr<void>(), list[static_cast<std::size_t>(formula)]};
 }
 
 Shape broadcast_shape(const char* name, const Inputs& inputs) {
@@ -151,7 +158,7 @@ NodePtr number(double value) {
 }
 
 NodePtr apply(int formula, Inputs inputs) {
-  const auto& op = op_of(formula);
+  auto op = op_of(formula);
   // A condition says nothing of the precision, and what is not 0 has to stay so.
   const bool chooses = formula == formulas::formula_index<formulas::Where>();
   const Precision precision = common_precision(inputs.begin() + chooses, inputs.end());
@@ -162,7 +169,7 @@ NodePtr apply(int formula, Inputs inputs) {
     if (x->precision() != precision) x = cast(x, precision);
   }
   Shape shape = broadcast_shape(op->name(), inputs);
-  return std::make_shared<Node>(op, std::move(inputs), std::move(shape), precision);
+  return std::make_shared<Node>(std::move(op), std::move(inputs), std::move(shape), precision);
 }
 
 NodePtr power(const NodePtr& x, const NodePtr& y) {

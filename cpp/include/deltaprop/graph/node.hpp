@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <initializer_list>
 #include <memory>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "deltaprop/core/buffer.hpp"
@@ -34,7 +35,10 @@ using Memory = std::shared_ptr<std::byte>;
 class Inputs {
  public:
   Inputs() = default;
-  Inputs(std::initializer_list<NodePtr> list) : size_(list.size()) { std::copy(list.begin(), list.end(), nodes_); }
+  /// As many as there are.
+  template <class... Nodes>
+    requires(sizeof...(Nodes) > 0 && (std::is_same_v<std::remove_cvref_t<Nodes>, NodePtr> && ...))
+  Inputs(Nodes&&... nodes) : size_(sizeof...(Nodes)), nodes_{std::forward<Nodes>(nodes)...} {}
 
   std::size_t size() const { return size_; }
   NodePtr* begin() { return nodes_; }
