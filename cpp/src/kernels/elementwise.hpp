@@ -32,9 +32,9 @@ template <class F, class Call, class Load>
 
 template <class F, class T>
 void formula_forward(const FormulaForward<T>& c) {
-  for_each_vector<T>(c.n, [&](Index i, auto load, auto store) {
-    store(c.y + i, F::value(inputs_at<F>(c, i, load).data()));
-  });
+  for_each_vector<T>(
+      c.n, [&](Index i, auto load, auto store) { store(c.y + i, F::value(inputs_at<F>(c, i, load).data())); },
+      streams(c.y, c.n));
 }
 
 template <class F, int input, class T>
@@ -43,10 +43,13 @@ void formula_backward_of(const FormulaBackward<T>& c) {
     return F::template delta<input>(inputs_at<F>(c, i, load).data(), load(c.y + i), load(c.delta + i));
   };
   if (!c.single[input]) {
-    for_each_vector<T>(c.n, [&](Index i, auto load, auto store) {
-      const auto d = share(i, load);
-      store(c.gradient + i, c.accumulate ? load(c.gradient + i) + d : d);
-    });
+    for_each_vector<T>(
+        c.n,
+        [&](Index i, auto load, auto store) {
+          const auto d = share(i, load);
+          store(c.gradient + i, c.accumulate ? load(c.gradient + i) + d : d);
+        },
+        !c.accumulate && streams(c.gradient, c.n));
     return;
   }
   const double sum = long_sum<T>(c.n, [&](Index i, auto load) { return share(i, load); });

@@ -27,6 +27,20 @@ struct Vector {
   static Vector zero() { return all(T(0)); }
   static Vector load(const T* from) { return {packets::ploadu<Packet>(from)}; }
   void store(T* to) const { packets::pstoreu(to, p); }
+  /// The same past the caches, to where vectors are aligned; other threads see it after finish_streams().
+  void stream(T* to) const {
+#ifdef __AVX__
+    if constexpr (size * sizeof(T) == 32) {
+      return _mm256_stream_si256(reinterpret_cast<__m256i*>(to), std::bit_cast<__m256i>(p));
+    }
+#endif
+    store(to);
+  }
+  static void finish_streams() {
+#ifdef __AVX__
+    _mm_sfence();
+#endif
+  }
 
   /// The first n lanes; the others are `rest`, and their memory is not touched.
   static Vector load(const T* from, Index n, T rest = T(0)) {
@@ -238,14 +252,25 @@ inline Vector<float> narrow(const Widened& w) {
 #endif
 }
 
+/// Whether so much is written there that it would only push what is read out of the caches, and can be written past
+/// them.
+template <class T>
+bool streams(const T* to, Index n) {
+  return n >= (Index{1} << 22) / static_cast<Index>(sizeof(T)) && reinterpret_cast<std::uintptr_t>(to) % 64 == 0;
+}
+
 /// f(first element, load, store) over n elements: whole vectors, then the rest by the same code with masked access,
-/// so that an element's bits never depend on its place.
+/// so that an element's bits never depend on its place. What is `streamed` is stored past the caches.
 template <class T, class F>
-[[gnu::always_inline]] inline void for_each_vector(Index n, F&& f) {
+[[gnu::always_inline]] inline void for_each_vector(Index n, F&& f, bool streamed = false) {
   constexpr Index width = Vector<T>::size;
+  const auto load = [](const T* from) { return Vector<T>::load(from); };
   Index i = 0;
-  for (; i + width <= n; i += width) {
-    f(i, [](const T* from) { return Vector<T>::load(from); }, [](T* to, Vector<T> v) { v.store(to); });
+  if (streamed) {
+    for (; i + width <= n; i += width) f(i, load, [](T* to, Vector<T> v) { v.stream(to); });
+    Vector<T>::finish_streams();
+  } else {
+    for (; i + width <= n; i += width) f(i, load, [](T* to, Vector<T> v) { v.store(to); });
   }
   if (i < n) {
     const Index rest = n - i;
