@@ -18,9 +18,10 @@ nn::Tracer tracer(std::function<py::object()> function, std::string name) {
     const WithGil gil;
     nn::Trace t;
     t.x = std::make_shared<Node>(Node::Kind::variable, graph::Shape{s.rows, s.cols}, s.precision);
-    t.x->name = s.targets > 0 ? "yhat" : "x";
+    const bool loss = s.targets != nn::kNoTargets;
+    t.x->name = loss ? "yhat" : "x";
     py::object result;
-    if (s.targets > 0) {
+    if (loss) {
       t.y = std::make_shared<Node>(Node::Kind::constant, graph::Shape{s.rows, s.targets}, s.precision);
       t.y->name = "y";
       result = call(function(), py::dict(), t.x, t.y);
@@ -33,7 +34,6 @@ nn::Tracer tracer(std::function<py::object()> function, std::string name) {
     }
     t.result = graph::cast(result.cast<graph::NodePtr>(), s.precision);
     const graph::Shape& shape = t.result->shape();
-    const bool loss = s.targets > 0;
     const bool rows = !shape.empty() && shape[0] == s.rows && (loss || shape.size() <= 2);
     if (!rows && !(loss && shape.empty())) {
       throw ValueError(name + ": expected " + (loss ? "one number or " : "") + "rows (" + std::to_string(s.rows) +

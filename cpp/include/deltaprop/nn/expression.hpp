@@ -13,10 +13,12 @@
 /// A layer and a loss made of a function of nodes.
 namespace deltaprop::nn {
 
+inline constexpr Index kNoTargets = -1;
+
 /// What a function is traced for.
 struct TraceShape {
   Index rows, cols;
-  Index targets;  // columns of y, for losses
+  Index targets;  // columns of y; kNoTargets for layers
   graph::Precision precision;
 
   bool operator==(const TraceShape&) const = default;
@@ -98,8 +100,8 @@ class ExpressionLoss final : public Loss {
  private:
   template <class T>
   void call(const LossCall<T>& c) const;
-  /// Of the result for two rows.
-  graph::Shape shape_for(Index cols) const;
+  /// Of the result for so many rows, by that for two.
+  graph::Shape shape_for(Index cols, Index rows = 2) const;
 
   Traces traces_;
   std::string description_;
