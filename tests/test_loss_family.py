@@ -18,9 +18,7 @@ from deltaprop.nn.losses import Loss
 MEMBERS = {
     name: kind
     for name, kind in vars(nn).items()
-    if isinstance(kind, type)
-    and issubclass(kind, Loss)
-    and kind not in (Loss, nn.ExpressionLoss)
+    if isinstance(kind, type) and issubclass(kind, Loss) and kind not in (Loss, nn.ExpressionLoss)
 }
 COLS = 6
 WEIGHT = (0.5, 2.0, 1.0, 3.0, 0.0, 1.5)

@@ -81,12 +81,12 @@ def sign(x: Any) -> Node:
 
 
 def maximum(x: Any, y: Any) -> Node:
-    """Return the larger of x and y, element by element; where they are equal each gets half the delta."""
+    """Return the larger of x and y; where they are equal each gets half the delta."""
     return formula("maximum", x, y)
 
 
 def minimum(x: Any, y: Any) -> Node:
-    """Return the smaller of x and y, element by element; where they are equal each gets half the delta."""
+    """Return the smaller of x and y; where they are equal each gets half the delta."""
     return formula("minimum", x, y)
 
 

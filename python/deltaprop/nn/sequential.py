@@ -178,7 +178,7 @@ class Sequential(Container):
         Returns
         -------
         Node, shape (N, out_features) or (out_features,)
-            In inference. Each ``forward`` of the graph uses the parameters that the network then has.
+            In inference. Each ``forward`` of the graph uses the parameters that there are then.
 
         Raises
         ------

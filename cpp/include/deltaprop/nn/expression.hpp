@@ -67,6 +67,8 @@ class ExpressionLayer final : public BothPrecisions<ExpressionLayer> {
 
   std::string describe() const override { return description_; }
   Index out_features(Index in) const override;
+  /// Nobody knows: the function is asked only for widths that there are.
+  bool keeps_width() const override { return false; }
   /// The function may bring rows together.
   bool rowwise(bool) const override { return false; }
 
