@@ -1,10 +1,12 @@
 """Losses and layers of a function of nodes, beside the built-in ones that they say again."""
 
 import copy
+import gc
 import pickle
 import re
 import sys
 import threading
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
@@ -681,6 +683,27 @@ def test_a_file_takes_no_function(tmp_path):
     twin = nn.Sequential(nn.Linear(3, 4), nn.ExpressionLayer(doubled))
     twin.load_state_dict(net.state_dict())
     np.testing.assert_array_equal(twin(np.ones((2, 3))), net(np.ones((2, 3))))
+
+
+def test_what_holds_a_loss_of_its_own_method_is_let_go():
+    class Study:
+        def __init__(self):
+            self.loss = nn.ExpressionLoss(self.error)
+            self.layer = nn.ExpressionLayer(self.twice)
+            self.net = nn.Sequential(nn.Linear(4, 4), self.layer)
+
+        def error(self, a, y):
+            return (a - y) ** 2
+
+        def twice(self, x):
+            return 2 * x
+
+    study = Study()
+    assert study.loss(study.net(np.zeros((3, 4))), np.zeros((3, 4))) >= 0
+    gone = weakref.ref(study)
+    del study
+    gc.collect()
+    assert gone() is None
 
 
 # Layers

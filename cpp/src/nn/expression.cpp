@@ -42,7 +42,8 @@ ValueError unlike(const std::string& description, const graph::Shape& expected, 
 Trace Traces::take(const TraceShape& shape) const {
   {
     const std::lock_guard lock(mutex_);
-    const auto found = std::find_if(resting_.rbegin(), resting_.rend(), [&](const auto& r) { return r.first == shape; });
+    const auto found =
+        std::find_if(resting_.rbegin(), resting_.rend(), [&](const auto& r) { return r.first == shape; });
     if (found != resting_.rend()) {
       Trace trace = std::move(found->second);
       resting_.erase(std::next(found).base());
@@ -65,7 +66,8 @@ void Traces::give_back(const TraceShape& shape, Trace trace) const {
 Index ExpressionLayer::out_features(Index in) const {
   if (in < 0) return kAnyWidth;
   // Two rows, so that a function that gives one for all is found out.
-  return traces_.with({2, in, kNoTargets, graph::Precision::float64}, [](const Trace& t) { return t.result->size() / 2; });
+  return traces_.with({2, in, kNoTargets, graph::Precision::float64},
+                      [](const Trace& t) { return t.result->size() / 2; });
 }
 
 // y = f(x)
@@ -125,8 +127,7 @@ void ExpressionLoss::call(const LossCall<T>& c) const {
     if (final && (c.weights != nullptr || reduction() == Reduction::none)) {
       throw ValueError(description_ + ": expected " +
                        (c.weights != nullptr ? "no sample_weight" : "a reduction of 'mean' or 'sum'") +
-                       " with an expression that gives one number, got " +
-                       (c.weights != nullptr ? "one" : "'none'"));
+                       " with an expression that gives one number, got " + (c.weights != nullptr ? "one" : "'none'"));
     }
     const Index width = final ? 1 : t.result->size() / rows;
     const auto weight = [&](Index i) { return c.weights == nullptr ? T(1) : c.weights[i]; };

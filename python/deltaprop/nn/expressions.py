@@ -75,7 +75,7 @@ class ExpressionLoss(Loss):
         self.__post_init__()
 
     def _make(self, function: str, columns: int = 1) -> _core.Loss:
-        return _core.ExpressionLoss(self.function, function, self.reduction, columns)
+        return _core.ExpressionLoss(self, function, self.reduction, columns)
 
     def _native_for(self, y: Array, ndim: int) -> _core.Loss:
         # Targets (N,) go with outputs (N, 1) as they do elsewhere; of one row each has its axis.
