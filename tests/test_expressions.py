@@ -227,13 +227,14 @@ def test_one_number_trains_as_rows_do(dtype, reduction, accumulate):
     X, y = MSE.data()
     final = {"mean": lambda a, y: ((a - y) ** 2).mean(), "sum": lambda a, y: ((a - y) ** 2).sum()}
     (one, history), (two, own) = (
-        fitted(MSE, loss, dtype, X, y, accumulate=accumulate)
+        fitted(MSE, loss, dtype, X, y, accumulate=accumulate, validation_split=0.3)
         for loss in (
             nn.MSELoss(reduction=reduction),
             nn.ExpressionLoss(final[reduction], reduction=reduction),
         )
     )
-    near(own["loss"], history["loss"], dtype, 100)
+    for key in ("loss", "val_loss"):
+        near(own[key], history[key], dtype, 100)
     near(two.flat_parameters, one.flat_parameters, dtype, 100)
 
 
@@ -413,7 +414,7 @@ def test_other_threads_run_during_a_fit():
         sys.setswitchinterval(interval)
         done.set()
         thread.join()
-    assert during > 5
+    assert during > 5, during
 
 
 # What may go wrong in the function
@@ -763,6 +764,17 @@ def test_a_layer_may_change_the_width_and_bring_rows_together():
         net[0].weight[...], net[0].bias[...] = np.eye(3), 0
         np.testing.assert_allclose(net(X), wanted, rtol=1e-13, atol=1e-15)
         assert dp.check_gradients(net, nn.MSELoss(), X, np.ones_like(wanted)).ok
+
+
+def test_widths_that_are_not_known_yet(capsys):
+    net = nn.Sequential(nn.ExpressionLayer(doubled), nn.Tanh(), seed=0)
+    net.summary()
+    assert "ExpressionLayer(doubled)  (N, any)" in capsys.readouterr().out
+    assert net(np.ones((2, 5))).shape == (2, 5)
+    assert net(np.ones(3)).shape == (3,)
+    sums = nn.ExpressionLayer(lambda x: x.sum(axis=1))
+    with pytest.raises(ValueError, match="got 3 inputs and 1 outputs"):
+        nn.Sequential(nn.Linear(2, 3), nn.Residual(nn.Linear(3, 3), sums))
 
 
 def test_layers_within_other_modules():

@@ -15,15 +15,17 @@ using graph::NodePtr;
 using graph::Precision;
 using graph::Shape;
 
+std::string type_name(const py::handle& value) {
+  return py::str(py::type::of(value).attr("__name__")).cast<std::string>();
+}
+
 /// The elements of a node as float64 or float32; TypeError for others than real numbers.
-py::array elements(const py::handle& value, const char* name) {
-  py::array array = py::array::ensure(value);
-  if (!array) {
-    PyErr_Clear();
-    throw TypeError(std::string(name) + ": expected numbers, got " +
-                    py::str(py::type::of(value).attr("__name__")).cast<std::string>());
-  }
-  return dtype_of(array, name) == Dtype::float32
+py::array elements(const py::handle& value, const char* name, bool narrow = false) {
+  const py::array array = py::module_::import("deltaprop._arrays").attr("as_array")(value, name);
+  const Dtype dtype = dtype_of(array, name);
+  // As in NumPy, what float32 holds exactly makes no float64 of it.
+  const bool fits = array.itemsize() <= 2 && narrow;
+  return dtype == Dtype::float32 || fits
              ? py::array(py::array_t<float, py::array::c_style | py::array::forcecast>(array))
              : py::array(py::array_t<double, py::array::c_style | py::array::forcecast>(array));
 }
@@ -34,8 +36,7 @@ decltype(auto) with_elements(const py::array& array, F&& f) {
                                        : f(static_cast<const double*>(array.data()), Precision::float64);
 }
 
-NodePtr leaf(Node::Kind kind, const py::handle& value, const char* name) {
-  const py::array array = elements(value, name);
+NodePtr leaf(Node::Kind kind, const py::array& array) {
   return with_elements(array, [&]<class T>(const T* from, Precision precision) {
     auto node = std::make_shared<Node>(kind, shape_of(array), precision);
     std::copy_n(from, node->size(), node->template fresh_value<T>());
@@ -54,14 +55,14 @@ const NodePtr& node_of(PyObject* object) {
 NodePtr operand(PyObject* object) {
   if (Py_TYPE(object) == node_type) return node_of(object);
   if (PyFloat_CheckExact(object)) return graph::number(PyFloat_AS_DOUBLE(object));
-  if (PyLong_CheckExact(object)) {
+  if (PyLong_Check(object)) {
     const double number = PyLong_AsDouble(object);
     if (number == -1 && PyErr_Occurred() != nullptr) throw py::error_already_set();
     return graph::number(number);
   }
   const bool numbers = PyObject_HasAttrString(object, "__array__") != 0 || PyNumber_Check(object) != 0 ||
                        (PySequence_Check(object) != 0 && !PyUnicode_Check(object) && !PyBytes_Check(object));
-  return numbers ? leaf(Node::Kind::constant, object, "graph") : nullptr;
+  return numbers ? leaf(Node::Kind::constant, elements(object, "graph", true)) : nullptr;
 }
 
 /// Python's own slots: by way of methods an operator costs twice as much.
@@ -117,6 +118,8 @@ int no_truth(PyObject*) {
 }
 void set_slots(PyHeapTypeObject* type) {
   using namespace formulas;
+  type->ht_type.tp_name = "deltaprop.graph.Node";
+  type->ht_type.tp_flags |= Py_TPFLAGS_DISALLOW_INSTANTIATION;
   type->as_number.nb_add = binary<apply<Add>>;
   type->as_number.nb_subtract = binary<apply<Subtract>>;
   type->as_number.nb_multiply = binary<apply<Multiply>>;
@@ -134,10 +137,18 @@ void set_slots(PyHeapTypeObject* type) {
 NodePtr needed(const py::handle& value) {
   NodePtr node = operand(value.ptr());
   if (!node) {
-    throw TypeError("graph: expected a node or numbers, got " +
-                    py::str(py::type::of(value).attr("__name__")).cast<std::string>());
+    throw TypeError("graph: expected a node or numbers, got " + type_name(value));
   }
   return node;
+}
+
+std::vector<NodePtr> nodes_of(const py::sequence& list) {
+  std::vector<NodePtr> nodes;
+  for (const py::handle node : list) {
+    if (Py_TYPE(node.ptr()) != node_type) throw TypeError("graph: expected nodes, got " + type_name(node));
+    nodes.push_back(node_of(node.ptr()));
+  }
+  return nodes;
 }
 
 /// A number, or an array that nobody writes to: the memory is shared until the node needs it again.
@@ -188,7 +199,8 @@ void backward(Node& node, const py::handle& delta) {
 }
 
 /// dy/d(each variable), each of y's shape followed by the variable's.
-std::vector<py::object> jacobian(Node& y, const std::vector<NodePtr>& variables) {
+std::vector<py::object> jacobian(Node& y, const py::sequence& of) {
+  const std::vector<NodePtr> variables = nodes_of(of);
   std::vector<py::object> list;
   std::vector<std::byte*> rows;
   for (const NodePtr& v : variables) {
@@ -204,6 +216,7 @@ std::vector<py::object> jacobian(Node& y, const std::vector<NodePtr>& variables)
   graph::with_type(y.precision(), [&]<class Y>() {
     const Buffer<Y> delta(y.size());
     for (Index i = 0; y.active() && i < y.size(); ++i) {
+      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
       for (const NodePtr& v : variables) v->forget_delta();
       delta.data()[i] = Y(1);
       y.backward<Y>(delta.data(), false);
@@ -243,8 +256,7 @@ std::vector<py::object> shares(const Node& y) {
 /// x[key] for numbers, slices, None and Ellipsis.
 NodePtr item(const NodePtr& x, const py::handle& key) {
   const auto refuse = [&](const py::handle& what) {
-    return TypeError("graph: expected integers, slices, None or ... between brackets, got " +
-                     py::str(py::type::of(what).attr("__name__")).cast<std::string>());
+    return TypeError("graph: expected integers, slices, None or ... between brackets, got " + type_name(what));
   };
   const py::tuple keys = py::isinstance<py::tuple>(key) ? py::reinterpret_borrow<py::tuple>(key) : py::make_tuple(key);
   std::size_t used = 0;
@@ -284,7 +296,7 @@ NodePtr item(const NodePtr& x, const py::handle& key) {
       v.shape.push_back(length);
       v.strides.push_back(step * strides[axis]);
       ++axis;
-    } else if (PyIndex_Check(k.ptr()) != 0 && !PyBool_Check(k.ptr())) {
+    } else if (PyIndex_Check(k.ptr()) != 0 && !PyBool_Check(k.ptr()) && PySequence_Check(k.ptr()) == 0) {
       const py::ssize_t given = PyNumber_AsSsize_t(k.ptr(), PyExc_IndexError);
       if (given == -1 && PyErr_Occurred() != nullptr) throw py::error_already_set();
       const Index i = given < 0 ? given + shape[axis] : given;
@@ -314,10 +326,30 @@ NodePtr item(const NodePtr& x, const py::handle& key) {
   return graph::view(x, std::move(v), "getitem", std::move(details));
 }
 
+/// An integer or several; those that 64 bits do not hold become the nearest that they do.
+std::vector<Index> integers(const py::object& value, const char* name) {
+  std::vector<Index> list;
+  const auto add = [&](const py::handle& item) {
+    list.push_back(PyNumber_AsSsize_t(item.ptr(), nullptr));
+    if (PyErr_Occurred() == nullptr) return;
+    PyErr_Clear();
+    throw TypeError(std::string(name) + ": expected an integer or a sequence of them, got " +
+                    py::repr(value).cast<std::string>());
+  };
+  if (PySequence_Check(value.ptr()) == 0) {
+    add(value);
+  } else {
+    for (const py::handle item : value) add(item);
+  }
+  return list;
+}
 graph::Axes axes_of(const py::object& axis) {
-  if (axis.is_none()) return std::nullopt;
-  if (py::isinstance<py::tuple>(axis) || py::isinstance<py::list>(axis)) return axis.cast<std::vector<Index>>();
-  return std::vector<Index>{axis.cast<Index>()};
+  return axis.is_none() ? std::nullopt : graph::Axes(integers(axis, "axis"));
+}
+
+void set_name(Node& node, const py::object& name) {
+  if (!py::isinstance<py::str>(name)) throw TypeError("name: expected a string, got " + type_name(name));
+  node.name = name.cast<std::string>();
 }
 
 const char* kind_name(const Node& node) {
@@ -334,11 +366,14 @@ void bind_graph(py::module_& m) {
   using namespace formulas;
   py::class_<Node, NodePtr> node(m, "Node", py::is_final(), py::custom_type_setup(set_slots));
   node_type = reinterpret_cast<PyTypeObject*>(node.ptr());
-  node
-      .def("__getitem__", &item)
+  node.attr("__module__") = "deltaprop.graph";
+  node.def("__getitem__", &item, py::arg("key"))
       .def_property_readonly("op", [](const Node& n) { return kind_name(n); })
-      .def_property_readonly("details", [](const Node& n) { return n.op() == nullptr ? std::string() : n.op()->details(); })
-      .def_property_readonly("inputs", [](const Node& n) { return py::tuple(py::cast(std::vector<NodePtr>(n.inputs().begin(), n.inputs().end()))); })
+      .def_property_readonly("details",
+                             [](const Node& n) { return n.op() == nullptr ? std::string() : n.op()->details(); })
+      .def_property_readonly(
+          "inputs",
+          [](const Node& n) { return py::tuple(py::cast(std::vector<NodePtr>(n.inputs().begin(), n.inputs().end()))); })
       .def_property_readonly("shape", [](const Node& n) { return py::tuple(py::cast(n.shape())); })
       .def_property_readonly("size", &Node::size)
       .def_property_readonly("dtype",
@@ -346,37 +381,76 @@ void bind_graph(py::module_& m) {
                                return n.precision() == Precision::float32 ? py::dtype::of<float>() : py::dtype::of<double>();
                              })
       .def_property_readonly("active", &Node::active)
-      .def_readwrite("name", &Node::name)
+      .def_property(
+          "name", [](const Node& n) { return n.name; }, &set_name)
       .def_property("value", &value_of, &set_value)
       .def_property_readonly("grad", &delta_of)
       .def("forward", &Node::forward)
       .def("backward", &backward, py::arg("delta") = 1.0);
-  m.def("graph_leaf", [](const py::object& value, bool variable) {
-    return leaf(variable ? Node::Kind::variable : Node::Kind::constant, value, variable ? "variable" : "constant");
-  });
-  m.def("graph_node", &needed);
+  m.def(
+      "graph_leaf",
+      [](const py::object& value, bool variable) {
+        return leaf(variable ? Node::Kind::variable : Node::Kind::constant,
+                    elements(value, variable ? "variable" : "constant"));
+      },
+      py::arg("value"), py::arg("variable"));
+  m.def("graph_node", &needed, py::arg("value"));
   m.def("graph_formulas", [] {
     std::vector<std::pair<std::string, int>> list;
     [&]<class... Fs>(std::tuple<Fs...>*) { (list.emplace_back(Fs::name, Fs::inputs), ...); }(static_cast<Formulas*>(nullptr));
     return list;
   });
-  m.def("graph_apply", [](int formula, const py::args& inputs) {
-    graph::Inputs nodes;
-    if (inputs.size() > formulas::kMostInputs) throw TypeError("graph: expected 3 inputs or fewer");
-    for (const py::handle x : inputs) nodes.push_back(needed(x));
-    return graph::apply(formula, std::move(nodes));
-  });
-  m.def("graph_sum", [](const py::object& x, const py::object& axis, bool keepdims) { return graph::sum(needed(x), axes_of(axis), keepdims); });
-  m.def("graph_mean", [](const py::object& x, const py::object& axis, bool keepdims) { return graph::mean(needed(x), axes_of(axis), keepdims); });
-  m.def("graph_max", [](const py::object& x, const py::object& axis, bool keepdims) { return graph::max(needed(x), axes_of(axis), keepdims); });
-  m.def("graph_matmul", [](const py::object& a, const py::object& b) { return graph::matmul(needed(a), needed(b)); });
-  m.def("graph_reshape", [](const py::object& x, const Shape& shape) { return graph::reshape(needed(x), shape); });
-  m.def("graph_transpose", [](const py::object& x) { return graph::transpose(needed(x)); });
-  m.def("graph_jacobian", &jacobian);
-  m.def("graph_shares", &shares);
-  m.def("graph_gradient", [](const NodePtr& y, const py::object& delta, const std::vector<NodePtr>& variables) {
-    return graph::gradient(y, needed(delta), variables);
-  });
+  m.def(
+      "graph_apply",
+      [](int formula, const py::args& inputs) {
+        constexpr auto counts = []<class... Fs>(std::tuple<Fs...>*) {
+          return std::array{Fs::inputs...};
+        }(static_cast<Formulas*>(nullptr));
+        const auto place = static_cast<std::size_t>(formula);
+        if (place >= counts.size() || inputs.size() != static_cast<std::size_t>(counts[place])) {
+          throw TypeError("graph: expected a formula and its inputs");
+        }
+        graph::Inputs nodes;
+        for (const py::handle x : inputs) nodes.push_back(needed(x));
+        return graph::apply(formula, std::move(nodes));
+      },
+      py::arg("formula"));
+  m.def(
+      "graph_sum",
+      [](const py::object& x, const py::object& axis, bool keepdims) {
+        return graph::sum(needed(x), axes_of(axis), keepdims);
+      },
+      py::arg("x"), py::arg("axis"), py::arg("keepdims"));
+  m.def(
+      "graph_mean",
+      [](const py::object& x, const py::object& axis, bool keepdims) {
+        return graph::mean(needed(x), axes_of(axis), keepdims);
+      },
+      py::arg("x"), py::arg("axis"), py::arg("keepdims"));
+  m.def(
+      "graph_max",
+      [](const py::object& x, const py::object& axis, bool keepdims) {
+        return graph::max(needed(x), axes_of(axis), keepdims);
+      },
+      py::arg("x"), py::arg("axis"), py::arg("keepdims"));
+  m.def(
+      "graph_matmul", [](const py::object& a, const py::object& b) { return graph::matmul(needed(a), needed(b)); },
+      py::arg("a"), py::arg("b"));
+  m.def(
+      "graph_reshape",
+      [](const py::object& x, const py::object& shape) {
+        return graph::reshape(needed(x), integers(shape, "reshape"));
+      },
+      py::arg("x"), py::arg("shape"));
+  m.def("graph_transpose", [](const py::object& x) { return graph::transpose(needed(x)); }, py::arg("x"));
+  m.def("graph_jacobian", &jacobian, py::arg("y"), py::arg("variables"));
+  m.def("graph_shares", &shares, py::arg("y"));
+  m.def(
+      "graph_gradient",
+      [](const NodePtr& y, const py::object& delta, const py::sequence& variables) {
+        return graph::gradient(y, needed(delta), nodes_of(variables));
+      },
+      py::arg("y").none(false), py::arg("delta"), py::arg("variables"));
 }
 
 }  // namespace deltaprop::python

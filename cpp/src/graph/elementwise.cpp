@@ -133,11 +133,11 @@ Shape broadcast_shape(const char* name, const Inputs& inputs) {
   return shape;
 }
 
-Precision common_precision(const Inputs& inputs) {
+Precision common_precision(const NodePtr* begin, const NodePtr* end) {
   bool strong = false, wide = false;
-  for (const NodePtr& x : inputs) {
-    strong |= !x->weak();
-    wide |= !x->weak() && x->precision() == Precision::float64;
+  for (const NodePtr* x = begin; x != end; ++x) {
+    strong |= !(*x)->weak();
+    wide |= !(*x)->weak() && (*x)->precision() == Precision::float64;
   }
   return strong && !wide ? Precision::float32 : Precision::float64;
 }
@@ -152,7 +152,12 @@ NodePtr number(double value) {
 
 NodePtr apply(int formula, Inputs inputs) {
   const auto& op = op_of(formula);
-  const Precision precision = common_precision(inputs);
+  // A condition says nothing of the precision, and what is not 0 has to stay so.
+  const bool chooses = formula == formulas::formula_index<formulas::Where>();
+  const Precision precision = common_precision(inputs.begin() + chooses, inputs.end());
+  if (chooses && inputs[0]->precision() != precision) {
+    *inputs.begin() = apply<formulas::NotEqual>({inputs[0], number(0)});
+  }
   for (NodePtr& x : inputs) {
     if (x->precision() != precision) x = cast(x, precision);
   }
@@ -161,7 +166,7 @@ NodePtr apply(int formula, Inputs inputs) {
 }
 
 NodePtr power(const NodePtr& x, const NodePtr& y) {
-  if (y->weak()) {
+  if (y->weak() && y->precision() == Precision::float64) {
     const double exponent = *y->value<double>();
     if (exponent == 2) return apply<formulas::Square>({x});
     if (exponent == 0.5) return apply<formulas::Sqrt>({x});

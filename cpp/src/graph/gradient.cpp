@@ -9,11 +9,9 @@
 namespace deltaprop::graph {
 namespace {
 
-/// A share of a delta, which may be of the shape that its node was repeated to, or repeat itself: brought to the
-/// node's own.
+/// A share of a delta, of the shape that its node was repeated to: brought to the node's own.
 NodePtr fitted(const NodePtr& share, const Shape& shape) {
   if (share->shape() == shape) return share;
-  if (share->size() <= element_count(shape) && share->shape().size() <= shape.size()) return broadcast(share, shape);
   std::vector<Index> axes;
   const std::size_t extra = share->shape().size() - shape.size();
   for (std::size_t i = 0; i < share->shape().size(); ++i) {

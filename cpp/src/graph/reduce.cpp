@@ -114,17 +114,17 @@ class Max final : public Op {
     with_type(y.precision(), [&]<class T>() {
       Node& x = *y.inputs()[0];
       const Buffer<T> ties(y.size());
-      each(y, [&](Index from, Index to) { ties.data()[to] += T(x.value<T>()[from] == y.value<T>()[to]); });
+      each(y, [&](Index from, Index to) { ties.data()[to] += T(is_largest(x.value<T>()[from], y.value<T>()[to])); });
       T* share = x.sum<T>();
       each(y, [&](Index from, Index to) {
-        if (x.value<T>()[from] == y.value<T>()[to]) share[from] += y.delta<T>()[to] / ties.data()[to];
+        if (is_largest(x.value<T>()[from], y.value<T>()[to])) share[from] += y.delta<T>()[to] / ties.data()[to];
       });
     });
   }
   Expression delta(const NodePtr& y, std::size_t, const Expression& d) const override {
     const auto over = [&](const NodePtr& node) { return Expression{view(node, reduction_.over, "view")}; };
     const Expression x{y->inputs()[0]};
-    const Expression hit = x == over(y);
+    const Expression hit = select(x == x, x == over(y), {number(1)});
     const NodePtr ties = reshape(sum(hit.node, axes()), y->shape());
     return hit * over(broadcast(d.node, y->shape())) / over(ties);
   }
@@ -137,6 +137,11 @@ class Max final : public Op {
     walk.each([&](const auto& at) {
       for (Index i = 0; i < walk.length(); ++i) f(at[0] + i * walk.strides()[0], at[1] + i * walk.strides()[1]);
     });
+  }
+  /// NaN is, as in NumPy.
+  template <class T>
+  static bool is_largest(T value, T most) {
+    return value == most || value != value;
   }
   template <class T>
   static void larger(T& most, T value) {

@@ -103,13 +103,20 @@ NodePtr view(const NodePtr& x, View v, const char* name, std::string details) {
 NodePtr reshape(const NodePtr& x, Shape shape) {
   Index known = 1;
   const auto open = std::find(shape.begin(), shape.end(), -1);
+  bool fits = true;
   for (auto axis = shape.begin(); axis != shape.end(); ++axis) {
-    if (axis != open) known = checked_size(known, *axis);
-    if (axis != open && *axis < 0) throw ValueError("reshape: expected lengths of 0 or more and one -1, got " + shape_text(shape));
+    if (axis == open) continue;
+    if (*axis < 0) throw ValueError("reshape: expected lengths of 0 or more and one -1, got " + shape_text(shape));
+    fits &= !__builtin_mul_overflow(known, *axis, &known);
   }
   const std::string wanted = shape_text(shape);
-  if (open != shape.end()) *open = known == 0 ? 0 : x->size() / known;
-  if (element_count(shape) != x->size()) {
+  if (open != shape.end()) {
+    fits &= known != 0 && x->size() % std::max<Index>(known, 1) == 0;
+    if (fits) *open = x->size() / known;
+  } else {
+    fits &= known == x->size();
+  }
+  if (!fits) {
     throw ValueError("reshape: expected a shape of " + std::to_string(x->size()) + " elements, as " +
                      shape_text(x->shape()) + " has, got " + wanted);
   }

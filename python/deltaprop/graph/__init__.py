@@ -12,6 +12,7 @@ Examples
 (18.0, 63.0)
 """
 
+from deltaprop._core import Node
 from deltaprop.graph.derivatives import (
     directional_derivative,
     grad,
@@ -45,7 +46,7 @@ from deltaprop.graph.functions import (
     transpose,
     where,
 )
-from deltaprop.graph.node import Node, constant, variable
+from deltaprop.graph.node import constant, variable
 from deltaprop.graph.solve import Iteration, Solution, SolveError, solve
 
 __all__ = [

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from deltaprop import _core
 from deltaprop._arrays import Array, as_array
 from deltaprop._core import Node
+from deltaprop.graph.functions import reshape
 from deltaprop.graph.node import variable
 
 _Argnums = int | Sequence[int] | None
@@ -37,7 +39,7 @@ def value_and_grad(f: _Function, argnums: _Argnums = None) -> _Function:
     ValueError
         When called, where f gives more than one number.
     TypeError
-        When called, where f gives no node.
+        When called, where f gives no node, or argnums are no integers.
 
     Examples
     --------
@@ -85,8 +87,13 @@ def jacobian(f: _Function, argnums: _Argnums = None) -> _Function:
     Returns
     -------
     callable
-        Of f's arguments. It gives an array of f's shape followed by the argument's; a tuple of them
-        for several arguments.
+        Of f's arguments, numbers or arrays. It gives an array of f's shape followed by the
+        argument's; a tuple of them for several arguments.
+
+    Raises
+    ------
+    TypeError
+        When called with nodes: the result could not be derived again, as that of `grad` can.
 
     Examples
     --------
@@ -97,6 +104,7 @@ def jacobian(f: _Function, argnums: _Argnums = None) -> _Function:
     """
 
     def derived(*args: Any) -> Any:
+        _refuse_nodes(args, "jacobian")
         trace = Trace.of(f, args, argnums, "jacobian")
         return trace.chosen([_number_or(s) for s in trace.slopes(trace.y)])
 
@@ -116,13 +124,15 @@ def hessian(f: _Function, argnums: _Argnums = None) -> _Function:
     Returns
     -------
     callable
-        Of f's arguments. It gives an array of the argument's shape twice over; for several
-        arguments a tuple of a row for each, itself a tuple with a block for each.
+        Of f's arguments, numbers or arrays. It gives an array of the argument's shape twice over;
+        for several arguments a tuple of a row for each, itself a tuple with a block for each.
 
     Raises
     ------
     ValueError
         When called, where f gives more than one number.
+    TypeError
+        When called with nodes: the result could not be derived again, as that of `grad` can.
 
     Examples
     --------
@@ -133,6 +143,7 @@ def hessian(f: _Function, argnums: _Argnums = None) -> _Function:
     """
 
     def derived(*args: Any) -> Any:
+        _refuse_nodes(args, "hessian")
         trace = Trace.of(f, args, argnums, "hessian")
         trace.check_number()
         rows = _core.graph_gradient(trace.y, 1.0, trace.variables)
@@ -186,6 +197,18 @@ def directional_derivative(f: _Function, point: Any, direction: Any) -> float:
     return float(np.dot(slopes, along) / np.linalg.norm(along))
 
 
+def _refuse_nodes(args: tuple[Any, ...], name: str) -> None:
+    if any(isinstance(a, Node) for a in args):
+        raise TypeError(f"{name}: expected numbers or arrays, got a node; grad of grad takes nodes")
+
+
+def _arrived(value: Any) -> Node:
+    """Return an argument as a node of its own: its way to here is no part of the derivative."""
+    if not isinstance(value, Node):
+        return variable(value)
+    return reshape(value, value.shape) if value.active else variable(value.value)
+
+
 @dataclass
 class Trace:
     """A function called with nodes."""
@@ -197,19 +220,23 @@ class Trace:
 
     @classmethod
     def of(cls, f: _Function, args: tuple[Any, ...], argnums: _Argnums, name: str) -> "Trace":
-        """Return what f gives for arguments, of which those that are no nodes become variables."""
-        numbers = range(len(args)) if argnums is None else argnums
-        single = isinstance(numbers, int)
-        chosen = [numbers] if isinstance(numbers, int) else list(numbers)
+        """Call f with a node for each argument; TypeError where it gives none."""
+        nodes = [_arrived(a) for a in args]
+        single = isinstance(argnums, int | np.integer)
+        numbers: Any = range(len(nodes)) if argnums is None else [argnums] if single else argnums
+        try:
+            chosen = [index(i) for i in numbers]
+        except TypeError:
+            raise TypeError(
+                f"{name}: expected argnums to be an integer or a sequence of them, got {argnums!r}"
+            ) from None
         for i in chosen:
-            if not -len(args) <= i < len(args):
-                raise ValueError(f"{name}: expected argnums of {len(args)} arguments, got {i}")
-        nodes = [a if isinstance(a, Node) else variable(a) for a in args]
-        # A node's own way to here is no part of the derivative.
+            if not -len(nodes) <= i < len(nodes):
+                raise ValueError(f"{name}: expected argnums of {len(nodes)} arguments, got {i}")
         y = f(*nodes)
         if not isinstance(y, Node):
             raise TypeError(f"{name}: expected a node from the function, got {type(y).__name__}")
-        alone = single or (argnums is None and len(args) == 1)
+        alone = single or (argnums is None and len(nodes) == 1)
         return cls(y, [nodes[i] for i in chosen], alone, name)
 
     def check_number(self) -> None:

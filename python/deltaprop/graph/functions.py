@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from deltaprop import _core
+from deltaprop._arrays import as_flag
 from deltaprop._core import Node
 
 _PLACES = {name: place for place, (name, _) in enumerate(_core.graph_formulas())}
@@ -81,17 +82,21 @@ def sign(x: Any) -> Node:
 
 
 def maximum(x: Any, y: Any) -> Node:
-    """Return the larger of x and y; where they are equal each gets half the delta."""
+    """Return the larger of x and y, element by element; equal ones share the delta."""
     return formula("maximum", x, y)
 
 
 def minimum(x: Any, y: Any) -> Node:
-    """Return the smaller of x and y; where they are equal each gets half the delta."""
+    """Return the smaller of x and y, element by element; equal ones share the delta."""
     return formula("minimum", x, y)
 
 
 def where(condition: Any, x: Any, y: Any) -> Node:
     """Return x where the condition is not 0, else y. The condition gets no delta.
+
+    Both x and y are computed everywhere, and the one not taken gets a delta of 0: where its own
+    derivative is infinite the product is NaN, which ``where(x > 0, log(where(x > 0, x, 1)), 0)``
+    avoids.
 
     Parameters
     ----------
@@ -113,26 +118,37 @@ def sum(x: Any, axis: _Axis = None, keepdims: bool = False) -> Node:
         The axes that go; all of them without it.
     keepdims : bool, default False
         Keep them with a length of 1.
+
+    Raises
+    ------
+    ValueError
+        Where x has no such axis, or an axis is named twice.
+    TypeError
+        Where axis is neither an integer nor a sequence of them.
     """
-    return _core.graph_sum(x, axis, keepdims)
+    return _core.graph_sum(x, axis, as_flag(keepdims, "keepdims"))
 
 
 def mean(x: Any, axis: _Axis = None, keepdims: bool = False) -> Node:
-    """Return the mean over some axes, or over all; arguments as for `sum`."""
-    return _core.graph_mean(x, axis, keepdims)
+    """Return the mean over some axes, or over all; arguments as for `sum`.
+
+    ValueError of no elements.
+    """
+    return _core.graph_mean(x, axis, as_flag(keepdims, "keepdims"))
 
 
 def max(x: Any, axis: _Axis = None, keepdims: bool = False) -> Node:
     """Return the largest over some axes, or over all; arguments as for `sum`.
 
-    Where several elements are the largest they share the delta.
+    Where several elements are the largest they share the delta; NaN is larger than any number.
+    ValueError of no elements.
     """
-    return _core.graph_max(x, axis, keepdims)
+    return _core.graph_max(x, axis, as_flag(keepdims, "keepdims"))
 
 
 def min(x: Any, axis: _Axis = None, keepdims: bool = False) -> Node:
     """Return the smallest over some axes, or over all; arguments as for `sum`."""
-    return -_core.graph_max(formula("negative", x), axis, keepdims)
+    return -max(formula("negative", x), axis, keepdims)
 
 
 def dot(a: Any, b: Any) -> Node:
@@ -153,8 +169,16 @@ def dot(a: Any, b: Any) -> Node:
 
 
 def reshape(x: Any, shape: int | Sequence[int]) -> Node:
-    """Return the same elements, row by row, in another shape; -1 stands for what remains."""
-    return _core.graph_reshape(x, [shape] if isinstance(shape, int) else list(shape))
+    """Return the same elements, row by row, in another shape; -1 stands for what remains.
+
+    Raises
+    ------
+    ValueError
+        Where the shape has another number of elements.
+    TypeError
+        Where it is neither an integer nor a sequence of them.
+    """
+    return _core.graph_reshape(x, shape)
 
 
 def transpose(x: Any) -> Node:

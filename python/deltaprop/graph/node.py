@@ -1,11 +1,11 @@
 """Nodes: leaves, how NumPy meets them, and how they are shown."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from deltaprop import _core
-from deltaprop._arrays import as_array
 from deltaprop._core import Node
 from deltaprop.graph import drawing, functions
 from deltaprop.graph.text import expression
@@ -24,16 +24,16 @@ def variable(value: Any, name: str = "") -> Node:
     Raises
     ------
     TypeError
-        Where the elements are not real numbers.
+        Where the elements are not real numbers, or the name is no string.
     """
-    node = _core.graph_leaf(as_array(value, "variable"), True)
+    node = _core.graph_leaf(value, True)
     node.name = name
     return node
 
 
 def constant(value: Any, name: str = "") -> Node:
     """Return a leaf that stays as it is and gets no delta; arguments as for `variable`."""
-    node = _core.graph_leaf(as_array(value, "constant"), False)
+    node = _core.graph_leaf(value, False)
     node.name = name
     return node
 
@@ -119,6 +119,10 @@ def _length(self: Node) -> int:
     return self.shape[0]
 
 
+def _elements(self: Node) -> Iterator[Node]:
+    return map(self.__getitem__, range(len(self)))
+
+
 def _axes(self: Node) -> int:
     """Return how many axes the value has."""
     return len(self.shape)
@@ -179,6 +183,7 @@ _METHODS: dict[str, Any] = {
     "__array_function__": _array_function,
     "__array__": _array,
     "__len__": _length,
+    "__iter__": _elements,
     "__repr__": expression,
     "_repr_svg_": drawing.shown,
     "draw": drawing.draw,

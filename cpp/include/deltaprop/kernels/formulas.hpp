@@ -252,12 +252,13 @@ struct Power : Binary {
   static P value(const P* x) {
     return pow(x[0], x[1]);
   }
-  // At x^0 and 0^b with b > 0 the limits: no 0 * infinity.
+  // At 0^0 and 0^b with b > 0 the limits: no 0 * infinity.
   template <int i, class P>
   static P delta(const P* x, const P& y, const P& d) {
     const P zero = number<P>(0);
     if constexpr (i == 0) {
-      return select(x[1] == zero, zero, d * x[1] * pow(x[0], x[1] - number<P>(1)));
+      const P less = x[1] - number<P>(1);
+      return d * x[1] * pow(x[0], select(x[0] == zero, select(x[1] == zero, zero, less), less));
     } else {
       return select(x[0] == zero, select(zero <= x[1], zero, d * -y), d * y * log(x[0]));
     }
