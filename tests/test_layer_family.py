@@ -17,7 +17,7 @@ MEMBERS = {
     for name in nn.__all__
     if isinstance(getattr(nn, name), type)
     and issubclass(getattr(nn, name), nn.Layer)
-    and getattr(nn, name) is not nn.Layer
+    and getattr(nn, name) not in (nn.Layer, nn.ExpressionLayer)
     and getattr(nn, name).__module__ != "deltaprop.nn.activations"
 }
 # The arguments that each is tried with, for inputs of WIDTH features: PyTorch takes the same.

@@ -20,7 +20,17 @@ MEMBERS = {
     and kind not in (optim.Optimizer, optim.LRScheduler)
 }
 INITIALISERS = {name: getattr(nn.init, name) for name in nn.init.__all__}
-OURS_ALONE = {"Concat", "Heads", "HingeLoss", "Lion", "QuantileLoss", "Residual", "Standardize"}
+OURS_ALONE = {
+    "Concat",
+    "ExpressionLayer",
+    "ExpressionLoss",
+    "Heads",
+    "HingeLoss",
+    "Lion",
+    "QuantileLoss",
+    "Residual",
+    "Standardize",
+}
 
 # What PyTorch's take and ours do not: of every member, and of some.
 NOT_TAKEN = {

@@ -1,5 +1,3 @@
-#include <functional>
-
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "deltaprop/graph/ops.hpp"
@@ -13,19 +11,25 @@ using graph::Node;
 
 /// Has a Python function write down what it does with nodes: once for each shape, with the GIL held. What comes of it
 /// is nobody else's, so that it can be run without.
-nn::Tracer tracer(std::function<py::object()> function, std::string name) {
-  return [function = std::move(function), name = std::move(name)](const nn::TraceShape& s) {
+/// `owner`, whose attribute the function is, is held weakly: it holds its core, and a cycle through the core is one
+/// that Python does not see.
+nn::Tracer tracer(const py::object& owner, std::string name) {
+  return [weak = py::weakref(owner), name = std::move(name)](const nn::TraceShape& s) {
     const WithGil gil;
+    const py::object alive = weak();
+    if (alive.is_none()) throw std::runtime_error(name + ": expected what has its function to be alive still");
+    const py::object function = alive.attr("function");
     nn::Trace t;
     t.x = std::make_shared<Node>(Node::Kind::variable, graph::Shape{s.rows, s.cols}, s.precision);
-    t.x->name = s.targets > 0 ? "yhat" : "x";
+    const bool loss = s.targets != nn::kNoTargets;
+    t.x->name = loss ? "yhat" : "x";
     py::object result;
-    if (s.targets > 0) {
+    if (loss) {
       t.y = std::make_shared<Node>(Node::Kind::constant, graph::Shape{s.rows, s.targets}, s.precision);
       t.y->name = "y";
-      result = call(function(), py::dict(), t.x, t.y);
+      result = call(function, py::dict(), t.x, t.y);
     } else {
-      result = call(function(), py::dict(), t.x);
+      result = call(function, py::dict(), t.x);
     }
     if (!py::isinstance<Node>(result)) {
       throw TypeError(name + ": expected a node back, got " +
@@ -33,7 +37,6 @@ nn::Tracer tracer(std::function<py::object()> function, std::string name) {
     }
     t.result = graph::cast(result.cast<graph::NodePtr>(), s.precision);
     const graph::Shape& shape = t.result->shape();
-    const bool loss = s.targets > 0;
     const bool rows = !shape.empty() && shape[0] == s.rows && (loss || shape.size() <= 2);
     if (!rows && !(loss && shape.empty())) {
       throw ValueError(name + ": expected " + (loss ? "one number or " : "") + "rows (" + std::to_string(s.rows) +
@@ -50,24 +53,16 @@ nn::Tracer tracer(std::function<py::object()> function, std::string name) {
 }  // namespace
 
 void bind_expressions(py::module_& m) {
-  // Held weakly: the Python layer holds its core.
   py::class_<nn::ExpressionLayer, nn::Layer, std::shared_ptr<nn::ExpressionLayer>>(m, "ExpressionLayer")
       .def(py::init([](const py::object& layer, std::string name) {
-             const auto function = [weak = py::weakref(layer), name]() -> py::object {
-               const py::object alive = weak();
-               if (alive.is_none()) throw std::runtime_error(name + ": expected its network to be alive still");
-               return alive.attr("function");
-             };
-             return std::make_shared<nn::ExpressionLayer>(tracer(function, name), name);
+             return std::make_shared<nn::ExpressionLayer>(tracer(layer, name), name);
            }),
            py::arg("layer"), py::arg("name"));
   py::class_<nn::ExpressionLoss, nn::Loss, std::shared_ptr<nn::ExpressionLoss>>(m, "ExpressionLoss")
-      .def(py::init([](py::object function, std::string name, const std::string& reduction, Index targets) {
-             return std::make_shared<nn::ExpressionLoss>(
-                 tracer([function = std::move(function)] { return function; }, name), name, nn::reduction(reduction),
-                 targets);
+      .def(py::init([](const py::object& loss, std::string name, const std::string& reduction, Index targets) {
+             return std::make_shared<nn::ExpressionLoss>(tracer(loss, name), name, nn::reduction(reduction), targets);
            }),
-           py::arg("function"), py::arg("name"), py::arg("reduction"), py::arg("targets"));
+           py::arg("loss"), py::arg("name"), py::arg("reduction"), py::arg("targets"));
 }
 
 }  // namespace deltaprop::python

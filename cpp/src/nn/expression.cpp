@@ -31,12 +31,19 @@ void take_delta(const graph::Node& x, const graph::Node& from, Matrix<T> to) {
   }
 }
 
+/// The engine has made room for what the function gave for two rows.
+ValueError unlike(const std::string& description, const graph::Shape& expected, const graph::Shape& got) {
+  return ValueError(description + ": expected " + shape_text(expected) + " back, as two rows gave it, got " +
+                    shape_text(got));
+}
+
 }  // namespace
 
 Trace Traces::take(const TraceShape& shape) const {
   {
     const std::lock_guard lock(mutex_);
-    const auto found = std::find_if(resting_.rbegin(), resting_.rend(), [&](const auto& r) { return r.first == shape; });
+    const auto found =
+        std::find_if(resting_.rbegin(), resting_.rend(), [&](const auto& r) { return r.first == shape; });
     if (found != resting_.rend()) {
       Trace trace = std::move(found->second);
       resting_.erase(std::next(found).base());
@@ -47,22 +54,28 @@ Trace Traces::take(const TraceShape& shape) const {
 }
 
 void Traces::give_back(const TraceShape& shape, Trace trace) const {
+  Trace oldest;  // goes after the lock: a network in it may have to wait for Python
   const std::lock_guard lock(mutex_);
-  if (resting_.size() == kMostTraces) resting_.erase(resting_.begin());
+  if (resting_.size() == kMostTraces) {
+    oldest = std::move(resting_.front().second);
+    resting_.erase(resting_.begin());
+  }
   resting_.emplace_back(shape, std::move(trace));
 }
 
 Index ExpressionLayer::out_features(Index in) const {
   if (in < 0) return kAnyWidth;
   // Two rows, so that a function that gives one for all is found out.
-  return traces_.with({2, in, 0, graph::Precision::float64}, [](const Trace& t) { return t.result->size() / 2; });
+  return traces_.with({2, in, kNoTargets, graph::Precision::float64},
+                      [](const Trace& t) { return t.result->size() / 2; });
 }
 
 // y = f(x)
 template <class T>
 void ExpressionLayer::run_forward(const Forward<T>& f) const {
   if (f.x.rows == 0) return;
-  traces_.with({f.x.rows, f.x.cols, 0, precision_of<T>}, [&](const Trace& t) {
+  traces_.with({f.x.rows, f.x.cols, kNoTargets, precision_of<T>}, [&](const Trace& t) {
+    if (t.result->size() != f.y.size()) throw unlike(description_, {f.y.rows, f.y.cols}, t.result->shape());
     set<T>(t.x, f.x);
     t.result->forward();
     std::copy_n(t.result->value<T>(), f.y.size(), f.y.data);
@@ -73,7 +86,7 @@ void ExpressionLayer::run_forward(const Forward<T>& f) const {
 template <class T>
 void ExpressionLayer::run_backward(const Backward<T>& b) const {
   if (b.x.rows == 0) return;
-  traces_.with({b.x.rows, b.x.cols, 0, precision_of<T>}, [&](const Trace& t) {
+  traces_.with({b.x.rows, b.x.cols, kNoTargets, precision_of<T>}, [&](const Trace& t) {
     set<T>(t.x, b.x);
     t.result->forward();
     if (t.result->active()) t.result->backward<T>(b.delta_y.data, false);
@@ -86,8 +99,12 @@ template void ExpressionLayer::run_forward<double>(const Forward<double>&) const
 template void ExpressionLayer::run_backward<float>(const Backward<float>&) const;
 template void ExpressionLayer::run_backward<double>(const Backward<double>&) const;
 
-graph::Shape ExpressionLoss::shape_for(Index cols) const {
-  return traces_.with({2, cols, targets_, graph::Precision::float64}, [](const Trace& t) { return t.result->shape(); });
+graph::Shape ExpressionLoss::shape_for(Index cols, Index rows) const {
+  return traces_.with({2, cols, targets_, graph::Precision::float64}, [rows](const Trace& t) {
+    graph::Shape shape = t.result->shape();
+    if (!shape.empty()) shape[0] = rows;
+    return shape;
+  });
 }
 
 Index ExpressionLoss::elements(Index cols) const {
@@ -99,17 +116,18 @@ template <class T>
 void ExpressionLoss::call(const LossCall<T>& c) const {
   const Index rows = c.outputs.rows;
   if (rows == 0) return;
+  const graph::Shape expected = shape_for(c.outputs.cols, rows);
   traces_.with({rows, c.outputs.cols, targets_, precision_of<T>}, [&](const Trace& t) {
+    if (t.result->shape() != expected) throw unlike(description_, expected, t.result->shape());
     set<T>(t.x, c.outputs);
     set<T>(t.y, c.targets.values);
     t.result->forward();
     const T* result = t.result->value<T>();
     const bool final = t.result->shape().empty();
-    if (final && (c.weights != nullptr || c.elements != nullptr)) {
+    if (final && (c.weights != nullptr || reduction() == Reduction::none)) {
       throw ValueError(description_ + ": expected " +
                        (c.weights != nullptr ? "no sample_weight" : "a reduction of 'mean' or 'sum'") +
-                       " with an expression that gives one number, got " +
-                       (c.weights != nullptr ? "one" : "'none'"));
+                       " with an expression that gives one number, got " + (c.weights != nullptr ? "one" : "'none'"));
     }
     const Index width = final ? 1 : t.result->size() / rows;
     const auto weight = [&](Index i) { return c.weights == nullptr ? T(1) : c.weights[i]; };

@@ -21,9 +21,10 @@ class NetworkOp final : public graph::Op {
     const Input x(*y.inputs()[0]);
     const nn::Section section = model_->entered(x);
     auto inference = model_->borrow(0, section, x);
-    T* out = y.fresh_value<T>();
-    model_->infer(*inference, x, {{out, x[0].rows, y.shape().back()}});
+    const Buffer<T> out(y.size());
+    model_->infer(*inference, x, {{out.data(), x[0].rows, y.shape().back()}});
     model_->give_back(0, std::move(inference));
+    std::copy_n(out.data(), y.size(), y.fresh_value<T>());
   }
 
   // The delta recursion, down to the input.
@@ -47,9 +48,10 @@ class NetworkOp final : public graph::Op {
   }
 
  private:
-  /// x as a network takes it: one row where it has but one axis.
+  /// x as a network takes it: one row where it has but one axis. Its memory is held: a layer written in Python lets
+  /// other threads in, which may set x.
   struct Input : std::array<Source, 1> {
-    explicit Input(const graph::Node& x) {
+    explicit Input(const graph::Node& x) : memory(x.value_memory()) {
       const Index cols = x.shape().back();
       const Index size = sizeof(T);
       (*this)[0] = {reinterpret_cast<const std::byte*>(x.value<T>()),
@@ -59,6 +61,8 @@ class NetworkOp final : public graph::Op {
                     cols * size,
                     size};
     }
+
+    graph::Memory memory;
   };
 
   std::shared_ptr<Model<T>> model_;

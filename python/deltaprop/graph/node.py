@@ -123,8 +123,62 @@ def _elements(self: Node) -> Iterator[Node]:
     return map(self.__getitem__, range(len(self)))
 
 
+def _axes(self: Node) -> int:
+    """Return how many axes the value has."""
+    return len(self.shape)
+
+
+def _reshape(self: Node, *shape: Any) -> Node:
+    """Return the same elements in another shape, given as one tuple or number by number."""
+    return functions.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+
+_NODE = """A value in a computational graph, made by `variable`, `constant` or of other nodes.
+
+It takes operators (``+ - * / ** @``, comparisons, brackets), the functions of this package and
+NumPy's of the same names. Each is evaluated when it is made.
+
+Attributes
+----------
+value : float or ndarray
+    Of the last `forward`; read-only, but that of a variable may be set.
+grad : float or ndarray or None
+    dJ/d(this) of the last `backward` that came by.
+name : str
+    How it is shown; writable.
+shape, size, ndim, dtype
+    As NumPy's.
+op, details, inputs
+    What made it: the name of the function, its options, its nodes.
+active : bool
+    Whether a variable stands above it, so that deltas have somewhere to go.
+
+Notes
+-----
+``forward()`` evaluates all that the node is made of, after variables have been set.
+``backward(delta=1)`` runs the delta recursion from dJ/d(this), a number or an array of this shape:
+where a node is used several times the shares of its delta add. ValueError for a delta of another
+shape, or where no variable stands above.
+
+Source: Linnainmaa, "Taylor expansion of the accumulated rounding error" (1976).
+
+Examples
+--------
+>>> from deltaprop import graph
+>>> x = graph.variable(3.0, name="x")
+>>> y = x**2 + x
+>>> y.backward()
+>>> y.value, x.grad
+(12.0, 7.0)
+>>> x.value = 1.0
+>>> y.forward()
+>>> y.value
+2.0
+"""
+
 # What of a node is written in Python. The rest of the class is the core's.
 _METHODS: dict[str, Any] = {
+    "__doc__": _NODE,
     "__array_ufunc__": _array_ufunc,
     "__array_function__": _array_function,
     "__array__": _array,
@@ -134,13 +188,13 @@ _METHODS: dict[str, Any] = {
     "_repr_svg_": drawing.shown,
     "draw": drawing.draw,
     "T": property(functions.transpose),
-    "ndim": property(lambda self: len(self.shape)),
+    "ndim": property(_axes),
     "sum": functions.sum,
     "mean": functions.mean,
     "max": functions.max,
     "min": functions.min,
     "dot": functions.dot,
-    "reshape": lambda self, *shape: functions.reshape(self, shape[0] if len(shape) == 1 else shape),
+    "reshape": _reshape,
 }
 for _name, _method in _METHODS.items():
     setattr(Node, _name, _method)

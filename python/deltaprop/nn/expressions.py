@@ -1,6 +1,7 @@
 """A loss and a layer from a function of nodes: nobody derives anything."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from deltaprop import _core
@@ -20,15 +21,17 @@ def _named(function: Any) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
 
 
+@dataclass(frozen=True, init=False, repr=False)
 class ExpressionLoss(Loss):
     """A loss by its formula: a function of nodes, whose derivative the computational graph finds.
 
     Parameters
     ----------
     function : callable
-        Of two nodes: the outputs (N, out) and the targets (N, ...), (N, 1) for targets (N,). It
+        Of two nodes: the outputs (N, out) and the targets (N, columns), (N, 1) for targets (N,). It
         returns a node: one number, which then is the loss, or N rows of the unreduced loss. It is
-        called once for each shape of a batch; from then on `fit` runs what it wrote down in C++.
+        called for two rows, to see which, and once for each shape of a batch; from then on `fit`
+        runs what it wrote down in C++.
     reduction : {"mean", "sum", "none"}, default "mean"
         Of rows, as other losses do it. One number takes no ``sample_weight``; where several batches
         are accumulated it counts as the mean over its batch, or with "sum" as the sum.
@@ -42,16 +45,23 @@ class ExpressionLoss(Loss):
 
     Notes
     -----
-    Nodes of your own in it count as constants, with the values that they have when it is called.
+    Nodes of your own in it count as constants, with the values that they have when it is called; a
+    network's node, ``net.node(yhat)``, is evaluated with each batch.
+
+    Formula: J = f(a, y)
+
+    Derivative: dJ/da by the delta recursion over the graph of f
+
+    Source: Linnainmaa, "Taylor expansion of the accumulated rounding error" (1976).
 
     Examples
     --------
     >>> from deltaprop import nn
     >>> loss = nn.ExpressionLoss(lambda yhat, y: ((yhat - y) ** 2).mean())
-    >>> round(loss([2, 2, 1], [1, 2, 3]), 4)
-    1.6667
-    >>> loss.delta([2.0, 2.0, 1.0], [1, 2, 3])
-    array([ 0.66666667,  0.        , -1.33333333])
+    >>> loss([[2.0], [2.0], [1.0], [4.0]], [1, 2, 3, 4])
+    1.25
+    >>> loss.delta([2.0, 2.0, 1.0, 4.0], [1, 2, 3, 4])
+    array([ 0.5,  0. , -1. ,  0. ])
     """
 
     _function = "ExpressionLoss"
@@ -65,7 +75,7 @@ class ExpressionLoss(Loss):
         self.__post_init__()
 
     def _make(self, function: str, columns: int = 1) -> _core.Loss:
-        return _core.ExpressionLoss(self.function, function, self.reduction, columns)
+        return _core.ExpressionLoss(self, function, self.reduction, columns)
 
     def _native_for(self, y: Array, ndim: int) -> _core.Loss:
         # Targets (N,) go with outputs (N, 1) as they do elsewhere; of one row each has its axis.
@@ -86,8 +96,9 @@ class ExpressionLayer(ConfiguredLayer):
     Parameters
     ----------
     function : callable
-        Of a node, x (N, in); it returns a node (N, out) or (N,). It is called once for each shape
-        of a batch; from then on what it wrote down runs in C++.
+        Of a node, x (N, in); it returns a node (N, out) or (N,). It is called for two rows, to see
+        how wide its output is, and once for each shape of a batch; from then on what it wrote down
+        runs in C++.
 
     Raises
     ------
@@ -99,7 +110,12 @@ class ExpressionLayer(ConfiguredLayer):
     Notes
     -----
     It has no parameters; nodes of your own in the function count as constants. A function may bring
-    rows together, as ``x - x.mean(axis=0)`` does, and does so in inference too.
+    rows together, as ``x - x.mean(axis=0)`` does, and does so in inference too. `Sequential.save`
+    refuses a network with such a layer; pickle takes what it can of functions.
+
+    Formula: y = f(x)
+
+    Source: Linnainmaa, "Taylor expansion of the accumulated rounding error" (1976).
 
     Examples
     --------

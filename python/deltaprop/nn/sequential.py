@@ -178,7 +178,7 @@ class Sequential(Container):
         Returns
         -------
         Node, shape (N, out_features) or (out_features,)
-            In inference. Each ``forward`` of the graph uses the parameters that the network then has.
+            In inference. Each ``forward`` of the graph uses the parameters that there are then.
 
         Raises
         ------
@@ -198,7 +198,7 @@ class Sequential(Container):
         >>> x.grad.shape
         (2,)
         """
-        return self._network.node(_core.graph_node(x))
+        return self._network.node(_core.graph_node(x), self)
 
     def input_gradient(self, x: Any, y: Any, *, loss: Any, loss_weights: Any = None) -> Any:
         """Return dJ/d(input) of the loss in inference; neither pass nor gradients are touched.
@@ -455,7 +455,7 @@ class Sequential(Container):
         Raises
         ------
         TypeError
-            For a layer written in Python.
+            For a layer written in Python, or an `ExpressionLayer`.
         OSError
             Where the file cannot be written.
         RuntimeError

@@ -13,10 +13,12 @@
 /// A layer and a loss made of a function of nodes.
 namespace deltaprop::nn {
 
+inline constexpr Index kNoTargets = -1;
+
 /// What a function is traced for.
 struct TraceShape {
   Index rows, cols;
-  Index targets;  // columns of y, for losses
+  Index targets;  // columns of y; kNoTargets for layers
   graph::Precision precision;
 
   bool operator==(const TraceShape&) const = default;
@@ -65,6 +67,8 @@ class ExpressionLayer final : public BothPrecisions<ExpressionLayer> {
 
   std::string describe() const override { return description_; }
   Index out_features(Index in) const override;
+  /// Nobody knows: the function is asked only for widths that there are.
+  bool keeps_width() const override { return false; }
   /// The function may bring rows together.
   bool rowwise(bool) const override { return false; }
 
@@ -98,8 +102,8 @@ class ExpressionLoss final : public Loss {
  private:
   template <class T>
   void call(const LossCall<T>& c) const;
-  /// Of the result for two rows.
-  graph::Shape shape_for(Index cols) const;
+  /// Of the result for so many rows, by that for two.
+  graph::Shape shape_for(Index cols, Index rows = 2) const;
 
   Traces traces_;
   std::string description_;

@@ -84,6 +84,8 @@ class Layer {
   virtual Index in_features() const { return kAnyWidth; }
   /// The width of the output for an input of `in` features.
   virtual Index out_features(Index in) const { return in; }
+  /// Whether an input of any width comes out as wide.
+  virtual bool keeps_width() const { return out_features(kAnyWidth) == kAnyWidth && out_features(1) == 1; }
   virtual std::vector<ParameterShape> parameters() const { return {}; }
   /// Arrays that are saved with the parameters but have no gradient, as running statistics.
   virtual std::vector<ParameterShape> buffers() const { return {}; }
