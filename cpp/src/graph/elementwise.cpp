@@ -29,7 +29,7 @@ class Elementwise final : public Op {
         return kernels::get<T>().scalars_forward(&step, 1);
       }
       const Walk<kArrays> walk = walk_of(y);
-      kernels::FormulaForward<T> call{.n = walk.length(), .x = {}, .single = {}, .y = nullptr};
+      kernels::FormulaForward<T> call{.n = walk.length(), .x = {}, .single = {}, .y = nullptr, .streamed = y.streamed()};
       set_single(walk, call);
       walk.each([&](const auto& at) {
         set_inputs(y, at, call);
@@ -43,10 +43,12 @@ class Elementwise final : public Op {
     with_type(y.precision(), [&]<class T>() {
       const Walk<kArrays> walk = walk_of(y);
       kernels::FormulaBackward<T> call{.n = walk.length(), .x = {}, .single = {}};
+      call.streamed = y.streamed();
       set_single(walk, call);
       for (std::size_t i = 0; i < y.inputs().size(); ++i) {
         Node& input = *y.inputs()[i];
         if (!input.active() || !differentiable(i)) continue;
+        if (F::passes(i) && input.size() == y.size() && input.borrow_delta(y)) continue;
         call.input = static_cast<int>(i);
         // Repeated elements get a sum, so they begin with nothing.
         T* gradient = nullptr;

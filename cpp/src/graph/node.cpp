@@ -66,8 +66,29 @@ Node::~Node() {
 }
 
 void Node::clear_delta() {
+  own(delta_);
   std::fill_n(place<std::byte>(), bytes(), std::byte{0});
   filled_ = true;
+}
+
+void Node::forget_shares() {
+  if (std::exchange(borrowed_, false)) delta_ = std::move(spare_);
+  reached_ = true;
+  filled_ = false;
+}
+
+bool Node::borrow_delta(const Node& y) {
+  if (filled_ || !y.delta_) return false;
+  spare_ = std::exchange(delta_, y.delta_);
+  borrowed_ = filled_ = true;
+  return true;
+}
+
+void Node::keep_delta() {
+  if (!std::exchange(borrowed_, false)) return;
+  const Memory other = std::exchange(delta_, std::move(spare_));
+  own(delta_);
+  std::copy_n(other.get(), bytes(), delta_.get());
 }
 
 std::vector<Node*> Node::ancestors(bool active) {

@@ -5,9 +5,19 @@
 #include "scalar_step.hpp"
 
 namespace deltaprop::graph {
+namespace {
+
+// What the last cache may be thought to hold: beyond, nothing written early is still there when it is read.
+constexpr std::size_t kCached = 20 << 20;
+
+}  // namespace
 
 Program::Program(Node& root) {
-  for (Node* node : root.ancestors()) {
+  const std::vector<Node*> nodes = root.ancestors();
+  std::size_t bytes = 0;
+  for (const Node* node : nodes) bytes += node->size_ == 1 ? 0 : node->bytes();
+  for (Node* node : nodes) {
+    node->streamed_ = bytes > kCached;
     if (node->active_) (node->size_ == 1 ? numbers_ : arrays_).push_back(node);
     if (node->kind_ != Node::Kind::computed) continue;
     if (node->op_->formula() < 0 || node->size_ != 1) {
@@ -36,11 +46,7 @@ void Program::forward() {
 }
 
 void Program::clear() {
-  for (Node* node : arrays_) {
-    node->reached_ = true;
-    node->filled_ = false;
-    node->own(node->delta_);
-  }
+  for (Node* node : arrays_) node->forget_shares();
   // Always filled, so that whoever comes can add.
   for (Node* node : numbers_) {
     node->reached_ = node->filled_ = true;

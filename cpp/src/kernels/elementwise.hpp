@@ -34,7 +34,7 @@ template <class F, class T>
 void formula_forward(const FormulaForward<T>& c) {
   for_each_vector<T>(
       c.n, [&](Index i, auto load, auto store) { store(c.y + i, F::value(inputs_at<F>(c, i, load).data())); },
-      streams(c.y, c.n));
+      c.streamed && streams(c.y, c.n));
 }
 
 template <class F, int input, class T>
@@ -49,7 +49,7 @@ void formula_backward_of(const FormulaBackward<T>& c) {
           const auto d = share(i, load);
           store(c.gradient + i, c.accumulate ? load(c.gradient + i) + d : d);
         },
-        !c.accumulate && streams(c.gradient, c.n));
+        c.streamed && !c.accumulate && streams(c.gradient, c.n));
     return;
   }
   const double sum = long_sum<T>(c.n, [&](Index i, auto load) { return share(i, load); });

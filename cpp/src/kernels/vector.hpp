@@ -252,11 +252,10 @@ inline Vector<float> narrow(const Widened& w) {
 #endif
 }
 
-/// Whether so much is written there that it would only push what is read out of the caches, and can be written past
-/// them.
+/// Whether n elements there can be stored past the caches, and are worth it.
 template <class T>
 bool streams(const T* to, Index n) {
-  return n >= (Index{1} << 22) / static_cast<Index>(sizeof(T)) && reinterpret_cast<std::uintptr_t>(to) % 64 == 0;
+  return n >= 4096 && reinterpret_cast<std::uintptr_t>(to) % 64 == 0;
 }
 
 /// f(first element, load, store) over n elements: whole vectors, then the rest by the same code with masked access,

@@ -15,7 +15,6 @@ namespace deltaprop {
 
 inline constexpr std::size_t kAlignment = 64;  // a cache line, and the widest vector
 inline constexpr std::size_t kLargePage = std::size_t{1} << 21;
-inline constexpr std::size_t kLarge = 2 * kLargePage;  // bytes from which large pages are asked for
 
 /// Zeroed memory aligned to a cache line. Shared, so that a NumPy view can keep alive what it shows
 /// after the owner has moved on to a larger buffer.
@@ -45,12 +44,12 @@ class Buffer {
     const std::size_t count = static_cast<std::size_t>(std::max<Index>(size, 1));
     if (count > static_cast<std::size_t>(PTRDIFF_MAX) / sizeof(T)) throw std::bad_alloc();
     const std::size_t bytes = count * sizeof(T);
-    const std::align_val_t alignment{bytes < kLarge ? kAlignment : kLargePage};
+    const std::align_val_t alignment{bytes < kLargePage ? kAlignment : kLargePage};
     T* p = static_cast<T*>(::operator new(bytes, alignment));
     std::shared_ptr<T> memory(p, Free{alignment});
 #ifdef MADV_HUGEPAGE
     // Looking up small pages would take a third of the time in which large arrays are read. Refused, it is slower.
-    if (bytes >= kLarge) madvise(p, bytes, MADV_HUGEPAGE);
+    if (bytes >= kLargePage) madvise(p, bytes, MADV_HUGEPAGE);
 #endif
     std::fill_n(p, count, T{});
     return memory;

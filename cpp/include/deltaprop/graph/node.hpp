@@ -137,15 +137,21 @@ class Node : public std::enable_shared_from_this<Node> {
   template <class T>
   Share<T> share() {
     const bool first = !filled_;
+    first ? own(delta_) : keep_delta();
     filled_ = true;
     return {place<T>(), !first};
   }
   /// The same for what can only add.
   template <class T>
   T* sum() {
-    if (!filled_) clear_delta();
+    filled_ ? keep_delta() : clear_delta();
     return place<T>();
   }
+  /// Shows y's delta as its own, where it is the first share of a pass and an array; false elsewhere.
+  bool borrow_delta(const Node& y);
+
+  /// Whether it is part of so much that its arrays are better written past the caches.
+  bool streamed() const { return streamed_; }
 
   /// Evaluates what this node is made of, in order, and it itself.
   void forward();
@@ -170,6 +176,10 @@ class Node : public std::enable_shared_from_this<Node> {
   /// Room that nobody else sees; what was there is lost.
   void own(Memory& memory) const;
   void clear_delta();
+  /// Begins a pass.
+  void forget_shares();
+  /// Makes a borrowed delta its own, to be added to.
+  void keep_delta();
   Program& program();
 
   Kind kind_;
@@ -178,6 +188,8 @@ class Node : public std::enable_shared_from_this<Node> {
   bool active_;
   bool reached_ = false;
   bool filled_ = false;
+  bool borrowed_ = false;
+  bool streamed_ = false;
   Index size_;
   std::uint64_t serial_;    // a node's is above its inputs'
   std::uint64_t mark_ = 0;  // of the last search that came by
@@ -186,6 +198,7 @@ class Node : public std::enable_shared_from_this<Node> {
   Shape shape_;
   kernels::ScalarCell cell_{};
   Memory value_, delta_;
+  Memory spare_;  // its own while its delta is borrowed
   std::unique_ptr<Program> program_;
 };
 

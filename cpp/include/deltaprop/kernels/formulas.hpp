@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <tuple>
 #include <type_traits>
 
@@ -22,6 +23,8 @@ template <int count, bool... differentiable_>
 struct Inputs {
   static constexpr int inputs = count;
   static constexpr bool differentiable[] = {differentiable_...};
+  /// Whether this input gets the delta as it is.
+  static constexpr bool passes(std::size_t) { return false; }
 };
 struct Unary : Inputs<1, true> {};
 struct Binary : Inputs<2, true, true> {};
@@ -192,6 +195,7 @@ struct Square : Unary {
 
 struct Add : Binary {
   static constexpr const char* name = "add";
+  static constexpr bool passes(std::size_t) { return true; }
   template <class P>
   static P value(const P* x) {
     return x[0] + x[1];
@@ -204,6 +208,7 @@ struct Add : Binary {
 
 struct Subtract : Binary {
   static constexpr const char* name = "subtract";
+  static constexpr bool passes(std::size_t i) { return i == 0; }
   template <class P>
   static P value(const P* x) {
     return x[0] - x[1];

@@ -297,6 +297,7 @@ struct FormulaForward {
   const T* x[formulas::kMostInputs];
   bool single[formulas::kMostInputs];
   T* y;
+  bool streamed;  // past the caches: so much is being written that it would push out what is read
 };
 
 /// What one of its inputs gets of the delta. A single one gets the sum, always added to what is there.
@@ -310,6 +311,7 @@ struct FormulaBackward {
   int input;
   T* gradient;
   bool accumulate;
+  bool streamed;
 };
 
 /// A single number and its delta, in the first bytes.
