@@ -672,6 +672,21 @@ class TestEmbedding:
         same(net.state_dict(), state)
         net.backward(net.forward(x[:9]))  # and goes on
 
+    def test_fit_refuses_it_at_the_door(self):
+        net = nn.Sequential(nn.Concat(nn.Embedding(6, 2), nn.Identity()), nn.Linear(6, 1), seed=0)
+        opt = optim.Adam(net.parameters())
+        x, y = np.zeros((50, 2)), np.zeros(50)
+        bad = x.copy()
+        bad[49, 1] = 6
+        before = net.flat_parameters.copy()
+        options = {"loss": nn.MSELoss(), "optimizer": opt, "epochs": 1, "batch_size": 10}
+        with pytest.raises(ValueError, match=r"expected whole numbers .*, got 6.0 in row 49 of X"):
+            net.fit(bad, y, **options)
+        with pytest.raises(ValueError, match=r"got 6.0 in row 49 of validation_data X"):
+            net.fit(x, y, validation_data=(bad, y), **options)
+        np.testing.assert_array_equal(net.flat_parameters, before)
+        assert opt.state_dict()["state"] == {}
+
     def test_float32_cannot_count_further(self):
         layer = nn.Embedding(2**24 + 1, 1)
         with pytest.raises(

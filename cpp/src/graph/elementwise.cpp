@@ -44,8 +44,12 @@ class Elementwise final : public Op {
       const Walk<kArrays> walk = walk_of(y);
       kernels::FormulaBackward<T> call{.n = walk.length(), .x = {}, .single = {}};
       call.streamed = y.streamed();
+      // x x as x^2: one pass, not two of which the second adds to the first.
+      if constexpr (std::is_same_v<F, formulas::Multiply>) {
+        if (y.inputs()[0] == y.inputs()[1]) return square().backward(y);
+      }
       set_single(walk, call);
-      for (std::size_t i = 0; i < y.inputs().size(); ++i) {
+      for (std::size_t i = 0; i < F::inputs; ++i) {
         Node& input = *y.inputs()[i];
         if (!input.active() || !differentiable(i)) continue;
         if (F::passes(i) && input.size() == y.size() && input.borrow_delta(y)) continue;
@@ -91,6 +95,8 @@ class Elementwise final : public Op {
     }
   }
 
+  static const Op& square();
+
   template <class T>
   const kernels::Elementwise<T>& kernel() const {
     return kernels::get<T>().formulas[formula()];
@@ -121,6 +127,11 @@ template <class F>
 const Op* the_one() {
   static const Elementwise<F> op;
   return &op;
+}
+
+template <class F>
+const Op& Elementwise<F>::square() {
+  return *the_one<formulas::Square>();
 }
 
 /// Each formula's is there for good, so nobody counts who holds it.

@@ -103,6 +103,8 @@ class Layer {
   virtual void initialise(const Random&, double*) const {}
   /// The same for the buffers, which nothing random decides.
   virtual void initialise_buffers(double*) const {}
+  /// Looks through a whole input, which is called `name`, for what the layer does not take; ValueError.
+  virtual void check_input(const Source&, const std::string& /*name*/, const std::function<void()>& /*poll*/) const {}
   /// Whether its buffers are to be learned from the whole input before training; writes those learned.
   virtual bool learns_from_data() const { return false; }
   virtual void learn(const Source&, const std::function<void()>& poll, float* buffers) const = 0;
