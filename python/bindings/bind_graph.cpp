@@ -175,15 +175,18 @@ py::object shown(const Node& node, const T* from, const graph::Memory& memory) {
   return array;
 }
 py::object value_of(const Node& node) {
-  return graph::with_type(node.precision(), [&]<class T>() { return shown(node, node.value<T>(), node.value_memory()); });
+  return graph::with_type(node.precision(),
+                          [&]<class T>() { return shown(node, node.value<T>(), node.value_memory()); });
 }
 py::object delta_of(const Node& node) {
   if (!node.has_delta()) return py::none();
-  return graph::with_type(node.precision(), [&]<class T>() { return shown(node, node.delta<T>(), node.delta_memory()); });
+  return graph::with_type(node.precision(),
+                          [&]<class T>() { return shown(node, node.delta<T>(), node.delta_memory()); });
 }
 
 void set_value(Node& node, const py::handle& value) {
-  if (node.kind() != Node::Kind::variable) throw TypeError("value: expected a variable to be set, got a computed node or a constant");
+  if (node.kind() != Node::Kind::variable)
+    throw TypeError("value: expected a variable to be set, got a computed node or a constant");
   const py::array array = elements(value, "value");
   if (shape_of(array) != node.shape()) {
     throw ValueError("value: expected " + shape_text(node.shape()) + ", got " + shape_text(shape_of(array)));
@@ -273,12 +276,13 @@ NodePtr item(const NodePtr& x, const py::handle& key) {
   bool open = false;
   for (const py::handle k : keys) {
     used += !k.is_none() && !k.is(py::ellipsis());
-    if (k.is(py::ellipsis()) && std::exchange(open, true)) throw ValueError("graph: expected one ... between brackets, got two");
+    if (k.is(py::ellipsis()) && std::exchange(open, true))
+      throw ValueError("graph: expected one ... between brackets, got two");
   }
   const Shape& shape = x->shape();
   if (used > shape.size()) {
-    throw py::index_error("graph: expected " + std::to_string(shape.size()) + " indices or fewer for " + shape_text(shape) +
-                          ", got " + std::to_string(used));
+    throw py::index_error("graph: expected " + std::to_string(shape.size()) + " indices or fewer for " +
+                          shape_text(shape) + ", got " + std::to_string(used));
   }
   Shape strides(shape.size());
   Index stride = 1;
@@ -389,7 +393,8 @@ void bind_graph(py::module_& m) {
       .def_property_readonly("size", &Node::size)
       .def_property_readonly("dtype",
                              [](const Node& n) {
-                               return n.precision() == Precision::float32 ? py::dtype::of<float>() : py::dtype::of<double>();
+                               return n.precision() == Precision::float32 ? py::dtype::of<float>()
+                                                                          : py::dtype::of<double>();
                              })
       .def_property_readonly("active", &Node::active)
       .def_property(
@@ -408,7 +413,9 @@ void bind_graph(py::module_& m) {
   m.def("graph_node", &needed, py::arg("value"));
   m.def("graph_formulas", [] {
     std::vector<std::pair<std::string, int>> list;
-    [&]<class... Fs>(std::tuple<Fs...>*) { (list.emplace_back(Fs::name, Fs::inputs), ...); }(static_cast<Formulas*>(nullptr));
+    [&]<class... Fs>(std::tuple<Fs...>*) {
+      (list.emplace_back(Fs::name, Fs::inputs), ...);
+    }(static_cast<Formulas*>(nullptr));
     return list;
   });
   m.def(

@@ -29,7 +29,8 @@ class Elementwise final : public Op {
         return kernels::get<T>().scalars_forward(&step, 1);
       }
       const Walk<kArrays> walk = walk_of(y);
-      kernels::FormulaForward<T> call{.n = walk.length(), .x = {}, .single = {}, .y = nullptr, .streamed = y.streamed()};
+      kernels::FormulaForward<T> call{
+          .n = walk.length(), .x = {}, .single = {}, .y = nullptr, .streamed = y.streamed()};
       set_single(walk, call);
       walk.each([&](const auto& at) {
         set_inputs(y, at, call);

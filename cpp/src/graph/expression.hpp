@@ -6,7 +6,9 @@
 namespace deltaprop::graph {
 
 inline Expression operator-(const Expression& a) { return {apply<formulas::Negative>({a.node})}; }
-inline Expression operator+(const Expression& a, const Expression& b) { return {apply<formulas::Add>({a.node, b.node})}; }
+inline Expression operator+(const Expression& a, const Expression& b) {
+  return {apply<formulas::Add>({a.node, b.node})};
+}
 inline Expression operator-(const Expression& a, const Expression& b) {
   return {apply<formulas::Subtract>({a.node, b.node})};
 }
@@ -16,7 +18,9 @@ inline Expression operator*(const Expression& a, const Expression& b) {
 inline Expression operator/(const Expression& a, const Expression& b) {
   return {apply<formulas::Divide>({a.node, b.node})};
 }
-inline Expression operator<(const Expression& a, const Expression& b) { return {apply<formulas::Less>({a.node, b.node})}; }
+inline Expression operator<(const Expression& a, const Expression& b) {
+  return {apply<formulas::Less>({a.node, b.node})};
+}
 inline Expression operator<=(const Expression& a, const Expression& b) {
   return {apply<formulas::LessEqual>({a.node, b.node})};
 }

@@ -33,7 +33,8 @@ std::vector<NodePtr> gradient(const NodePtr& y, const NodePtr& delta, const std:
     for (std::size_t i = 0; i < (*node)->inputs().size(); ++i) {
       const NodePtr& x = (*node)->inputs()[i];
       if (!x->active() || !(*node)->op()->differentiable(i)) continue;
-      const Expression share{fitted((*node)->op()->delta((*node)->shared_from_this(), i, {delta_of_node}).node, x->shape())};
+      const Expression share{
+          fitted((*node)->op()->delta((*node)->shared_from_this(), i, {delta_of_node}).node, x->shape())};
       NodePtr& sum = deltas[x.get()];
       sum = sum ? (Expression{sum} + share).node : share.node;
     }

@@ -22,8 +22,8 @@ class MatMul final : public Op {
       const T* b = y.inputs()[1]->value<T>();
       T* out = y.fresh_value<T>();
       for (Index i = 0; i < stack_; ++i) {
-        kernels::get<T>().product({m_, n_, k_, a + i * m_ * k_, k_, 1, b + i * k_ * n_, n_, 1, out + i * m_ * n_, n_,
-                                   nullptr, false});
+        kernels::get<T>().product(
+            {m_, n_, k_, a + i * m_ * k_, k_, 1, b + i * k_ * n_, n_, 1, out + i * m_ * n_, n_, nullptr, false});
       }
     });
   }
@@ -76,7 +76,8 @@ NodePtr matmul(const NodePtr& a, const NodePtr& b) {
                       shape_text(b->shape()));
   };
   if (a->shape().empty() || b->shape().empty()) throw refuse();
-  const bool wide = (a->precision() == Precision::float64 && !a->weak()) || (b->precision() == Precision::float64 && !b->weak());
+  const bool wide =
+      (a->precision() == Precision::float64 && !a->weak()) || (b->precision() == Precision::float64 && !b->weak());
   const Precision precision = wide ? Precision::float64 : Precision::float32;
   // A row or column of one, as NumPy does.
   const bool row = a->shape().size() == 1, column = b->shape().size() == 1;

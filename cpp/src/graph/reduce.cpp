@@ -11,10 +11,10 @@ namespace {
 
 /// A reduction seen from its input: the output repeated over the axes that are gone.
 struct Reduction {
-  View over;     // the input's shape, the output's strides
-  Shape kept;    // of the output with axes of length 1 for those that are gone
-  Shape shape;   // of the output
-  Index count;   // elements that make one
+  View over;    // the input's shape, the output's strides
+  Shape kept;   // of the output with axes of length 1 for those that are gone
+  Shape shape;  // of the output
+  Index count;  // elements that make one
   std::string details;
 };
 
@@ -171,8 +171,7 @@ NodePtr mean(const NodePtr& x, const Axes& axes, bool keepdims) {
   Reduction r = reduction("mean", x, axes, keepdims);
   if (r.count == 0) throw ValueError("mean: expected an element or more, got an array " + shape_text(x->shape()));
   Shape shape = r.shape;
-  return std::make_shared<Node>(std::make_shared<Sum>(std::move(r), true), Inputs{x}, std::move(shape),
-                                x->precision());
+  return std::make_shared<Node>(std::make_shared<Sum>(std::move(r), true), Inputs{x}, std::move(shape), x->precision());
 }
 
 NodePtr max(const NodePtr& x, const Axes& axes, bool keepdims) {

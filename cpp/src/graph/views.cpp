@@ -14,7 +14,8 @@ NodePtr scatter(const NodePtr& y, const View& v, const Shape& shape);
 /// y = x through a view.
 class Seen final : public Op {
  public:
-  Seen(View v, const char* name, std::string details) : view_(std::move(v)), name_(name), details_(std::move(details)) {}
+  Seen(View v, const char* name, std::string details)
+      : view_(std::move(v)), name_(name), details_(std::move(details)) {}
 
   const char* name() const override { return name_; }
   std::string details() const override { return details_; }
@@ -61,8 +62,7 @@ class Scattered final : public Op {
 };
 
 NodePtr scatter(const NodePtr& y, const View& v, const Shape& shape) {
-  return std::make_shared<Node>(std::make_shared<Scattered>(v), Inputs{broadcast(y, v.shape)}, shape,
-                                y->precision());
+  return std::make_shared<Node>(std::make_shared<Scattered>(v), Inputs{broadcast(y, v.shape)}, shape, y->precision());
 }
 
 /// The same numbers in the other precision.

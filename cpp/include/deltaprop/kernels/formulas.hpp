@@ -351,9 +351,9 @@ struct Where : Inputs<3, false, true, true> {
 };
 
 /// All of them; a formula is known by its place here.
-using Formulas = std::tuple<Negative, Exp, Expm1, Log, Log1p, Sqrt, Sin, Cos, Tan, Tanh, Sigmoid, Absolute, Sign, Square,
-                            Add, Subtract, Multiply, Divide, Power, Maximum, Minimum, Less, LessEqual, Equal, NotEqual,
-                            Where>;
+using Formulas =
+    std::tuple<Negative, Exp, Expm1, Log, Log1p, Sqrt, Sin, Cos, Tan, Tanh, Sigmoid, Absolute, Sign, Square, Add,
+               Subtract, Multiply, Divide, Power, Maximum, Minimum, Less, LessEqual, Equal, NotEqual, Where>;
 inline constexpr int kFormulas = std::tuple_size_v<Formulas>;
 inline constexpr int kMostInputs = 3;
 

@@ -108,9 +108,7 @@ class NamedLoss final : public Loss {
   TargetKind target_kind() const override {
     return kernel<double>().classes ? TargetKind::classes : TargetKind::values;
   }
-  Index elements(Index cols) const override {
-    return kernel<double>().per_row ? 1 : cols / kernel<double>().outputs;
-  }
+  Index elements(Index cols) const override { return kernel<double>().per_row ? 1 : cols / kernel<double>().outputs; }
   bool per_row(Index) const override { return kernel<double>().per_row; }
   Index target_cols(Index cols) const override;
   Index repeats() const override { return options_.repeats; }
