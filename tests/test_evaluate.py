@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import deltaprop as dp
 from deltaprop import nn, optim
 
 RNG = np.random.default_rng(0)
@@ -345,3 +346,14 @@ def test_an_iterable_may_refill_its_arrays_while_gradients_accumulate():
     fit(refilled, None, Refilled(), accumulate=3)
     fit(fresh, accumulate=3, batch_size=10, shuffle=False)
     np.testing.assert_array_equal(refilled.flat_parameters, fresh.flat_parameters)
+
+
+def test_losses_of_several_heads_in_a_list():
+    losses = nn.MSELoss(), nn.CrossEntropyLoss()
+    found = []
+    for kind in (tuple, list):
+        net, rule = heads(), dp.StopOnPlateau(1e-9, loss=kind(losses))
+        history = fit(net, (Y, C), loss=kind(losses), stop=rule)
+        told = net.evaluate(X, (Y, C), loss=kind(losses))
+        found.append((net.flat_parameters.tobytes(), history.to_dict(), told))
+    assert found[0] == found[1]
