@@ -161,7 +161,9 @@ def _check_optimizer(network: "Sequential", optimizer: Any) -> None:
 def _is_iterable_of_batches(X: Any, y: Any) -> bool:
     if y is not None:
         return False
-    if hasattr(X, "__array__") or isinstance(X, tuple) or not isinstance(X, Iterable):
+    kind = type(X)
+    several = hasattr(kind, "__iter__") or hasattr(kind, "__getitem__")
+    if hasattr(X, "__array__") or isinstance(X, tuple) or not several:
         raise TypeError(
             "y: expected real numbers, got None; without y, X is to be an iterable of batches "
             "(x, y)"
