@@ -94,6 +94,7 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
     held_out = None if validation_data is None else _held_out(validation_data, heads)
     options["validation"] = held_out and held_out[0]
 
+    run._keys = _keys(heads, judge, judged is not None, held_out is not None)
     run._settings = {
         "loss": heads.described(),
         "loss_weights": list(heads.weights),
@@ -218,6 +219,15 @@ def _stop_losses(stop: Any, heads: HeadLosses) -> HeadLosses | None:
             f"got {len(found.losses)}"
         )
     return replace(heads, losses=found.losses)
+
+
+def _keys(heads: HeadLosses, metrics: Metrics, judged: bool, held_out: bool) -> list[str]:
+    """Return the history's keys; those of `record` are left out, which have a row an epoch."""
+    count = len(heads.losses)
+    losses = ["loss", *(f"loss_{k}" for k in range(count) if count > 1)]
+    found = [*losses, *(f"val_{key}" for key in losses if held_out), "lr"]
+    found += metrics.names if judged else []
+    return found + [f"val_{name}" for name in metrics.names if held_out]
 
 
 _HeldOut = tuple[tuple[Arrays, CoreLosses], tuple[Any, Any, Any]]
