@@ -68,6 +68,7 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
         "seed": None if seed is None else as_seed(seed, "fit"),
     }
 
+    widths = network._network.out_features()[network._home().block]
     judged = None
     if _is_iterable_of_batches(X, y):
         _refuse(
@@ -86,14 +87,14 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
                 X, y, sample_weight, heads, validation_split
             )
         judged = X, y, sample_weight
-        (outputs, *_) = network._network.out_features()[network._home().block]
-        weight = class_weights(class_weight, y, sample_weight, heads, outputs)
+        weight = class_weights(class_weight, y, sample_weight, heads, widths[0])
         others = _stop_losses(stop, heads)
         data = arrays(X, y, weight, heads, also=others.losses if others else ())
         options |= _of_rows(data, batch_size, stop, others)
     held_out = None if validation_data is None else _held_out(validation_data, heads)
     options["validation"] = held_out and held_out[0]
 
+    _check_metrics(judge, data, held_out and held_out[0][0], widths)
     run._keys = _keys(heads, judge, judged is not None, held_out is not None)
     run._settings = {
         "loss": heads.described(),
@@ -219,6 +220,14 @@ def _stop_losses(stop: Any, heads: HeadLosses) -> HeadLosses | None:
             f"got {len(found.losses)}"
         )
     return replace(heads, losses=found.losses)
+
+
+def _check_metrics(
+    metrics: Metrics, data: Arrays | Batches, held_out: Arrays | None, widths: Sequence[int]
+) -> None:
+    for judged in (data, held_out):
+        if judged is not None and not isinstance(judged, Batches):
+            metrics.check(judged[1], widths)
 
 
 def _keys(heads: HeadLosses, metrics: Metrics, judged: bool, held_out: bool) -> list[str]:
