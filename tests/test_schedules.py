@@ -614,6 +614,7 @@ WRONG = [
     ("ReduceLROnPlateau", {"cooldown": -1}, "cooldown: expected 0 or more"),
     ("ReduceLROnPlateau", {"min_lr": [0.0]}, "min_lr: expected 2 numbers, one a group, got 1"),
     ("ReduceLROnPlateau", {"eps": -1}, "eps: expected 0 or more"),
+    ("ReduceLROnPlateau", {"monitor": 3}, "ReduceLROnPlateau: monitor: expected a name, got int"),
 ]
 
 

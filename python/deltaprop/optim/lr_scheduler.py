@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 from typing import Any, Self
 
@@ -19,6 +19,9 @@ class LRScheduler(Member):
     It attaches itself to its optimizer, where the newest takes over, and writes its first values at
     once. The base learning rates are the optimizer's; a schedule that takes over from another
     has the bases of that one, except for groups whose ``lr`` was written since.
+
+    Its values follow from the bases and the count: an ``lr`` assigned in between holds until the
+    next count only, where PyTorch's chainable forms go on from it. `ReduceLROnPlateau` does so too.
 
     `fit` advances it. By hand, call ``step()`` after ``optimizer.step()``, once an epoch or once an
     update as you like: `every` is only for `fit`.
@@ -181,6 +184,10 @@ class LRScheduler(Member):
 
     def _settings(self) -> dict[str, Any]:
         return {k: v for k, v in vars(self).items() if not k.startswith("_")}
+
+    def _watched(self, keys: Sequence[str]) -> str:
+        """Return of which key `fit` shows it the values, where it does not go by the count."""
+        return "val_loss" if "val_loss" in keys else "loss"
 
     def _check_attached(self) -> None:
         now = self._optimizer._schedule

@@ -3,13 +3,13 @@
 import itertools
 import math
 import numbers
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 
 from deltaprop import _core
-from deltaprop._arrays import Array, as_real
+from deltaprop._arrays import Array, as_name, as_real
 from deltaprop.optim.lr_scheduler import ByCount, LRScheduler
 from deltaprop.optim.optimizer import Optimizer
 
@@ -794,8 +794,7 @@ class SequentialLR(ByCount):
 class ReduceLROnPlateau(LRScheduler):
     """Lower the learning rate when a value has stopped getting better.
 
-    `fit` gives it, after each epoch, the validation loss where there are validation data, else the
-    loss. By hand, call ``step(value)``.
+    `fit` gives it, after each epoch, a value of the history. By hand, call ``step(value)``.
 
     Parameters
     ----------
@@ -816,11 +815,15 @@ class ReduceLROnPlateau(LRScheduler):
         No learning rate is set below it.
     eps : float, default 1e-8
         A reduction by no more than that is not made.
+    monitor : str, optional
+        The key of the history that `fit` gives it. None, with mode "min" only: "val_loss" where
+        there are validation data, else "loss".
 
     Raises
     ------
     ValueError, TypeError
-        For a setting out of range or of a wrong kind, or what is not an optimizer.
+        For a setting out of range or of a wrong kind, or what is not an optimizer. ValueError, as a
+        fit begins, where its history will have no such key, or for mode "max" without one.
 
     Notes
     -----
@@ -844,6 +847,8 @@ class ReduceLROnPlateau(LRScheduler):
         cooldown: int = 0,
         min_lr: float | list[float] = 0.0,
         eps: float = 1e-8,
+        *,
+        monitor: str | None = None,
     ) -> None:
         super().__init__(optimizer, "epoch")
         self.mode = self._one_of("mode", mode, ("min", "max"))
@@ -856,6 +861,7 @@ class ReduceLROnPlateau(LRScheduler):
         self.cooldown = self._whole("cooldown", cooldown, 0)
         self.min_lr = self._each("min_lr", min_lr)
         self.eps = self._real("eps", eps)
+        self.monitor = None if monitor is None else as_name(monitor, "ReduceLROnPlateau: monitor")
         self._lr: Array = np.array([group["lr"] for group in optimizer.param_groups])
         self._best = math.inf if mode == "min" else -math.inf
         self._bad = self._cooling = 0
@@ -891,6 +897,18 @@ class ReduceLROnPlateau(LRScheduler):
             self._lr = np.where(self._lr - lower > self.eps, lower, self._lr)
         self._count += 1
         self._show()
+
+    def _watched(self, keys: Sequence[str]) -> str:
+        if self.monitor is None and self.mode == "max":
+            raise ValueError(
+                "ReduceLROnPlateau: expected a monitor where mode is 'max', got None, the loss"
+            )
+        key = super()._watched(keys) if self.monitor is None else self.monitor
+        if key not in keys:
+            raise ValueError(
+                f"ReduceLROnPlateau: expected monitor to be of {list(keys)}, got {key!r}"
+            )
+        return key
 
     def _is_better(self, value: float) -> bool:
         sign = 1 if self.mode == "min" else -1

@@ -1,7 +1,7 @@
 """`fit`: from what users give to what the core takes."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import cache, partial
@@ -254,8 +254,11 @@ def _held_out(data: Any, heads: HeadLosses) -> _HeldOut:
 class _Plan:
     """The optimizer's schedule in a fit: a table ahead where there can be one."""
 
-    def __init__(self, optimizer: Optimizer, epochs: int, updates: int | None) -> None:
-        """Look ahead over these epochs, of so many updates each; None if nobody knows."""
+    def __init__(
+        self, optimizer: Optimizer, epochs: int, updates: int | None, keys: Sequence[str]
+    ) -> None:
+        """Look ahead over these epochs, of so many updates each, None if nobody knows."""
+        self._optimizer = optimizer
         self._schedule = optimizer._schedule
         self._by_epoch = self._schedule is None or self._schedule.every == "epoch"
         self._table: dict[str, Any] | None = None
@@ -263,6 +266,7 @@ class _Plan:
         self._counted = 0
         if self._schedule is None:
             return
+        self._watched = self._schedule._watched(keys)
         if not self._by_epoch and updates is None:
             self.by_hand = True
             return
@@ -290,16 +294,24 @@ class _Plan:
         """Whether it must be told of each update."""
         return self.by_hand and not self._by_epoch
 
-    def count(self, epochs: int, updates: int, value: float | None = None) -> None:
-        """Bring the schedule to here; `value` is what a plateau is looked for in."""
+    def count(self, epochs: int, updates: int, values: Mapping[str, Any] | None = None) -> None:
+        """Bring the schedule to here; a plateau is looked for in one of the epoch's values."""
         now = epochs if self._by_epoch else updates
         if self._schedule is None or now == self._counted:
             return
         if isinstance(self._schedule, ByCount):
             self._schedule.advance(now - self._counted)
-        elif value is not None:
-            self._schedule.step(value)
+        elif values is not None:
+            self._schedule.step(values[self._watched])
         self._counted = now
+
+    def check_late(self) -> None:
+        """Raise RuntimeError for a schedule where there was none to count."""
+        if self._schedule is None and self._optimizer._schedule is not None:
+            raise RuntimeError(
+                "fit: expected a schedule to be attached before the first epoch, "
+                f"got {type(self._optimizer._schedule).__name__} in the middle"
+            )
 
 
 class _Told:
@@ -341,7 +353,7 @@ class _Told:
         self._begin_epoch(run.history.epochs)
         epochs = 0 if run._stopping else self._options["epochs"]
         # After the callbacks, which may attach a schedule.
-        self._plan = plan = _Plan(run.optimizer, epochs, self._updates_an_epoch)
+        self._plan = plan = _Plan(run.optimizer, epochs, self._updates_an_epoch, run._keys)
         hears = run._callbacks or self._bar or self._metrics.names or plan.wants_epochs
         hears_updates = plan.wants_updates or any(wants_batches(c) for c in run._callbacks)
         self._hears_epochs = bool(hears)
@@ -386,7 +398,8 @@ class _Told:
             judged = self._judged(*self._held_out[1])
             latest |= {f"val_{name}": value for name, value in judged.items()}
         run.history._append(latest)
-        self._plan.count(epochs, updates, latest.get("val_loss", latest["loss"]))
+        self._plan.check_late()
+        self._plan.count(epochs, updates, latest)
         if self._bar is not None:
             shown = {k: v for k, v in latest.items() if np.ndim(v) == 0 and k != "lr"}
             self._bar.at(run.history.epochs, shown)
