@@ -21,7 +21,7 @@ class LRScheduler(Member):
     has the bases of that one, except for groups whose ``lr`` was written since.
 
     Its values follow from the bases and the count: an ``lr`` assigned in between holds until the
-    next count only, where PyTorch's chainable forms go on from it. `ReduceLROnPlateau` does so too.
+    next count only, where PyTorch's chainable forms and our `ReduceLROnPlateau` go on from it.
 
     `fit` advances it. By hand, call ``step()`` after ``optimizer.step()``, once an epoch or once an
     update as you like: `every` is only for `fit`.
