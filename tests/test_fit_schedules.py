@@ -5,7 +5,7 @@ import pytest
 
 import deltaprop as dp
 from deltaprop import nn, optim
-from deltaprop.optim.lr_scheduler import ByCount
+from deltaprop.optim.schedule import ByCount
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(20, 3)), RNG.normal(size=(20, 2))

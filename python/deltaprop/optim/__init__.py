@@ -1,6 +1,20 @@
 """Optimizers and schedules."""
 
-from deltaprop.optim.lr_scheduler import LRScheduler
+from deltaprop.optim.lr_scheduler import (
+    ConstantLR,
+    CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
+    CyclicLR,
+    ExponentialLR,
+    LambdaLR,
+    LinearLR,
+    MultiStepLR,
+    OneCycleLR,
+    PolynomialLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+    StepLR,
+)
 from deltaprop.optim.optimizer import Optimizer, ParameterGroup
 from deltaprop.optim.rules import (
     ASGD,
@@ -16,21 +30,7 @@ from deltaprop.optim.rules import (
     RMSprop,
     Rprop,
 )
-from deltaprop.optim.schedules import (
-    ConstantLR,
-    CosineAnnealingLR,
-    CosineAnnealingWarmRestarts,
-    CyclicLR,
-    ExponentialLR,
-    LambdaLR,
-    LinearLR,
-    MultiStepLR,
-    OneCycleLR,
-    PolynomialLR,
-    ReduceLROnPlateau,
-    SequentialLR,
-    StepLR,
-)
+from deltaprop.optim.schedule import LRScheduler
 
 __all__ = [
     "ASGD",

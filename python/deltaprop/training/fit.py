@@ -12,7 +12,7 @@ import numpy as np
 from deltaprop import _core
 from deltaprop._arrays import as_count, as_name, as_seed
 from deltaprop.optim import Optimizer
-from deltaprop.optim.lr_scheduler import ByCount
+from deltaprop.optim.schedule import ByCount
 from deltaprop.training.callbacks import Callback, as_callbacks, wants_batches
 from deltaprop.training.checkpoint import resumed, save_checkpoint
 from deltaprop.training.data import Arrays, Batches, arrays, class_weights, digests, split
