@@ -423,14 +423,16 @@ class TestTargetsAsTheLossTakesThem:
             (Y[:, 0], nn.QuantileLoss(quantiles=(0.1, 0.9)), "r2"),
             (Y, nn.MSELoss(), "accuracy"),
             (Y > 0, nn.MSELoss(), "f1"),
+            (Y[:, :1] > 0, nn.CrossEntropyLoss(), "auc"),
+            (Y[:, :0], nn.CrossEntropyLoss(), "auc"),
+            (np.ones((30, 3), dtype=int), nn.NLLLoss(), "accuracy"),
         ],
     )
     def test_a_metric_that_does_not_fit_is_refused_at_the_door(self, y, loss, name):
         for held_out in (False, True):
             net = network()
             before = net.flat_parameters.tobytes()
-            data = ([(X, y)], None) if held_out else (X, y)
-            options = {"validation_data": (X, y)} if held_out else {}
-            with pytest.raises(ValueError, match=f"^{name}: expected targets "):
-                fit(net, data[1], data[0], loss=loss, metrics=[name], **options)
+            data = {"x": [(X, y)], "y": None, "validation_data": (X, y)} if held_out else {"y": y}
+            with pytest.raises(ValueError, match=f"^{name}: expected .*targets "):
+                fit(net, loss=loss, metrics=[name], **data)
             assert net.flat_parameters.tobytes() == before

@@ -101,9 +101,9 @@ def _parts(metric: Metric, loss: Any, y: Any, outputs: Array, weight: Any) -> li
     y = as_array(y, "y")
     if isinstance(loss, HingeLoss):
         y = (y > 0).astype(np.int64)
-    if isinstance(loss, CrossEntropyLoss) and y.ndim == 2:
+    if isinstance(loss, CrossEntropyLoss) and y.ndim == 2 and y.shape == outputs.shape:
         y = y.argmax(axis=1)
-    elif isinstance(loss, CrossEntropyLoss | NLLLoss):
+    elif isinstance(loss, CrossEntropyLoss | NLLLoss) and y.ndim == 1:
         there = y != loss.ignore_index
         weight = None if weight is None else as_array(weight, "sample_weight")[there]
         return [(y[there], outputs[there], weight)]
