@@ -785,6 +785,8 @@ class TestStandardize:
         assert layer([1e7 + 1.0]) == 0
         layer.mean = 0
         assert layer([0.0]) == 0
+        layer.learn([[1e7 + 0.25], [1e7 + 0.75]]).mean = 1e7
+        assert layer([1e7]) == layer.mean_rest == 0
 
     def test_any_source(self, rng, tmp_path):
         x = rng.integers(-99, 99, (5000, 3)).astype("int16")

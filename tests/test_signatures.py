@@ -109,6 +109,14 @@ def test_what_is_expected_is_told():
             make()
 
 
+def test_schedules_are_where_pytorch_has_them(peer):
+    there = peer("torch.optim.lr_scheduler")
+    ours = [kind for kind in MEMBERS.values() if issubclass(kind, optim.LRScheduler)]
+    for kind in (*ours, optim.LRScheduler):
+        assert getattr(optim.lr_scheduler, kind.__name__) is kind
+        assert hasattr(there, kind.__name__)
+
+
 def test_a_subclass_has_arguments_of_its_own():
     class Narrow(nn.Linear):
         def __init__(self, width):

@@ -255,15 +255,16 @@ class Sequential(Container):
         ----------
         X : array_like, shape (N, in_features), or a tuple of them, or an iterable of batches
             Any real type and memory order; it is converted batch by batch, never copied whole. A
-            tuple gives each branch of a `Concat` or `Heads` its own. An iterable (y is left out)
-            gives batches (x, y) or (x, y, sample_weight), anew in each epoch: it decides their size
-            and order then, and metrics are of the data held out only.
+            tuple gives each branch of a `Concat` or `Heads` its own. An iterable (y is left out),
+            or an object with ``__getitem__`` and ``__len__``, gives batches (x, y) or
+            (x, y, sample_weight), anew in each epoch: it decides their size and order then, and
+            metrics are of the data held out only.
         y : array_like, or a tuple of them
             Targets, as the loss takes them: the shape of the output, (N,) for an output (N, 1), or
             integer classes (N,). A tuple with several heads.
         loss : loss, or a tuple of them
             From `deltaprop.nn`, or an object of your own with ``__call__`` and ``delta``. A tuple
-            for several heads.
+            (or list) for several heads.
         optimizer : Optimizer
             Of this network's parameters; with its schedule, if one is attached.
         epochs : int

@@ -1,7 +1,21 @@
 """Optimizers, schedules, and descents on functions of a few variables."""
 
 from deltaprop.optim.descend import Descent, descend
-from deltaprop.optim.lr_scheduler import LRScheduler
+from deltaprop.optim.lr_scheduler import (
+    ConstantLR,
+    CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
+    CyclicLR,
+    ExponentialLR,
+    LambdaLR,
+    LinearLR,
+    MultiStepLR,
+    OneCycleLR,
+    PolynomialLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+    StepLR,
+)
 from deltaprop.optim.optimizer import Optimizer, ParameterGroup
 from deltaprop.optim.rules import (
     ASGD,
@@ -17,21 +31,7 @@ from deltaprop.optim.rules import (
     RMSprop,
     Rprop,
 )
-from deltaprop.optim.schedules import (
-    ConstantLR,
-    CosineAnnealingLR,
-    CosineAnnealingWarmRestarts,
-    CyclicLR,
-    ExponentialLR,
-    LambdaLR,
-    LinearLR,
-    MultiStepLR,
-    OneCycleLR,
-    PolynomialLR,
-    ReduceLROnPlateau,
-    SequentialLR,
-    StepLR,
-)
+from deltaprop.optim.schedule import LRScheduler
 
 __all__ = [
     "ASGD",
