@@ -8,7 +8,9 @@ from deltaprop import nn, optim
 FAMILY = {
     name: kind
     for name in optim.__all__
-    if issubclass(kind := getattr(optim, name), optim.Optimizer) and kind is not optim.Optimizer
+    if isinstance(kind := getattr(optim, name), type)
+    and issubclass(kind, optim.Optimizer)
+    and kind is not optim.Optimizer
 }
 # Variants of the options of each; whoever is not here fails the tests below.
 VARIANTS = {

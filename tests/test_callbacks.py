@@ -38,6 +38,15 @@ def fit(net, callbacks=(), **options):
     return net.fit(X, Y, callbacks=callbacks, **options)
 
 
+def refused(callbacks, **options):
+    """Fit, and see to it that the network stays what it was, whatever is raised."""
+    net = network()
+    try:
+        fit(net, callbacks, **options)
+    finally:
+        assert net.flat_parameters.tobytes() == network().flat_parameters.tobytes()
+
+
 def calling(name, function, base=dp.Callback):
     """Return a callback of one hook."""
     return type("Hooked", (base,), {name: lambda self, run: function(run)})()
@@ -50,6 +59,27 @@ def telling(seen, *names):
         for name in names
     }
     return type("Telling", (dp.Callback,), hooks)()
+
+
+@pytest.mark.parametrize("batched", [True, False])
+@pytest.mark.parametrize("held_out", [True, False])
+@pytest.mark.parametrize("several", [True, False])
+def test_the_keys_are_known_before_the_first_epoch(several, held_out, batched):
+    last = nn.Heads(nn.Linear(4, 2), nn.Linear(4, 2)) if several else nn.Linear(4, 2)
+    net = nn.Sequential(nn.Linear(3, 4), last, dtype="float64", seed=0)
+    data = (X, (Y, Y)) if several else (X, Y)
+    known = []
+    history = net.fit(
+        *(([data],) if batched else data),
+        loss=(nn.MSELoss(), nn.L1Loss()) if several else nn.MSELoss(),
+        optimizer=optim.SGD(net.parameters()),
+        epochs=1,
+        validation_data=data if held_out else None,
+        metrics=(["mse"], ["mae", "r2"]) if several else ["mse"],
+        record=["gradients"],
+        callbacks=[calling("on_train_begin", lambda run: known.extend(run._keys))],
+    )
+    assert [key for key in history if key != "gradient_norm"] == known
 
 
 class TestHooks:
@@ -327,7 +357,9 @@ class TestEarlyStopping:
         message = r"^EarlyStopping: expected monitor to be of \['loss', 'lr'\], got 'val_loss'$"
         for record in ((), ("deltas",)):
             with pytest.raises(ValueError, match=message):
-                fit(network(), [dp.EarlyStopping()], validation_data=None, record=record)
+                refused([dp.EarlyStopping()], validation_data=None, record=record)
+        with pytest.raises(ValueError, match=r"got 'delta_norm'$"):
+            refused([dp.EarlyStopping("delta_norm")], record=("deltas",))
 
 
 class TestModelCheckpoint:
@@ -381,13 +413,20 @@ class TestModelCheckpoint:
             assert [p.name for p in tmp_path.iterdir()] == ["net.dp"]
 
     def test_a_folder_that_is_not_there(self, tmp_path):
-        with pytest.raises(FileNotFoundError):
-            fit(network(), [dp.ModelCheckpoint(tmp_path / "no" / "net.dp")])
+        path = tmp_path / "no" / "net.dp"
+        message = f"^ModelCheckpoint: expected path in a folder that is there, got '{path}'$"
+        with pytest.raises(FileNotFoundError, match=message):
+            refused([dp.ModelCheckpoint(path)])
+
+    def test_a_folder_made_for_each_epoch(self, tmp_path):
+        made = [lambda run: (tmp_path / str(run.epoch + 1)).mkdir()]
+        fit(network(), [*made, dp.ModelCheckpoint(tmp_path / "{epoch}" / "net.dp")], epochs=2)
+        assert sorted(p.parent.name for p in tmp_path.glob("*/net.dp")) == ["1", "2"]
 
     @pytest.mark.parametrize("name", ["{}", "{nothing}", "{epoch:s}", "{"])
     def test_names_that_are_not_there(self, tmp_path, name):
         with pytest.raises(ValueError, match=r"^ModelCheckpoint: expected path to name epoch or "):
-            fit(network(), [dp.ModelCheckpoint(tmp_path / name)])
+            refused([dp.ModelCheckpoint(tmp_path / name)])
 
     def test_options(self):
         with pytest.raises(
@@ -401,7 +440,7 @@ class TestModelCheckpoint:
         ):
             dp.ModelCheckpoint(3)
         with pytest.raises(ValueError, match=r"^ModelCheckpoint: expected monitor to be of \["):
-            fit(network(), [dp.ModelCheckpoint("a", monitor="accuracy")])
+            refused([dp.ModelCheckpoint("a", monitor="accuracy")])
 
     def test_layers_written_in_python(self, tmp_path):
         class Same(nn.Layer):

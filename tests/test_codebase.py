@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import deltaprop as dp
-from deltaprop import nn, optim
+from deltaprop import graph, nn, optim
 
 ROOT = Path(__file__).resolve().parents[1]
 CPP = ROOT / "cpp"
@@ -37,7 +37,7 @@ MODULES = [
 
 def public_objects():
     """Give every object that the package says is public, by its full name."""
-    for module in (dp, nn, nn.init, optim):
+    for module in (dp, graph, nn, nn.init, optim):
         for name in module.__all__:
             value = getattr(module, name)
             if not inspect.ismodule(value) and not name.startswith("__"):
@@ -74,14 +74,14 @@ def test_the_version():
     assert re.fullmatch(r"\d+\.\d+\.\d+", dp.__version__)
 
 
-@pytest.mark.parametrize("module", [dp, nn, nn.init, optim], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [dp, graph, nn, nn.init, optim], ids=lambda m: m.__name__)
 def test_all_names_exist(module):
     assert len(module.__all__) == len(set(module.__all__))
     for name in module.__all__:
         assert hasattr(module, name), name
 
 
-@pytest.mark.parametrize("module", [dp, nn, optim], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [dp, graph, nn, optim], ids=lambda m: m.__name__)
 def test_nothing_public_is_left_out(module):
     names = {
         name
@@ -96,7 +96,10 @@ def test_nothing_public_is_left_out(module):
 def test_the_public_names():
     assert {"Sequential", "Linear", "Layer", "Parameter", "MSELoss"} <= set(nn.__all__)
     assert {"Optimizer", "SGD", "Adam"} <= set(optim.__all__)
-    assert {"check_gradients", "History", "Run", "StopOnPlateau", "nn", "optim"} <= set(dp.__all__)
+    assert {"variable", "constant", "Node", "solve", "grad"} <= set(graph.__all__)
+    assert {"check_gradients", "History", "Run", "StopOnPlateau", "graph", "nn", "optim"} <= set(
+        dp.__all__
+    )
     assert len(MEMBERS) > 20
 
 
@@ -128,6 +131,7 @@ MADE_FOR_USERS = {
     dp.History,
     dp.LRRange,
     dp.Run,
+    graph.Node,
 }
 
 
@@ -208,7 +212,7 @@ def test_headers_are_included_by_their_whole_path(path):
         if (path.parent / name).is_file():
             assert "/" not in name, name
         else:
-            assert name.startswith(("deltaprop/", "Eigen/")) or "/" not in name, name
+            assert name.startswith(("deltaprop/", "Eigen/", "sys/")) or "/" not in name, name
 
 
 @pytest.mark.parametrize(

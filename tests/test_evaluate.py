@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import deltaprop as dp
 from deltaprop import nn, optim
 
 RNG = np.random.default_rng(0)
@@ -345,3 +346,93 @@ def test_an_iterable_may_refill_its_arrays_while_gradients_accumulate():
     fit(refilled, None, Refilled(), accumulate=3)
     fit(fresh, accumulate=3, batch_size=10, shuffle=False)
     np.testing.assert_array_equal(refilled.flat_parameters, fresh.flat_parameters)
+
+
+def test_losses_of_several_heads_in_a_list():
+    losses = nn.MSELoss(), nn.CrossEntropyLoss()
+    found = []
+    for kind in (tuple, list):
+        net, rule = heads(), dp.StopOnPlateau(1e-9, loss=kind(losses))
+        history = fit(net, (Y, C), loss=kind(losses), stop=rule)
+        told = net.evaluate(X, (Y, C), loss=kind(losses))
+        found.append((net.flat_parameters.tobytes(), history.to_dict(), told))
+    assert found[0] == found[1]
+
+
+class TestTargetsAsTheLossTakesThem:
+    NAMES = ("accuracy", "precision", "recall", "f1", "auc")
+
+    def check(self, y, loss, same_y, same_loss, rows=slice(None), outputs=1):
+        """See that metrics are those of other targets that say the same."""
+        net = network(outputs)
+        options = {"metrics": (*self.NAMES, "balanced_accuracy")}
+        found = net.evaluate(X, y, loss=loss, sample_weight=W, **options)
+        w = W[rows]
+        wanted = net.evaluate(X[rows], same_y[rows], loss=same_loss, sample_weight=w, **options)
+        found.pop("loss"), wanted.pop("loss")
+        assert found == wanted
+        history = fit(net, y, loss=loss, validation_data=(X, y, W), epochs=1, **options)
+        told = net.evaluate(X, y, loss=loss, sample_weight=W, metrics=self.NAMES)
+        assert all(history[f"val_{key}"][-1] == told[key] for key in self.NAMES)
+
+    def test_signs(self, peer):
+        peer("sklearn.metrics")
+        self.check(2 * C - 1, nn.HingeLoss(), C, nn.BCEWithLogitsLoss())
+        self.check((2.0 * C - 1)[:, np.newaxis], nn.HingeLoss(), C, nn.BCEWithLogitsLoss())
+
+    @pytest.mark.parametrize("kind", [nn.CrossEntropyLoss, nn.NLLLoss])
+    @pytest.mark.parametrize("ignored", [-100, -1])
+    def test_ignored_rows(self, ignored, kind, peer):
+        peer("sklearn.metrics")
+        y = RNG.choice([0, 1, 2, ignored], 30)
+        self.check(y, kind(ignore_index=ignored), y, kind(), y != ignored, 3)
+
+    def test_nothing_but_ignored_rows(self):
+        y = np.full(30, -100)
+        names = ["accuracy", "auc"]
+        found = network().evaluate(X, y, loss=nn.CrossEntropyLoss(), metrics=names)
+        assert np.isnan([found[name] for name in names]).all()
+
+    def test_probabilities(self, peer):
+        peer("sklearn.metrics")
+        y = RNG.dirichlet(np.ones(3), 30)
+        self.check(y, nn.CrossEntropyLoss(), y.argmax(axis=1), nn.CrossEntropyLoss(), outputs=3)
+
+    @pytest.mark.parametrize(
+        "loss", [nn.BCEWithLogitsLoss(), nn.HingeLoss(), nn.BCELoss()], ids=repr
+    )
+    def test_labels(self, loss, peer):
+        sk = peer("sklearn.metrics")
+        net, y = network(3), RNG.integers(0, 2, (30, 3))
+        if isinstance(loss, nn.BCELoss):
+            net = nn.Sequential(net, nn.Sigmoid(), dtype="float64")
+        a = net(X)
+        labels = a > (0.5 if isinstance(loss, nn.BCELoss) else 0)
+        given = 2 * y - 1 if isinstance(loss, nn.HingeLoss) else y
+        found = net.evaluate(X, given, loss=loss, sample_weight=W, metrics=self.NAMES)
+        options = {"sample_weight": W, "average": "macro"}
+        assert found["accuracy"] == pytest.approx(np.average((labels == y).mean(axis=1), weights=W))
+        assert found["auc"] == pytest.approx(sk.roc_auc_score(y, a, **options))
+        for name in ("precision", "recall", "f1"):
+            wanted = getattr(sk, f"{name}_score")(y, labels, zero_division=0, **options)
+            assert found[name] == pytest.approx(wanted)
+
+    @pytest.mark.parametrize(
+        ("y", "loss", "name"),
+        [
+            (Y[:, 0], nn.QuantileLoss(quantiles=(0.1, 0.9)), "r2"),
+            (Y, nn.MSELoss(), "accuracy"),
+            (Y > 0, nn.MSELoss(), "f1"),
+            (Y[:, :1] > 0, nn.CrossEntropyLoss(), "auc"),
+            (Y[:, :0], nn.CrossEntropyLoss(), "auc"),
+            (np.ones((30, 3), dtype=int), nn.NLLLoss(), "accuracy"),
+        ],
+    )
+    def test_a_metric_that_does_not_fit_is_refused_at_the_door(self, y, loss, name):
+        for held_out in (False, True):
+            net = network()
+            before = net.flat_parameters.tobytes()
+            data = {"x": [(X, y)], "y": None, "validation_data": (X, y)} if held_out else {"y": y}
+            with pytest.raises(ValueError, match=f"^{name}: expected .*targets "):
+                fit(net, loss=loss, metrics=[name], **data)
+            assert net.flat_parameters.tobytes() == before

@@ -311,6 +311,18 @@ class TestIterables:
             fit(net, iter([(X, Y)]), None)
         assert np.isfinite(net.flat_parameters).all()
 
+    @pytest.mark.parametrize("has_length", [True, False])
+    def test_batches_by_their_place(self, has_length):
+        class ByPlace:
+            def __getitem__(self, i):
+                if not has_length and i * 8 >= len(X):
+                    raise IndexError
+                return X[8 * i : 8 * i + 8], Y[8 * i : 8 * i + 8]
+
+        if has_length:
+            ByPlace.__len__ = lambda self: 4
+        assert trained(ByPlace(), None) == trained(shuffle=False)
+
     def test_an_iterable_that_looks_at_the_network(self):
         net = network()
 
@@ -352,6 +364,7 @@ class TestIterables:
             ),
             ([(X, Y, W, W)], TypeError, "fit: expected batches"),
             (["abc"], TypeError, "fit: expected batches .*, got str"),
+            ([None], TypeError, "fit: expected batches .*, got NoneType"),
             ([(X, None)], TypeError, "y: expected real numbers, got"),
             ([(X, Y[:9])], ValueError, "y: expected 30 rows, as X has, got shape"),
             ([(X[:, :2], Y)], ValueError, r"Linear\(3, 4\): expected input"),

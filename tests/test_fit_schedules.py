@@ -5,7 +5,7 @@ import pytest
 
 import deltaprop as dp
 from deltaprop import nn, optim
-from deltaprop.optim.lr_scheduler import ByCount
+from deltaprop.optim.schedule import ByCount
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(20, 3)), RNG.normal(size=(20, 2))
@@ -142,6 +142,51 @@ def test_a_plateau_of_what_is_held_out_or_of_the_loss(held_out):
     assert schedule.state_dict() == hand.state_dict()
 
 
+@pytest.mark.parametrize("key", ["r2", "val_r2", "lr"])
+def test_a_plateau_of_another_value(key):
+    made = {"mode": "max", "patience": 0, "threshold": 9.0, "threshold_mode": "abs", "monitor": key}
+    net = network()
+    opt = optimizer(net)
+    schedule = optim.ReduceLROnPlateau(opt, **made)
+    history = fit(net, opt, epochs=8, metrics=["r2"], validation_data=(X, Y + 1))
+    twin = optimizer(network())
+    hand, lrs = optim.ReduceLROnPlateau(twin, **made), []
+    for value in history[key]:
+        lrs.append(twin.lr)
+        hand.step(value)
+    assert history["lr"].tolist() == lrs
+    assert lrs[-1] < 0.1
+    assert schedule.state_dict() == hand.state_dict()
+    with pytest.raises(ValueError, match=f"expected monitor to be None, got '{key}'"):
+        optim.ReduceLROnPlateau(twin, **{**made, "monitor": None}).load_state_dict(
+            schedule.state_dict()
+        )
+
+
+@pytest.mark.parametrize("late", [True, False])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mode": "max"}, "expected a monitor where mode is 'max', got None, the loss"),
+        ({"monitor": "val_loss"}, r"expected monitor to be of \['loss', 'lr'\], got 'val_loss'"),
+        ({"monitor": "delta_norm"}, "expected monitor to be of .*, got 'delta_norm'"),
+    ],
+)
+def test_a_plateau_of_nothing_is_refused_at_the_door(options, message, late):
+    class Attaches(dp.Callback):
+        def on_train_begin(self, run):
+            optim.ReduceLROnPlateau(run.optimizer, **options)
+
+    net = network()
+    opt = optimizer(net)
+    if not late:
+        optim.ReduceLROnPlateau(opt, **options)
+    callbacks = [Attaches()] if late else []
+    with pytest.raises(ValueError, match=f"^ReduceLROnPlateau: {message}$"):
+        fit(net, opt, record=["deltas"], callbacks=callbacks)
+    assert net.flat_parameters.tobytes() == network().flat_parameters.tobytes()
+
+
 class TestExceptions:
     @pytest.mark.parametrize("kind", ["arrays", "iterable"])
     @pytest.mark.parametrize(("every", "count"), [("epoch", 1), ("step", 5)])
@@ -238,3 +283,22 @@ def test_a_schedule_that_takes_over_in_a_callback():
     optim.ExponentialLR(opt, 0.5)
     with pytest.raises(RuntimeError, match=r"^ExponentialLR: expected to be the optimizer's sched"):
         fit(net, opt, callbacks=[lambda run: optim.StepLR(opt, 1)])
+
+
+@pytest.mark.parametrize("hook", ["on_epoch_begin", "on_epoch_end", "on_train_batch_end"])
+@pytest.mark.parametrize("every", ["epoch", "step"])
+def test_a_schedule_attached_in_the_middle(every, hook):
+    class Attaches(dp.Callback):
+        pass
+
+    def attach(self, run):
+        if run.epoch == 1:
+            optim.StepLR(run.optimizer, 1, every=every)
+
+    setattr(Attaches, hook, attach)
+    net = network()
+    opt = optimizer(net)
+    message = r"^fit: expected a schedule to be attached before the first epoch, got StepLR in the"
+    with pytest.raises(RuntimeError, match=message):
+        fit(net, opt, callbacks=[Attaches()])
+    fit(net, opt)

@@ -17,7 +17,7 @@ MEMBERS = {
     for name in nn.__all__
     if isinstance(getattr(nn, name), type)
     and issubclass(getattr(nn, name), nn.Layer)
-    and getattr(nn, name) is not nn.Layer
+    and getattr(nn, name) not in (nn.Layer, nn.ExpressionLayer)
     and getattr(nn, name).__module__ != "deltaprop.nn.activations"
 }
 # The arguments that each is tried with, for inputs of WIDTH features: PyTorch takes the same.
@@ -672,6 +672,21 @@ class TestEmbedding:
         same(net.state_dict(), state)
         net.backward(net.forward(x[:9]))  # and goes on
 
+    def test_fit_refuses_it_at_the_door(self):
+        net = nn.Sequential(nn.Concat(nn.Embedding(6, 2), nn.Identity()), nn.Linear(6, 1), seed=0)
+        opt = optim.Adam(net.parameters())
+        x, y = np.zeros((50, 2)), np.zeros(50)
+        bad = x.copy()
+        bad[49, 1] = 6
+        before = net.flat_parameters.copy()
+        options = {"loss": nn.MSELoss(), "optimizer": opt, "epochs": 1, "batch_size": 10}
+        with pytest.raises(ValueError, match=r"expected whole numbers .*, got 6.0 in row 49 of X"):
+            net.fit(bad, y, **options)
+        with pytest.raises(ValueError, match=r"got 6.0 in row 49 of validation_data X"):
+            net.fit(x, y, validation_data=(bad, y), **options)
+        np.testing.assert_array_equal(net.flat_parameters, before)
+        assert opt.state_dict()["state"] == {}
+
     def test_float32_cannot_count_further(self):
         layer = nn.Embedding(2**24 + 1, 1)
         with pytest.raises(
@@ -770,6 +785,8 @@ class TestStandardize:
         assert layer([1e7 + 1.0]) == 0
         layer.mean = 0
         assert layer([0.0]) == 0
+        layer.learn([[1e7 + 0.25], [1e7 + 0.75]]).mean = 1e7
+        assert layer([1e7]) == layer.mean_rest == 0
 
     def test_any_source(self, rng, tmp_path):
         x = rng.integers(-99, 99, (5000, 3)).astype("int16")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from deltaprop import _core, nn, optim
-from deltaprop.optim import schedules
-from deltaprop.optim.lr_scheduler import ByCount, LRScheduler
+from deltaprop.optim import lr_scheduler
+from deltaprop.optim.schedule import ByCount, LRScheduler
 
 STEPS = 500
 
@@ -191,7 +191,7 @@ def test_every_schedule_has_cases():
     assert found == set(CASES)
     written = {
         name
-        for name, kind in vars(schedules).items()
+        for name, kind in vars(lr_scheduler).items()
         if inspect.isclass(kind) and issubclass(kind, LRScheduler) and not name.startswith("_")
     }
     assert written - {"ByCount", "LRScheduler"} == found
@@ -230,6 +230,7 @@ def test_500_steps_against_pytorch(name, i, rule, peer):
         want.append(options(theirs))
         got.append(options(ours))
         assert schedule.last_lr == [group["lr"] for group in ours.param_groups]
+        assert schedule.get_last_lr() == pytest.approx(reference.get_last_lr(), rel=1e-12)
     assert schedule.count == STEPS
     np.testing.assert_allclose(got, want, rtol=1e-12, atol=0)
 
@@ -614,6 +615,7 @@ WRONG = [
     ("ReduceLROnPlateau", {"cooldown": -1}, "cooldown: expected 0 or more"),
     ("ReduceLROnPlateau", {"min_lr": [0.0]}, "min_lr: expected 2 numbers, one a group, got 1"),
     ("ReduceLROnPlateau", {"eps": -1}, "eps: expected 0 or more"),
+    ("ReduceLROnPlateau", {"monitor": 3}, "ReduceLROnPlateau: monitor: expected a name, got int"),
 ]
 
 

@@ -6,7 +6,7 @@ The delta recursion of the same document is in test_recursion.py.
 import numpy as np
 import pytest
 
-from deltaprop import nn, optim
+from deltaprop import graph, nn, optim
 
 MSE = nn.MSELoss()
 
@@ -239,3 +239,60 @@ def test_mean_squared_error_has_the_figures(loss, value, delta):
     y, outputs = [1.0, 2.0, 3.0], [2.0, 2.0, 1.0]
     assert round(loss(outputs, y), 4) == value
     np.testing.assert_allclose(loss.delta(outputs, y), delta, rtol=1e-15)
+
+
+# Descents
+
+
+def bowl(w1, w2):
+    return w1**2 + w2**2 + 2 * w2 + 5
+
+
+def test_twenty_jumps_into_the_bowl_have_the_printed_points():
+    path = optim.descend(bowl, (-2, 3), lr=0.1, steps=20)
+    printed = [
+        [-2, 3],
+        [-1.6, 2.2],
+        [-1.28, 1.56],
+        [-1.024, 1.048],
+        [-0.819, 0.638],
+        [-0.655, 0.311],
+        [-0.524, 0.049],
+        [-0.419, -0.161],
+        [-0.336, -0.329],
+        [-0.268, -0.463],
+        [-0.215, -0.571],
+    ]
+    assert path.points.shape == (21, 2)
+    assert path.points[:11].round(3).tolist() == printed
+    assert path.points[20].round(3).tolist() == [-0.023, -0.954]
+    assert path.stop_reason == "steps"
+
+
+def test_the_first_jump_into_the_bowl_goes_against_the_gradient():
+    path = optim.descend(bowl, (-2, 3), lr=0.1, steps=20)
+    assert path.gradients[0].tolist() == [-4, 8]
+    assert path.values[0] == 24
+    assert path.values[1] == pytest.approx(16.8, rel=1e-15)
+    assert np.all(np.diff(path.values) < 0)
+
+
+def test_every_jump_into_the_bowl_leaves_four_fifths_of_the_way():
+    path = optim.descend(bowl, (-2, 3), lr=0.1, steps=20)
+    expected = [0, -1] + 0.8 ** np.arange(21)[:, None] * [-2, 4]
+    np.testing.assert_allclose(path.points, expected, rtol=1e-13)
+
+
+def test_of_all_directions_the_one_against_the_gradient_is_the_steepest():
+    def valley(x, y):
+        return x**2 + y**2 + 5
+
+    degrees = np.arange(-180, 180)
+    directions = np.stack((np.cos(np.radians(degrees)), np.sin(np.radians(degrees))), axis=1)
+    slopes = [graph.directional_derivative(valley, (-3, 3), d) for d in directions]
+    np.testing.assert_allclose(slopes, directions @ [-6, 6], rtol=0, atol=1e-14)
+    assert degrees[np.argmin(slopes)] == -45
+    root = np.sqrt(2) / 2
+    np.testing.assert_allclose(directions[np.argmin(slopes)], [root, -root], rtol=1e-15)
+    assert min(slopes) == pytest.approx(-6 * np.sqrt(2), rel=1e-15)
+    assert degrees[np.argmax(slopes)] == 135

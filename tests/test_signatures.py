@@ -20,7 +20,17 @@ MEMBERS = {
     and kind not in (optim.Optimizer, optim.LRScheduler)
 }
 INITIALISERS = {name: getattr(nn.init, name) for name in nn.init.__all__}
-OURS_ALONE = {"Concat", "Heads", "HingeLoss", "Lion", "QuantileLoss", "Residual", "Standardize"}
+OURS_ALONE = {
+    "Concat",
+    "ExpressionLayer",
+    "ExpressionLoss",
+    "Heads",
+    "HingeLoss",
+    "Lion",
+    "QuantileLoss",
+    "Residual",
+    "Standardize",
+}
 
 # What PyTorch's take and ours do not: of every member, and of some.
 NOT_TAKEN = {
@@ -97,6 +107,14 @@ def test_what_is_expected_is_told():
     }.items():
         with pytest.raises(TypeError, match=re.escape(message)):
             make()
+
+
+def test_schedules_are_where_pytorch_has_them(peer):
+    there = peer("torch.optim.lr_scheduler")
+    ours = [kind for kind in MEMBERS.values() if issubclass(kind, optim.LRScheduler)]
+    for kind in (*ours, optim.LRScheduler):
+        assert getattr(optim.lr_scheduler, kind.__name__) is kind
+        assert hasattr(there, kind.__name__)
 
 
 def test_a_subclass_has_arguments_of_its_own():

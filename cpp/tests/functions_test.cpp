@@ -21,10 +21,10 @@ std::vector<T> mapped(const std::vector<T>& x, F f) {
   return y;
 }
 
-/// Over a wide range of arguments no value is further from `exact` than `most` units of its last place.
+/// For none of the arguments is the value further from `exact` than `most` units of its last place.
 template <class T, class F>
-void check_ulps(const std::string& name, double most, F ours, long double (*exact)(long double)) {
-  const auto x = wide_range<T>();
+void check_ulps(const std::string& name, double most, F ours, long double (*exact)(long double),
+                const std::vector<T>& x = wide_range<T>()) {
   const auto y = mapped(x, ours);
   double worst = 0;
   T where = 0;
@@ -35,6 +35,38 @@ void check_ulps(const std::string& name, double most, F ours, long double (*exac
   CAPTURE(name);
   CAPTURE(where);
   CHECK(worst <= most);
+}
+
+/// The wide range, and what lies next to multiples of pi / 4 of all sizes.
+template <class T>
+std::vector<T> angles() {
+  auto v = wide_range<T>();
+  std::mt19937_64 bits(2);
+  for (int i = 0; i < 60000; ++i) {
+    const auto quarters = static_cast<long double>(bits() >> bits() % 64);
+    for (const T x : {static_cast<T>(quarters * 0.785398163397448309616L), static_cast<T>(1e5 + i)}) {
+      for (const T y : {x, std::nextafter(x, T(0)), -std::nextafter(2 * x, T(0))}) v.push_back(y);
+    }
+  }
+  // The numbers of either precision that come nearest to a multiple of pi / 2.
+  v.push_back(static_cast<T>(std::ldexp(16367173.0, 72)));
+  v.push_back(static_cast<T>(std::ldexp(6381956970095103.0, sizeof(T) == 4 ? 0 : 797)));
+  return v;
+}
+
+template <class T>
+struct Pair {
+  T x, y;
+};
+
+template <class T>
+std::vector<T> powers(const std::vector<Pair<T>>& pairs) {
+  std::vector<T> x, y, z(pairs.size());
+  for (const auto& pair : pairs) x.push_back(pair.x), y.push_back(pair.y);
+  ours::for_each_vector<T>(static_cast<Index>(z.size()), [&](Index i, auto load, auto store) {
+    store(z.data() + i, ours::pow(load(x.data() + i), load(y.data() + i)));
+  });
+  return z;
 }
 
 }  // namespace
@@ -76,6 +108,77 @@ TEST_CASE_TEMPLATE("the normal distribution and x - tanh x keep their digits", T
       });
 }
 
+TEST_CASE_TEMPLATE("sines, cosines and tangents of any angle keep their digits", T, float, double) {
+  using V = ours::Vector<T>;
+  const auto x = angles<T>();
+  check_ulps<T>("sin", 2, [](V v) { return ours::sin(v); }, std::sin, x);
+  check_ulps<T>("cos", 2, [](V v) { return ours::cos(v); }, std::cos, x);
+  check_ulps<T>("tan", 3, [](V v) { return ours::tan(v); }, std::tan, x);
+}
+
+TEST_CASE_TEMPLATE("an angle's sine does not depend on its neighbours", T, float, double) {
+  using V = ours::Vector<T>;
+  const auto sin = [](V v) { return ours::sin(v); };
+  std::vector<T> x(V::size), alone(V::size, T(0.75));
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = i % 2 == 0 ? T(0.75) : static_cast<T>(1e22);
+  const auto y = mapped(x, sin), expected = mapped(alone, sin);
+  for (std::size_t i = 0; i < x.size(); i += 2) CHECK(same_bits(y[i], expected[i]));
+}
+
+TEST_CASE_TEMPLATE("powers keep their digits", T, float, double) {
+  using Limits = std::numeric_limits<T>;
+  std::vector<Pair<T>> pairs;
+  std::mt19937_64 bits(3);
+  const auto unit = [&] { return static_cast<double>(bits() >> 11) * 0x1p-52 - 1; };  // -1 to 1
+  const auto add = [&](double x, double power) {                                      // x^y of about 2^power
+    const T base = static_cast<T>(x), log = std::log2(base);
+    pairs.push_back({base, log == 0 ? T(1) : static_cast<T>(power) / log});
+  };
+  for (int i = 0; i < 30000; ++i) {
+    pairs.push_back({static_cast<T>(5 + 5 * unit()), static_cast<T>(5 * unit())});
+    pairs.push_back(
+        {static_cast<T>(static_cast<int>(bits() % 200) - 100), static_cast<T>(static_cast<int>(bits() % 40) - 20)});
+    const double power = (Limits::max_exponent + Limits::digits) * unit();
+    add(std::ldexp(1.5 + unit() / 2, static_cast<int>(Limits::max_exponent * unit())), power);
+    add(std::ldexp(1.5 + unit() / 2, Limits::min_exponent - static_cast<int>(bits() % Limits::digits)), power);
+    add(1 + std::ldexp(unit(), -static_cast<int>(bits() % Limits::digits)), power);
+    add(0x1.6a09e667f3bcdp-1 * (1 + unit() / 100), power);
+  }
+  const auto z = powers(pairs);
+  double worst = 0;
+  Pair<T> where{};
+  for (std::size_t i = 0; i < z.size(); ++i) {
+    const auto [x, y] = pairs[i];
+    const double distance = ulps(z[i], std::pow(static_cast<long double>(x), static_cast<long double>(y)));
+    if (distance > worst) worst = distance, where = pairs[i];
+  }
+  CAPTURE(where.x);
+  CAPTURE(where.y);
+  CHECK(worst <= 2);
+}
+
+TEST_CASE_TEMPLATE("powers at zeros, ones, infinities and of negative numbers are C's", T, float, double) {
+  using Limits = std::numeric_limits<T>;
+  const T odd = 2 / Limits::epsilon() - 1;  // the largest odd number
+  std::vector<T> ends;
+  for (const T a : {T(0), T(0.5), T(1), 1 - Limits::epsilon() / 2, 1 + Limits::epsilon(), T(1.5), T(2), T(3), odd,
+                    odd + 1, Limits::denorm_min(), Limits::max(), Limits::infinity(), Limits::quiet_NaN()}) {
+    ends.push_back(a), ends.push_back(-a);
+  }
+  std::vector<Pair<T>> pairs;
+  for (const T x : ends) {
+    for (const T y : ends) pairs.push_back({x, y});
+  }
+  const auto z = powers(pairs);
+  for (std::size_t i = 0; i < z.size(); ++i) {
+    const long double exact = std::pow(static_cast<long double>(pairs[i].x), static_cast<long double>(pairs[i].y));
+    CAPTURE(pairs[i].x);
+    CAPTURE(pairs[i].y);
+    CHECK(ulps(z[i], exact) <= 2);
+    if (!std::isnan(exact)) CHECK(std::signbit(z[i]) == std::signbit(exact));
+  }
+}
+
 TEST_CASE_TEMPLATE("functions at zeros and ones are exact", T, float, double) {
   using V = ours::Vector<T>;
   constexpr T infinity = std::numeric_limits<T>::infinity();
@@ -83,6 +186,9 @@ TEST_CASE_TEMPLATE("functions at zeros and ones are exact", T, float, double) {
   CHECK(mapped(zeros, [](V x) { return ours::exp(x); }) == std::vector<T>{1, 1});
   CHECK(first_difference(mapped(zeros, [](V x) { return ours::expm1(x); }), zeros) == -1);
   CHECK(first_difference(mapped(zeros, [](V x) { return ours::log1p(x); }), zeros) == -1);
+  CHECK(first_difference(mapped(zeros, [](V x) { return ours::sin(x); }), zeros) == -1);
+  CHECK(first_difference(mapped(zeros, [](V x) { return ours::tan(x); }), zeros) == -1);
+  CHECK(mapped(zeros, [](V x) { return ours::cos(x); }) == std::vector<T>{1, 1});
   CHECK(mapped(zeros, [](V x) { return ours::log(x); }) == std::vector<T>{-infinity, -infinity});
   CHECK(mapped<T>({T(1), infinity}, [](V x) { return ours::log(x); }) == std::vector<T>{0, infinity});
   CHECK(mapped<T>({T(-1), infinity}, [](V x) { return ours::log1p(x); }) == std::vector<T>{-infinity, infinity});

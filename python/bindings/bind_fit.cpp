@@ -108,6 +108,7 @@ void check_values(const train::Model<T>& model, const Data& data, const std::vec
                   const train::Poll& poll) {
   if (inputs && !data.check_x_rows) {
     for (const Source& x : data.x) train::check_finite<T>(x, data.x_name, poll);
+    model.check_inputs(data.x, data.x_name, poll);
   }
   std::vector<Index> features;
   for (const Source& x : data.x) features.push_back(x.cols);

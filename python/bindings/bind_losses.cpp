@@ -116,7 +116,7 @@ py::object call(const nn::Loss& loss, const py::array& a, const py::array& y, co
   }
   if (loss.reduction() != nn::Reduction::none) return py::float_(train::loss_value<T>(loss, outputs, answers));
   std::vector<Index> elements(shape.begin(), shape.end() - 1);
-  if (!loss.per_row()) elements.push_back(loss.elements(shape.back()));
+  if (!loss.per_row(shape.back())) elements.push_back(loss.elements(shape.back()));
   py::array_t<T> result = fresh<T>(elements);
   train::loss_elements(loss, outputs, answers, result.mutable_data());
   return result;

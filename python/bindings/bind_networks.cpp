@@ -3,6 +3,7 @@
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "deltaprop/train/model.hpp"
+#include "deltaprop/train/network_op.hpp"
 #include "gil.hpp"
 
 namespace deltaprop::python {
@@ -218,6 +219,17 @@ void learn(Model<T>& model, Index block, const py::object& x) {
   model.learn(block, given.sources, true, SignalPoll());
 }
 
+/// A node of a network, which keeps the Python object alive that its layers in Python belong to.
+template <class T>
+graph::NodePtr node(const std::shared_ptr<Model<T>>& model, const graph::NodePtr& x, py::object owner) {
+  const auto release = [](PyObject* o) {
+    const WithGil gil;  // the last to let go may be a fit
+    Py_DECREF(o);
+  };
+  const std::shared_ptr<PyObject> kept(owner.release().ptr(), release);
+  return train::network_node(std::shared_ptr<Model<T>>(kept, model.get()), x);
+}
+
 template <class T>
 void bind_network(py::module_& m, const char* name) {
   using M = Model<T>;
@@ -264,6 +276,7 @@ void bind_network(py::module_& m, const char* name) {
       .def("backward", &backward<T>, py::arg("delta"))
       .def("jacobian", &jacobian<T>, py::arg("x"))
       .def("input_gradient", &input_gradient<T>, py::arg("x"), py::arg("delta"))
+      .def("node", &node<T>, py::arg("x"), py::arg("owner"))
       .def("learn", &learn<T>, py::arg("block"), py::arg("x"))
       .def("activations", [](const M& s) { return kept(s, false); })
       .def("deltas", [](const M& s) { return kept(s, true); })

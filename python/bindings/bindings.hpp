@@ -11,5 +11,7 @@ void bind_networks(pybind11::module_& m);
 void bind_optimizers(pybind11::module_& m);
 void bind_schedules(pybind11::module_& m);
 void bind_fit(pybind11::module_& m);
+void bind_graph(pybind11::module_& m);
+void bind_expressions(pybind11::module_& m);
 
 }  // namespace deltaprop::python

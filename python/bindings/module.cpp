@@ -28,9 +28,11 @@ PYBIND11_MODULE(_core, m) {
     }
   });
   m.attr("instruction_set") = deltaprop::kernels::table().instruction_set;
+  deltaprop::python::bind_graph(m);
   deltaprop::python::bind_layers(m);
   deltaprop::python::bind_init(m);
   deltaprop::python::bind_losses(m);
+  deltaprop::python::bind_expressions(m);
   deltaprop::python::bind_networks(m);
   deltaprop::python::bind_optimizers(m);
   deltaprop::python::bind_schedules(m);

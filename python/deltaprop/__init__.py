@@ -14,7 +14,7 @@ True
 
 from importlib.metadata import version
 
-from deltaprop import nn, optim
+from deltaprop import graph, nn, optim
 from deltaprop.gradcheck import GradientReport, check_gradients
 from deltaprop.nn.sequential import load
 from deltaprop.training import (
@@ -43,6 +43,7 @@ __all__ = [
     "StopOnPlateau",
     "__version__",
     "check_gradients",
+    "graph",
     "load",
     "lr_range_test",
     "nn",

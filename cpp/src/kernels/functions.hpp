@@ -1,5 +1,7 @@
 #pragma once
 
+#include <bit>
+#include <cstdint>
 #include <limits>
 
 #include "vector.hpp"
@@ -18,7 +20,6 @@ struct Constants<float> {
   static constexpr float exp_min = -104.0f, exp_max = 89.0f;  // beyond: 0 and infinity
   static constexpr float tanh_max = 10.0f;                    // beyond: 1 to the last bit
   static constexpr int terms = 7;                             // of the Taylor series, for |r| <= ln2 / 2
-  static constexpr float root_half = 0x1.6a09e6p-1f;
   static constexpr int log_terms = 4;
   static constexpr float log1p_series[] = {0x1.dba26p-3f, 0x1.bc8cf8p-3f, 0x1.24c926p-2f, 0x1.9998d4p-2f,
                                            0x1.555556p-1f};
@@ -30,6 +31,12 @@ struct Constants<float> {
                                           -0x1.7dff3ep-3f, 0x1.8c6dbep-2f,   -0x1.373e3ap-1f,  0x1.82b4bcp-1f};
   static constexpr float tanhshrink[] = {0x1.d2d27ep-22f, -0x1.8c75d4p-17f, 0x1.09d846p-12f,
                                          -0x1.7679fcp-8f, 0x1.333332p+0f,   0x1.8p+1f};
+  static constexpr float sine[] = {-0x1.9ac9bp-13f, 0x1.110c28p-7f, -0x1.555552p-3f};
+  static constexpr float cosine[] = {0x1.9bd89cp-16f, -0x1.6c12d2p-10f, 0x1.555554p-5f, -0.5f, 1.0f};
+  static constexpr float tangent[] = {0x1.f7ba82p-9f, 0x1.36b924p-10f, 0x1.467094p-7f, 0x1.623d94p-6f,
+                                      0x1.ba529ap-5f, 0x1.111088p-3f,  0x1.555556p-2f};
+  static constexpr float power_of_two[] = {0x1.44138ap-13f, 0x1.5f089p-10f, 0x1.3b2a54p-7f,
+                                           0x1.c6af6cp-5f,  0x1.ebfbep-3f,  0x1.62e43p-1f};
 };
 
 template <>
@@ -40,7 +47,6 @@ struct Constants<double> {
   static constexpr double exp_min = -746.0, exp_max = 710.0;
   static constexpr double tanh_max = 20.0;
   static constexpr int terms = 13;
-  static constexpr double root_half = 0x1.6a09e667f3bcdp-1;
   static constexpr int log_terms = 10;
   static constexpr double log1p_series[] = {
       0x1.4b0a26c5f2aefp-3, 0x1.687a6e7c95176p-4, 0x1.eb905e8575054p-4, 0x1.10ac75dc602b1p-3, 0x1.3b18b294bebf9p-3,
@@ -67,6 +73,33 @@ struct Constants<double> {
                                           -0x1.767dce4341344p-8,
                                           0x1.333333333332bp+0,
                                           0x1.8p+1};
+  static constexpr double sine[] = {0x1.5e0b19c752b8ep-33,  -0x1.ae600b022d198p-26, 0x1.71de3796898c8p-19,
+                                    -0x1.a01a019e83aa8p-13, 0x1.1111111110bb2p-7,   -0x1.5555555555555p-3};
+  static constexpr double cosine[] = {-0x1.907da33638fbcp-37,
+                                      0x1.1eeb68e8f6cdfp-29,
+                                      -0x1.27e4fa17d9c81p-22,
+                                      0x1.a01a019f4eafdp-16,
+                                      -0x1.6c16c16c16967p-10,
+                                      0x1.5555555555555p-5,
+                                      -0.5,
+                                      1.0};
+  static constexpr double tangent[] = {0x1.1ca78f2d6e011p-17,  -0x1.33482218c7f93p-16, 0x1.325236a6e3c31p-15,
+                                       -0x1.718f90da1ab96p-17, 0x1.d24e3b6b092e6p-15,  0x1.796cd1572f38fp-14,
+                                       0x1.f9e36c1dbde47p-13,  0x1.351b7f6c76ec2p-11,  0x1.7da7fa9d3883fp-10,
+                                       0x1.d6d39444d44c2p-9,   0x1.226e3662c7f47p-7,   0x1.664f487d82596p-6,
+                                       0x1.ba1ba1ba29c22p-5,   0x1.1111111111099p-3,   0x1.5555555555555p-2};
+  static constexpr double power_of_two[] = {0x1.e9d3fe5d26c1bp-32, 0x1.e6063f990bb8ap-28, 0x1.b524fae6156f4p-24,
+                                            0x1.62bfd4775fbb5p-20, 0x1.ffcbfc670dd34p-17, 0x1.430913096fe05p-13,
+                                            0x1.5d87fe78a5276p-10, 0x1.3b2ab6fba1ddap-7,  0x1.c6b08d704a0c2p-5,
+                                            0x1.ebfbdff82c598p-3,  0x1.62e42fefa39efp-1};
+  // log2 m = s (a + b s^2 + s^4 P(s^2)), s = (m - 1) / (m + 1), a and b in two parts; then all of it for float.
+  static constexpr double log2_first[] = {0x1.71547652b82fep+1, 0x1.777d0ffda0d24p-55};
+  static constexpr double log2_second[] = {0x1.ec709dc3a03fdp-1, 0x1.d27f05548af0cp-55};
+  static constexpr double log2_series[] = {0x1.5a5fbbf26f582p-3, 0x1.59e09f3ee5f43p-3, 0x1.89fed19e58092p-3,
+                                           0x1.c68f2f05e7d79p-3, 0x1.0c9a84bf4ba0ap-2, 0x1.484b13d79c40ep-2,
+                                           0x1.a61762a7adfa8p-2, 0x1.2776c50ef9bfep-1};
+  static constexpr double log2_short[] = {0x1.5ce3a0bdf9d26p-2, 0x1.a58dcea71d104p-2, 0x1.27777f4660d17p-1,
+                                          0x1.ec709d13c028bp-1, 0x1.71547652bed14p+1};
 };
 
 /// x = n ln 2 + r with n whole and |r| <= ln2 / 2; gives n and e^r - 1 (Taylor, by Horner).
@@ -150,11 +183,8 @@ template <class T>
 template <class T>
 [[gnu::always_inline]] inline Vector<T> log_of_sum(Vector<T> x, Vector<T> rest) {
   using C = Constants<T>;
-  const auto one = Vector<T>::all(T(1));
-  const auto [mantissa, exponent] = split(x);
-  const auto low = mantissa < Vector<T>::all(C::root_half);
-  const auto n = select(low, exponent - one, exponent);
-  const auto f = select(low, mantissa + mantissa, mantissa) - one;
+  const auto [m, n] = split(x);
+  const auto f = m - Vector<T>::all(T(1));
   const auto s = f / (f + Vector<T>::all(T(2)));
   const auto s2 = s * s;
   auto series = Vector<T>::zero();
@@ -199,6 +229,15 @@ template <class T, std::size_t n>
   auto sum = Vector<T>::all(c[0]);
   unroll<static_cast<Index>(n) - 1>([&](auto i) { sum = fma(sum, x, Vector<T>::all(c[i + 1])); });
   return sum;
+}
+
+/// The same as two such sums in x^2: for functions so long that they wait for each other's results.
+template <class T, std::size_t n>
+[[gnu::always_inline]] inline Vector<T> polynomial_by_halves(Vector<T> x, const T (&c)[n]) {
+  const auto square = x * x;
+  Vector<T> sums[] = {Vector<T>::all(c[0]), Vector<T>::all(c[1])};
+  unroll<static_cast<Index>(n) - 2>([&](auto i) { sums[i % 2] = fma(sums[i % 2], square, Vector<T>::all(c[i + 2])); });
+  return fma(sums[n % 2], x, sums[1 - n % 2]);
 }
 
 /// log(1 + e) for e from 0 to 1, within 3 ulp and much faster: 2 atanh(s) = 2 s + s^3 P(s^2), s = e / (2 + e), P
@@ -275,6 +314,208 @@ template <class T>
   const auto u = x * x;
   const auto near = x * (u / polynomial(u, Constants<T>::tanhshrink));
   return select(abs(x) < Vector<T>::all(T(1.5)), near, x - tanh(x));
+}
+
+/// x = quarters pi / 2 + rest with quarters whole, but for a multiple of 4, and |rest| <= pi / 4.
+template <class T>
+struct Angle {
+  Vector<T> quarters, rest;
+};
+
+inline constexpr double two_over_pi = 0x1.45f306dc9c883p-1;
+/// pi / 2 in three parts: the first two of few enough bits that their products with whole numbers up to 2^16 are exact,
+/// which are enough for angles up to `angle_max`.
+inline constexpr double half_pi[] = {0x1.921fb54440000p+0, 0x1.68c234c4c0000p-39, 0x1.98a2e03707345p-77};
+template <class T>
+inline constexpr T angle_max = T(1e5);
+/// The first 1216 bits of 2 / pi, after 64 zeros.
+inline constexpr std::uint64_t two_over_pi_bits[] = {
+    0x0000000000000000, 0xa2f9836e4e441529, 0xfc2757d1f534ddc0, 0xdb6295993c439041, 0xfe5163abdebbc561,
+    0xb7246e3a424dd2e0, 0x06492eea09d1921c, 0xfe1deb1cb129a73e, 0xe88235f52ebb4484, 0xe99c7026b45f7e41,
+    0x3991d639835339f4, 0x9c845f8bbdf9283b, 0x1ff897ffde05980f, 0xef2f118b5a0a6d1f, 0x6d367ecf27cb09b7,
+    0x4f463f669e5fea2d, 0x7527bac7ebe5f17b, 0x3d0739f78a5292ea, 0x6bfb5fb11f8d5d08, 0x56033046fc7b6bab};
+
+/// The angle of one large finite number, to the last place: x times the bits of 2 / pi, but for those that give only
+/// multiples of 4 (Payne and Hanek). Signs come and go by masks: a branch on them would be foretold wrong half the
+/// time.
+template <class T>
+inline void reduce_large(T x, T& quarters, T& rest) {
+  __extension__ using Wide = unsigned __int128;
+  constexpr std::uint64_t one = 1;
+  const auto bits = std::bit_cast<std::uint64_t>(static_cast<double>(x));
+  const std::uint64_t m = (bits & ((one << 52) - 1)) | one << 52;
+  const std::uint64_t start = (bits >> 52 & 0x7ff) - 1075 + 62;  // for x = m 2^e the bit of 2^(1 - e)
+  const auto word = [start](std::uint64_t i) -> Wide {
+    const std::uint64_t *at = two_over_pi_bits + start / 64 + i, shift = start % 64;
+    return at[0] << shift | at[1] >> 1 >> (63 - shift);
+  };
+  const Wide negative = -Wide(bits >> 63);
+  const Wide turn = (((m * word(0) << 64) + m * word(1) + (m * word(2) >> 64)) ^ negative) - negative;  // 2^128 in all
+  const Wide part = turn << 2, below = -(part >> 127);                                                  // of a quarter
+  const Wide size = (part ^ below) - below;
+  const int zeros = std::countl_zero(static_cast<std::uint64_t>(size >> 64));  // no double comes nearer than 2^-62
+  const Wide whole = 0xc90fdaa22168c235;                                       // pi / 2
+  const auto arc = static_cast<std::uint64_t>((size << zeros >> 64) * whole >> 64);  // in 2^-(63 + zeros)
+  const auto sign = static_cast<std::uint64_t>(below) & one << 63;
+  const auto unit = std::bit_cast<double>(static_cast<std::uint64_t>(1023 - 63 - zeros) << 52 | sign);
+  rest = static_cast<T>(static_cast<double>(arc) * unit);
+  quarters = static_cast<T>(static_cast<int>(turn >> 126) + static_cast<int>(below & 1));
+}
+/// The same for those of a vector's lanes that are large.
+template <class T>
+[[gnu::noinline]] inline void reduce_large(const T* x, T* quarters, T* rest) {
+  for (Index i = 0; i < Vector<T>::size; ++i) {
+    const T size = x[i] < 0 ? -x[i] : x[i];
+    if (angle_max<T> < size && size <= std::numeric_limits<T>::max()) reduce_large(x[i], quarters[i], rest[i]);
+  }
+}
+
+/// The same for a vector that is not large: parts of pi / 2 subtracted (Cody and Waite).
+template <bool last_digits = true>
+[[gnu::always_inline]] inline Angle<double> reduce_small(Vector<double> x) {
+  const auto part = [](int i) { return Vector<double>::all(-half_pi[i]); };
+  const auto quarters = round(x * Vector<double>::all(two_over_pi));
+  const auto first = fma(quarters, part(0), x), second = fma(quarters, part(1), first);
+  if constexpr (!last_digits) return {quarters, second};
+  const auto lost = fma(quarters, part(1), first - second);
+  return {quarters, second + fma(quarters, part(2), lost)};
+}
+[[gnu::always_inline]] inline Angle<float> reduce_small(Vector<float> x) {
+  const auto wide = widen(x);
+  Widened quarters, rest;
+  unroll<static_cast<Index>(wide.size())>([&](auto i) {
+    const auto angle = reduce_small<false>(wide[i]);
+    quarters[i] = angle.quarters, rest[i] = angle.rest;
+  });
+  return {narrow(quarters), narrow(rest)};
+}
+
+template <class T>
+[[gnu::always_inline]] inline Angle<T> angle_of(Vector<T> x) {
+  auto [quarters, rest] = reduce_small(x);
+  if (!all(abs(x) <= Vector<T>::all(angle_max<T>))) [[unlikely]] {
+    alignas(64) T lanes[3][Vector<T>::size];
+    x.store(lanes[0]), quarters.store(lanes[1]), rest.store(lanes[2]);
+    reduce_large(lanes[0], lanes[1], lanes[2]);
+    quarters = Vector<T>::load(lanes[1]), rest = Vector<T>::load(lanes[2]);
+  }
+  return {quarters, rest};
+}
+
+/// The sine of an angle: with a whole number of quarters, sin is 0 where cos is 1 or -1. The polynomials of sin and
+/// cos up to pi / 4, and those of tan, are interpolated in 40 digits.
+template <class T>
+[[gnu::always_inline]] inline Vector<T> sine(Angle<T> a) {
+  using C = Constants<T>;
+  const auto turn = fma(round(a.quarters * Vector<T>::all(T(0.25))), Vector<T>::all(T(-4)), a.quarters);
+  const auto cos_turn = Vector<T>::all(T(1)) - abs(turn);  // and sin_turn is `turn` where this is 0
+  const auto odd = cos_turn == Vector<T>::zero();
+  const auto square = a.rest * a.rest;
+  const auto sin_rest = fma(a.rest * square, polynomial(square, C::sine), a.rest);
+  const auto cos_rest = polynomial(square, C::cosine);
+  return select(odd, turn, cos_turn) * select(odd, cos_rest, sin_rest);
+}
+
+/// sin x, within 2 ulp; -0 stays -0.
+template <class T>
+[[gnu::always_inline]] inline Vector<T> sin(Vector<T> x) {
+  return select(x == Vector<T>::zero(), x, sine(angle_of(x)));
+}
+
+/// cos x, within 2 ulp.
+template <class T>
+[[gnu::always_inline]] inline Vector<T> cos(Vector<T> x) {
+  const auto [quarters, rest] = angle_of(x);
+  return sine(Angle<T>{quarters + Vector<T>::all(T(1)), rest});
+}
+
+/// tan x, that of the rest or at odd quarters -1 / it; within 3 ulp; -0 stays -0.
+template <class T>
+[[gnu::always_inline]] inline Vector<T> tan(Vector<T> x) {
+  const auto [quarters, rest] = angle_of(x);
+  const auto square = rest * rest;
+  const auto tan_rest = fma(rest * square, polynomial_by_halves(square, Constants<T>::tangent), rest);
+  const auto half = quarters * Vector<T>::all(T(0.5));
+  const auto y = select(half == round(half), tan_rest, Vector<T>::all(T(-1)) / tan_rest);
+  return select(x == Vector<T>::zero(), x, y);
+}
+
+/// a + b and a b in twice the digits, but for the last few; the sum where a is 0 or no smaller than b.
+template <class T>
+[[gnu::always_inline]] inline Sum<T> add(Vector<T> a, Sum<T> b) {
+  const auto high = a + b.high;
+  return {high, ((a - high) + b.high) + b.low};
+}
+template <class T>
+[[gnu::always_inline]] inline Sum<T> multiply(Sum<T> a, Sum<T> b) {
+  const auto [high, low] = product(a.high, b.high);
+  return {high, low + fma(a.high, b.low, a.low * b.high)};
+}
+
+/// whole + rest, |rest| no more than 1.
+template <class T>
+struct Parts {
+  Vector<T> whole, rest;
+};
+
+/// y log2(2^n m), so near that 2 to that power has its last digits: some 2^-65 of it for double, 2^-37 for float.
+[[gnu::always_inline]] inline Parts<double> times_log2(Vector<double> m, Vector<double> n, Vector<double> y) {
+  using C = Constants<double>;
+  using V = Vector<double>;
+  const auto one = V::all(1);
+  const auto over = m - one, under = m + one, under_low = m - (under - one);
+  const auto inverse = one / under, s_high = over * inverse;
+  const auto [high, low] = product(s_high, under);
+  const Sum<double> s{s_high, (((over - high) - low) - s_high * under_low) * inverse};
+  const auto s2 = multiply(s, s);
+  const auto tail = s2.high * polynomial_by_halves(s2.high, C::log2_series);
+  const auto second = multiply(s2, add(V::all(C::log2_second[0]), {tail, V::all(C::log2_second[1])}));
+  const auto first = add(V::all(C::log2_first[0]), {second.high, second.low + V::all(C::log2_first[1])});
+  const auto log2 = add(n, multiply(s, first));
+  const auto power = product(y, log2.high);
+  const auto whole = round(power.high);
+  return {whole, max(min((power.high - whole) + fma(y, log2.low, power.low), one), -one)};
+}
+[[gnu::always_inline]] inline Parts<float> times_log2(Vector<float> m, Vector<float> n, Vector<float> y) {
+  const auto one = Vector<double>::all(1);
+  const auto wide_m = widen(m), wide_n = widen(n), wide_y = widen(y);
+  Widened whole, rest;
+  unroll<static_cast<Index>(whole.size())>([&](auto i) {
+    const auto s = (wide_m[i] - one) / (wide_m[i] + one);
+    const auto power = wide_y[i] * fma(s, polynomial_by_halves(s * s, Constants<double>::log2_short), wide_n[i]);
+    whole[i] = round(power), rest[i] = power - whole[i];
+  });
+  return {narrow(whole), narrow(rest)};
+}
+
+/// x^y where x is no positive number or y is NaN: `power`, |x|^y, elsewhere. As C has it, 1^y = x^0 = 1 even for NaN.
+template <class T>
+[[gnu::always_inline]] inline Vector<T> pow_at_the_ends(Vector<T> x, Vector<T> y, Vector<T> power) {
+  using V = Vector<T>;
+  const auto zero = V::zero(), one = V::all(T(1)), infinity = V::all(std::numeric_limits<T>::infinity());
+  const auto size = abs(x), half = V::all(T(0.5)) * y;
+  const auto at_the_ends = select(y < zero, one / size, size);
+  power = select((zero < size) & (size < infinity), power, at_the_ends);
+  const auto to_whole = select(half == round(half), power, with_sign(power, x));
+  const auto not_real = V::all(std::numeric_limits<T>::quiet_NaN());
+  const auto to_fraction = select((x < zero) & (size < infinity), not_real, power);
+  const auto number = select(y == round(y), to_whole, to_fraction);
+  const auto z = select(x == x, select(y == y, number, y), x);
+  return select(x == one, one, select(y == zero, one, z));
+}
+
+/// x^y = 2^(y log2 |x|), within 2 ulp; negative for negative x and odd y, NaN for negative x and y not whole.
+template <class T>
+[[gnu::always_inline]] inline Vector<T> pow(Vector<T> x, Vector<T> y) {
+  using V = Vector<T>;
+  const auto [m, n] = split(abs(x));
+  // Beyond 2^64 every power but those of 1 is 0 or infinity.
+  const auto bound = V::all(T(0x1p64));
+  const auto [whole, rest] = times_log2(m, n, max(min(y, bound), -bound));
+  const auto power =
+      scale_by_power_of_two(fma(rest, polynomial_by_halves(rest, Constants<T>::power_of_two), V::all(T(1))), whole);
+  const auto infinity = V::all(std::numeric_limits<T>::infinity());
+  return all((V::zero() < x) & (x < infinity) & (y == y)) ? power : pow_at_the_ends(x, y, power);
 }
 
 }  // namespace deltaprop::kernels

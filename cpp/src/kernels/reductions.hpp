@@ -19,21 +19,53 @@ template <class S, class F>
   return total;
 }
 
+/// Several vectors side by side: rows far apart in memory are read by more than a cache line at a time.
+template <class T>
+struct Wide {
+  static constexpr Index vectors = 4;
+  static constexpr Index size = vectors * Vector<T>::size;
+
+  Vector<T> v[vectors];
+
+  static Wide load(const T* from) {
+    Wide w;
+    unroll<vectors>([&](auto k) { w.v[k] = Vector<T>::load(from + k * Vector<T>::size); });
+    return w;
+  }
+  void store(T* to) const {
+    unroll<vectors>([&](auto k) { v[k].store(to + k * Vector<T>::size); });
+  }
+  friend Wide operator+(Wide a, const Wide& b) {
+    unroll<vectors>([&](auto k) { a.v[k] = a.v[k] + b.v[k]; });
+    return a;
+  }
+  friend Wide fma(const Wide& a, const Wide& b, Wide c) {
+    unroll<vectors>([&](auto k) { c.v[k] = fma(a.v[k], b.v[k], c.v[k]); });
+    return c;
+  }
+};
+
 /// Adds each column over the rows, or its products with another.
 template <class T>
 void column_sums(const ColumnSums<T>& s) {
   const Index stride = s.factor_stride == 0 ? s.cols : s.factor_stride;
-  for_each_vector<T>(s.cols, [&](Index j, auto load, auto store) {
-    const auto before = s.accumulate ? load(s.sums + j) : Vector<T>::zero();
+  const auto columns = [&](Index j, auto load, auto store) {
+    using V = decltype(load(s.a));
+    const auto before = s.accumulate ? load(s.sums + j) : V{};
     const auto sum = [&](auto add) { store(s.sums + j, sum_over_rows(s.rows, before, add)); };
     if (s.factors == nullptr) {
-      sum([&](auto block, Index i) { return block + load(s.a + i * s.cols + j); });
+      sum([&](const V& block, Index i) { return block + load(s.a + i * s.cols + j); });
     } else {
-      sum([&](auto block, Index i) {
+      sum([&](const V& block, Index i) {
         return fma(load(s.a + i * s.cols + j), load(s.factors + i * stride + j), block);
       });
     }
-  });
+  };
+  Index done = 0;
+  for (; done + Wide<T>::size <= s.cols; done += Wide<T>::size) {
+    columns(done, Wide<T>::load, [](T* to, const Wide<T>& sums) { sums.store(to); });
+  }
+  for_each_vector<T>(s.cols - done, [&](Index j, auto load, auto store) { columns(done + j, load, store); });
 }
 
 /// Whether no element is infinite or NaN: 0 x is 0 exactly for the finite ones.
@@ -68,6 +100,21 @@ template <class T, class F>
     for (Index lane = 0; lane < half; ++lane) sums[lane] += sums[lane + half];
   }
   return sums[0];
+}
+
+/// The sum of f(first element, load) over n elements, however many: row sums of runs, added in float64.
+template <class T, class F>
+[[gnu::always_inline]] inline double long_sum(Index n, F&& f) {
+  constexpr Index run = 4096;
+  double sum = 0;
+  for (Index first = 0; first < n; first += run) {
+    sum += row_sum<T>(std::min(n - first, run), [&](Index i, Index count) {
+      return f(first + i, [count](const T* from) {
+        return count == Vector<T>::size ? Vector<T>::load(from) : Vector<T>::load(from, count);
+      });
+    });
+  }
+  return sum;
 }
 
 /// The largest element; where one is NaN, any of them.

@@ -4,6 +4,7 @@
 
 #include "activations.hpp"
 #include "dropout.hpp"
+#include "elementwise.hpp"
 #include "losses.hpp"
 #include "normalise.hpp"
 #include "prelu.hpp"
@@ -43,6 +44,11 @@ Kernels<T> kernels() {
       .square_sum = square_sum<T>,
       .average = average<T>,
       .limit_norms = limit_norms<T>,
+      .formulas = elementwise_formulas<T>().data(),
+      .scalars_forward = scalars_forward<T>,
+      .scalars_backward = scalars_backward<T>,
+      .sum = total<T>,
+      .largest = largest<T>,
   };
 }
 

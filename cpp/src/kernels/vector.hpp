@@ -1,6 +1,11 @@
 #pragma once
 
 #include <Eigen/Core>
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
 #include <utility>
 
 #include "deltaprop/core/types.hpp"
@@ -22,6 +27,20 @@ struct Vector {
   static Vector zero() { return all(T(0)); }
   static Vector load(const T* from) { return {packets::ploadu<Packet>(from)}; }
   void store(T* to) const { packets::pstoreu(to, p); }
+  /// The same past the caches, to where vectors are aligned; other threads see it after finish_streams().
+  void stream(T* to) const {
+#ifdef __AVX__
+    if constexpr (size * sizeof(T) == 32) {
+      return _mm256_stream_si256(reinterpret_cast<__m256i*>(to), std::bit_cast<__m256i>(p));
+    }
+#endif
+    store(to);
+  }
+  static void finish_streams() {
+#ifdef __AVX__
+    _mm_sfence();
+#endif
+  }
 
   /// The first n lanes; the others are `rest`, and their memory is not touched.
   static Vector load(const T* from, Index n, T rest = T(0)) {
@@ -48,10 +67,11 @@ struct Vector {
   friend Vector operator*(Vector a, Vector b) { return {packets::pmul(a.p, b.p)}; }
   friend Vector operator/(Vector a, Vector b) { return {packets::pdiv(a.p, b.p)}; }
   friend Vector operator-(Vector a) { return {packets::pnegate(a.p)}; }
-  /// Masks for `select`.
+  /// Masks, for `select` and `all`.
   friend Vector operator<(Vector a, Vector b) { return {packets::pcmp_lt(a.p, b.p)}; }
   friend Vector operator<=(Vector a, Vector b) { return {packets::pcmp_le(a.p, b.p)}; }
   friend Vector operator==(Vector a, Vector b) { return {packets::pcmp_eq(a.p, b.p)}; }
+  friend Vector operator&(Vector a, Vector b) { return {packets::pand(a.p, b.p)}; }
 
  private:
 #ifdef __AVX2__
@@ -89,6 +109,14 @@ template <class T>
 Vector<T> select(Vector<T> mask, Vector<T> a, Vector<T> b) {
   return {packets::pselect(mask.p, a.p, b.p)};
 }
+/// Whether a mask has every lane set.
+template <class T>
+bool all(Vector<T> mask) {
+#ifdef __AVX2__
+  if constexpr (Vector<T>::size * sizeof(T) == 32) return _mm256_movemask_epi8(std::bit_cast<__m256i>(mask.p)) == -1;
+#endif
+  return packets::predux_min(select(mask, Vector<T>::all(T(1)), Vector<T>::zero()).p) != T(0);
+}
 template <class T>
 Vector<T> min(Vector<T> a, Vector<T> b) {
   return {packets::pmin(a.p, b.p)};
@@ -124,22 +152,53 @@ template <class T>
 Vector<T> round(Vector<T> a) {
   return {packets::print(a.p)};
 }
-/// a 2^exponent, the exponent a whole number.
 template <class T>
-Vector<T> scale_by_power_of_two(Vector<T> a, Vector<T> exponent) {
-  return {packets::pldexp(a.p, exponent.p)};
+T first_lane(Vector<T> a) {
+  return packets::pfirst(a.p);
 }
 
-/// a = mantissa 2^exponent with a mantissa from 1/2 to 1 and a whole exponent, for any finite a but 0.
+/// The bits of numbers, as whole numbers without a sign; bits + 1 adds to each of them.
+template <class T>
+struct Bits {
+  using Lane = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+  typedef Lane Lanes __attribute__((vector_size(sizeof(typename Vector<T>::Packet))));
+  static constexpr int mantissa = std::numeric_limits<T>::digits - 1;
+  static constexpr T bias = std::numeric_limits<T>::max_exponent - 1;
+  /// Whole numbers below it are the last bits of their sum with it.
+  static constexpr T base = T(Lane(1) << mantissa);
+
+  static constexpr Lane of(T a) { return std::bit_cast<Lane>(a); }
+  static Lanes of(Vector<T> a) { return std::bit_cast<Lanes>(a.p); }
+  static Vector<T> number(Lanes bits) { return {std::bit_cast<typename Vector<T>::Packet>(bits)}; }
+};
+
+/// a 2^exponent, the exponent a whole number, |a| from 1/4 to 4 or 0: in two steps, as 2^exponent may be no number.
+template <class T>
+Vector<T> scale_by_power_of_two(Vector<T> a, Vector<T> exponent) {
+  using B = Bits<T>;
+  const auto most = Vector<T>::all(2 * B::bias);
+  const auto inside = max(min(exponent, most), -most);
+  const auto half = round(inside * Vector<T>::all(T(0.5)));
+  const auto power = [](Vector<T> n) { return B::number(B::of(n + Vector<T>::all(B::base + B::bias)) << B::mantissa); };
+  return a * power(half) * power(inside - half);
+}
+
+/// a = mantissa 2^exponent with a whole exponent and a mantissa from sqrt(1/2) to sqrt(2), for a finite a > 0.
 template <class T>
 struct Split {
   Vector<T> mantissa, exponent;
 };
 template <class T>
 Split<T> split(Vector<T> a) {
-  Split<T> s;
-  s.mantissa.p = packets::pfrexp(a.p, s.exponent.p);
-  return s;
+  using B = Bits<T>;
+  constexpr auto root_half = B::of(static_cast<T>(0x1.6a09e667f3bcdp-1));
+  const auto subnormal = a < Vector<T>::all(std::numeric_limits<T>::min());
+  const auto scaled = select(subnormal, a * Vector<T>::all(B::base), a);
+  const auto bits = B::of(scaled) + (B::of(T(1)) - root_half);
+  const auto bias = Vector<T>::all(B::base + B::bias);
+  const auto exponent =
+      B::number(bits >> B::mantissa | B::of(B::base)) - select(subnormal, bias + Vector<T>::all(T(B::mantissa)), bias);
+  return {B::number((bits & ((typename B::Lane(1) << B::mantissa) - 1)) + root_half), exponent};
 }
 
 /// high + low, low no more than half of high's last place.
@@ -164,14 +223,53 @@ template <Index N, class F>
   }(std::make_integer_sequence<Index, N>{});
 }
 
+/// The lanes of a float vector in double.
+using Widened = std::array<Vector<double>, static_cast<std::size_t>(Vector<float>::size / Vector<double>::size)>;
+inline Widened widen(Vector<float> a) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  return {{{_mm256_cvtps_pd(_mm256_castps256_ps128(a.p))}, {_mm256_cvtps_pd(_mm256_extractf128_ps(a.p, 1))}}};
+#else
+  alignas(64) float lanes[Vector<float>::size];
+  alignas(64) double wide[Vector<float>::size];
+  a.store(lanes);
+  for (Index i = 0; i < Vector<float>::size; ++i) wide[i] = static_cast<double>(lanes[i]);
+  Widened w;
+  for (std::size_t k = 0; k < w.size(); ++k)
+    w[k] = Vector<double>::load(wide + static_cast<Index>(k) * Vector<double>::size);
+  return w;
+#endif
+}
+/// And back, rounded.
+inline Vector<float> narrow(const Widened& w) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  return {_mm256_set_m128(_mm256_cvtpd_ps(w[1].p), _mm256_cvtpd_ps(w[0].p))};
+#else
+  alignas(64) float lanes[Vector<float>::size];
+  alignas(64) double wide[Vector<float>::size];
+  for (std::size_t k = 0; k < w.size(); ++k) w[k].store(wide + static_cast<Index>(k) * Vector<double>::size);
+  for (Index i = 0; i < Vector<float>::size; ++i) lanes[i] = static_cast<float>(wide[i]);
+  return Vector<float>::load(lanes);
+#endif
+}
+
+/// Whether n elements there can be stored past the caches, and are worth it.
+template <class T>
+bool streams(const T* to, Index n) {
+  return n >= 4096 && reinterpret_cast<std::uintptr_t>(to) % 64 == 0;
+}
+
 /// f(first element, load, store) over n elements: whole vectors, then the rest by the same code with masked access,
-/// so that an element's bits never depend on its place.
+/// so that an element's bits never depend on its place. What is `streamed` is stored past the caches.
 template <class T, class F>
-[[gnu::always_inline]] inline void for_each_vector(Index n, F&& f) {
+[[gnu::always_inline]] inline void for_each_vector(Index n, F&& f, bool streamed = false) {
   constexpr Index width = Vector<T>::size;
+  const auto load = [](const T* from) { return Vector<T>::load(from); };
   Index i = 0;
-  for (; i + width <= n; i += width) {
-    f(i, [](const T* from) { return Vector<T>::load(from); }, [](T* to, Vector<T> v) { v.store(to); });
+  if (streamed) {
+    for (; i + width <= n; i += width) f(i, load, [](T* to, Vector<T> v) { v.stream(to); });
+    Vector<T>::finish_streams();
+  } else {
+    for (; i + width <= n; i += width) f(i, load, [](T* to, Vector<T> v) { v.store(to); });
   }
   if (i < n) {
     const Index rest = n - i;

@@ -35,7 +35,7 @@ Block::Block(std::shared_ptr<Layer> layer)
     : layer_(std::move(layer)),
       children_(std::make_shared<const std::vector<Block>>()),
       in_(layer_->in_features()),
-      keeps_width_(layer_->out_features(kAnyWidth) == kAnyWidth && layer_->out_features(1) == 1) {}
+      keeps_width_(layer_->keeps_width()) {}
 
 Block::Block(Kind kind, std::vector<Block> list)
     : kind_(kind), children_(std::make_shared<const std::vector<Block>>(std::move(list))) {

@@ -30,6 +30,22 @@ void Embedding::initialise(const Random& random, double* parameters) const {
 }
 
 template <class T>
+void Embedding::check(Matrix<const T> x, Index first_row, const std::string& name) const {
+  for (Index e = 0; e < x.size(); ++e) {
+    const T index = x.data[e];
+    const bool inside = index >= T(0) && index < static_cast<T>(embeddings_);
+    if (inside && static_cast<T>(static_cast<Index>(index)) == index) continue;
+    throw ValueError(description_ + ": expected whole numbers from 0 to " + std::to_string(embeddings_ - 1) + ", got " +
+                     number_text(static_cast<double>(index)) + " in row " + std::to_string(first_row + e / x.cols) +
+                     " of " + name);
+  }
+}
+
+void Embedding::check_input(const Source& x, const std::string& name, const std::function<void()>& poll) const {
+  for_each_chunk<double>(x, poll, [&](Matrix<double> part, Index first) { check<double>(part, first, name); });
+}
+
+template <class T>
 void Embedding::run_forward(const Forward<T>& f) const {
   constexpr Index whole = Index{1} << std::numeric_limits<T>::digits;  // up to here T holds every integer
   if (embeddings_ > whole) {
@@ -37,16 +53,10 @@ void Embedding::run_forward(const Forward<T>& f) const {
                      " embeddings or fewer, which float32 can count, got " + std::to_string(embeddings_) +
                      "; dtype=\"float64\" takes more");
   }
+  check(f.x, f.draws.first_row, "its input");
   T* y = f.y.data;
   for (Index e = 0; e < f.x.size(); ++e) {
-    const T index = f.x.data[e];
-    const bool inside = index >= T(0) && index < static_cast<T>(embeddings_);
-    if (!inside || static_cast<T>(static_cast<Index>(index)) != index) {
-      throw ValueError(description_ + ": expected whole numbers from 0 to " + std::to_string(embeddings_ - 1) +
-                       ", got " + number_text(static_cast<double>(index)) + " in row " +
-                       std::to_string(f.draws.first_row + e / f.x.cols) + " of its input");
-    }
-    y = std::copy_n(f.parameters + static_cast<Index>(index) * dim_, dim_, y);
+    y = std::copy_n(f.parameters + static_cast<Index>(f.x.data[e]) * dim_, dim_, y);
   }
 }
 

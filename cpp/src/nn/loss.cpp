@@ -43,7 +43,7 @@ NamedLoss::NamedLoss(const std::string& name, Reduction reduction, double factor
 }
 
 Index NamedLoss::target_cols(Index cols) const {
-  if (per_row() && cols == 1) {
+  if (kernel<double>().per_row && cols == 1) {
     throw ValueError(describe() + ": expected 2 outputs or more, one for each class, got 1; BCEWithLogitsLoss takes 1");
   }
   const Index group = kernel<double>().outputs * options_.repeats;
@@ -52,7 +52,7 @@ Index NamedLoss::target_cols(Index cols) const {
                      std::to_string(cols));
   }
   const auto weights = static_cast<Index>(options_.column_weights.size());
-  if (weights > (per_row() ? 0 : 1) && options_.repeats == 1 && weights != cols) {
+  if (weights > (kernel<double>().per_row ? 0 : 1) && options_.repeats == 1 && weights != cols) {
     throw ValueError(describe() + ": expected " + std::to_string(weights) + " outputs, as it has weights, got " +
                      std::to_string(cols));
   }

@@ -220,6 +220,19 @@ void Model<T>::input_gradient(std::span<const Source> x, const Deltas& delta,
 }
 
 template <class T>
+void Model<T>::check_inputs(std::span<const Source> x, const std::string& name,
+                            const std::function<void()>& poll) const {
+  const nn::Section section = entered(x);
+  const std::vector<Index> origins = network_.plan().origins(section);
+  for (Index n = section.nodes.begin; n < section.nodes.end; ++n) {
+    const nn::Node& node = network_.plan().node(n);
+    if (node.kind != nn::Node::Kind::layer) continue;
+    const Index input = origins[static_cast<std::size_t>(node.inputs[0])];
+    if (input >= 0) network_.layer(node.layer).check_input(x[static_cast<std::size_t>(input)], name, poll);
+  }
+}
+
+template <class T>
 void Model<T>::learn(Index block, std::span<const Source> x, bool again, const std::function<void()>& poll) {
   const nn::Section section = entered(x, block);
   const std::vector<Index> origins = network_.plan().origins(section);

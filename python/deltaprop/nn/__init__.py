@@ -28,6 +28,7 @@ from deltaprop.nn.activations import (
 from deltaprop.nn.containers import Concat, Heads, Residual
 from deltaprop.nn.dropout import AlphaDropout, Dropout
 from deltaprop.nn.embedding import Embedding
+from deltaprop.nn.expressions import ExpressionLayer, ExpressionLoss
 from deltaprop.nn.layer import Layer
 from deltaprop.nn.linear import Linear
 from deltaprop.nn.losses import (
@@ -63,6 +64,8 @@ __all__ = [
     "CrossEntropyLoss",
     "Dropout",
     "Embedding",
+    "ExpressionLayer",
+    "ExpressionLoss",
     "GaussianNLLLoss",
     "Hardsigmoid",
     "Hardswish",

@@ -15,7 +15,7 @@ def describe(module: Module) -> dict[str, Any]:
     Raises
     ------
     TypeError
-        For a layer written in Python, which no description can give back.
+        For a layer written in Python, or of a function, which no description can give back.
     """
     if isinstance(module, Container):
         return {
@@ -24,11 +24,13 @@ def describe(module: Module) -> dict[str, Any]:
             "children": [describe(child) for child in module._children()],
         }
     kind = type(module).__name__
-    if not isinstance(module, NativeLayer) or getattr(nn, kind, None) is not type(module):
+    native = isinstance(module, NativeLayer) and getattr(nn, kind, None) is type(module)
+    if not native or isinstance(module, nn.ExpressionLayer):
         raise TypeError(
             f"save: expected built-in layers, got {module!r}; keep the state_dict() of a network "
             f"with layers of your own"
         )
+    assert isinstance(module, NativeLayer)
     names = inspect.signature(type(module)).parameters
     return {"kind": kind, "options": module._arguments(tuple(names)), "children": []}
 

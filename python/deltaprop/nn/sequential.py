@@ -9,6 +9,7 @@ import numpy as np
 
 from deltaprop import _core
 from deltaprop._arrays import Array, as_count, as_seed
+from deltaprop._core import Node
 from deltaprop._files import read_file, write_file
 from deltaprop.nn.architecture import describe, restore
 from deltaprop.nn.containers import Container
@@ -167,6 +168,38 @@ class Sequential(Container):
         """
         return self._network.jacobian(one_or_several(x, self._shares_input()))
 
+    def node(self, x: Any) -> Node:
+        """Return the network's output as a node of a computational graph, its parameters constant.
+
+        Parameters
+        ----------
+        x : Node or array_like, shape (N, in_features) or (in_features,)
+
+        Returns
+        -------
+        Node, shape (N, out_features) or (out_features,)
+            In inference. Each ``forward`` of the graph uses the parameters that there are then.
+
+        Raises
+        ------
+        ValueError
+            For a wrong shape, or a network of several inputs or heads.
+
+        Notes
+        -----
+        It has first derivatives only: a `graph.hessian` through it is TypeError.
+
+        Examples
+        --------
+        >>> from deltaprop import graph, nn
+        >>> net = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1), seed=0)
+        >>> x = graph.variable([0.5, -1.0])
+        >>> net.node(x).sum().backward()
+        >>> x.grad.shape
+        (2,)
+        """
+        return self._network.node(_core.graph_node(x), self)
+
     def input_gradient(self, x: Any, y: Any, *, loss: Any, loss_weights: Any = None) -> Any:
         """Return dJ/d(input) of the loss in inference; neither pass nor gradients are touched.
 
@@ -222,15 +255,16 @@ class Sequential(Container):
         ----------
         X : array_like, shape (N, in_features), or a tuple of them, or an iterable of batches
             Any real type and memory order; it is converted batch by batch, never copied whole. A
-            tuple gives each branch of a `Concat` or `Heads` its own. An iterable (y is left out)
-            gives batches (x, y) or (x, y, sample_weight), anew in each epoch: it decides their size
-            and order then, and metrics are of the data held out only.
+            tuple gives each branch of a `Concat` or `Heads` its own. An iterable (y is left out),
+            or an object with ``__getitem__`` and ``__len__``, gives batches (x, y) or
+            (x, y, sample_weight), anew in each epoch: it decides their size and order then, and
+            metrics are of the data held out only.
         y : array_like, or a tuple of them
             Targets, as the loss takes them: the shape of the output, (N,) for an output (N, 1), or
             integer classes (N,). A tuple with several heads.
         loss : loss, or a tuple of them
             From `deltaprop.nn`, or an object of your own with ``__call__`` and ``delta``. A tuple
-            for several heads.
+            (or list) for several heads.
         optimizer : Optimizer
             Of this network's parameters; with its schedule, if one is attached.
         epochs : int
@@ -422,7 +456,7 @@ class Sequential(Container):
         Raises
         ------
         TypeError
-            For a layer written in Python.
+            For a layer written in Python, or an `ExpressionLayer`.
         OSError
             Where the file cannot be written.
         RuntimeError

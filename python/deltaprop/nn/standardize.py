@@ -26,7 +26,8 @@ class Standardize(ConfiguredLayer):
         constant.
     mean_rest : ndarray, shape (in_features,)
         What the network's precision cannot hold of the means. It counts only where it is less than
-        the mean resolves, so a mean that is written stays what it is.
+        the mean resolves. Assigning `mean` sets it to 0; writing into it, ``layer.mean[0] = 1``,
+        does not.
     learned : ndarray, shape ()
         Whether these have been learned, 1 or 0.
 
@@ -66,6 +67,11 @@ class Standardize(ConfiguredLayer):
         self.in_features: int = as_count(in_features, "Standardize: in_features", 1)
         self.out_features: int = self.in_features
         self._core_layer()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "mean":
+            self.mean_rest[...] = 0
 
     def learn(self, X: Any) -> "Standardize":
         """Take mean and deviation from data, instead of those that it has.

@@ -1,6 +1,21 @@
-"""Optimizers and schedules."""
+"""Optimizers, schedules, and descents on functions of a few variables."""
 
-from deltaprop.optim.lr_scheduler import LRScheduler
+from deltaprop.optim.descend import Descent, descend
+from deltaprop.optim.lr_scheduler import (
+    ConstantLR,
+    CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
+    CyclicLR,
+    ExponentialLR,
+    LambdaLR,
+    LinearLR,
+    MultiStepLR,
+    OneCycleLR,
+    PolynomialLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+    StepLR,
+)
 from deltaprop.optim.optimizer import Optimizer, ParameterGroup
 from deltaprop.optim.rules import (
     ASGD,
@@ -16,21 +31,7 @@ from deltaprop.optim.rules import (
     RMSprop,
     Rprop,
 )
-from deltaprop.optim.schedules import (
-    ConstantLR,
-    CosineAnnealingLR,
-    CosineAnnealingWarmRestarts,
-    CyclicLR,
-    ExponentialLR,
-    LambdaLR,
-    LinearLR,
-    MultiStepLR,
-    OneCycleLR,
-    PolynomialLR,
-    ReduceLROnPlateau,
-    SequentialLR,
-    StepLR,
-)
+from deltaprop.optim.schedule import LRScheduler
 
 __all__ = [
     "ASGD",
@@ -44,6 +45,7 @@ __all__ = [
     "CosineAnnealingLR",
     "CosineAnnealingWarmRestarts",
     "CyclicLR",
+    "Descent",
     "ExponentialLR",
     "LRScheduler",
     "LambdaLR",
@@ -61,4 +63,5 @@ __all__ = [
     "Rprop",
     "SequentialLR",
     "StepLR",
+    "descend",
 ]

@@ -101,7 +101,8 @@ class Optimizer(Member):
     Attributes
     ----------
     lr : float
-        The learning rate of the first group; writing it sets that of every group.
+        The learning rate of the first group; writing it sets that of every group. A schedule that
+        is attached overwrites it at its next count.
     param_groups : list of ParameterGroup
         Mappings of option names to values, writable. `maximize`, `l1`, `l2`, `max_norm` and
         `nonnegative` can differ between groups.

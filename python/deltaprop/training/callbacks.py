@@ -119,13 +119,15 @@ class _Monitor:
         self.min_delta = as_real(min_delta, f"{where}: min_delta", 0)
         self.best = -math.inf  # times the sign
 
+    def check(self, run: Run) -> None:
+        """Raise ValueError where the history will not have the key."""
+        if self.monitor not in run._keys:
+            raise ValueError(
+                f"{self.where}: expected monitor to be of {run._keys}, got {self.monitor!r}"
+            )
+
     def improved(self, run: Run) -> bool:
         """Look at the last epoch; return whether it is the best so far."""
-        known = [key for key in run.history if run.history[key].ndim == 1]
-        if self.monitor not in known:
-            raise ValueError(
-                f"{self.where}: expected monitor to be of {known}, got {self.monitor!r}"
-            )
         value = self.sign * float(run.history[self.monitor][-1])
         if not value > self.best + self.min_delta:
             return False
@@ -161,7 +163,7 @@ class EarlyStopping(Callback):
     Raises
     ------
     ValueError
-        For an option out of range; in the fit, where there is no such key.
+        For an option out of range; as the fit begins, where there is no such key.
 
     Notes
     -----
@@ -195,6 +197,7 @@ class EarlyStopping(Callback):
 
     def on_train_begin(self, run: Run) -> None:
         """Forget an earlier fit, unless this one goes on from it."""
+        self._monitor.check(run)
         if run.history.epochs == 0:
             self._reset()
         elif self._waited > 0:
@@ -249,9 +252,9 @@ class ModelCheckpoint(Callback):
     Parameters
     ----------
     path : str or path-like
-        The file, which is replaced as a whole. May hold ``{epoch}`` and keys of the history, as
-        ``"{epoch:03d}-{val_loss:.3f}.dp"``. As in Keras the epoch in a name is counted from 1:
-        ``run.epoch + 1``.
+        The file, which is replaced as a whole, in a folder that is there. May hold ``{epoch}`` and
+        keys of the history with a number an epoch, as ``"{epoch:03d}-{val_loss:.3f}.dp"``. As in
+        Keras the epoch in a name is counted from 1: ``run.epoch + 1``.
     monitor : str, optional
         A key of the history. With it only epochs are written that are the best of those looked at.
     mode : {"auto", "min", "max"}, default "auto"
@@ -262,9 +265,9 @@ class ModelCheckpoint(Callback):
     Raises
     ------
     ValueError
-        For an option out of range; in the fit, where there is no such key.
+        For an option out of range; as the fit begins, where there is no such key.
     OSError
-        In the fit, where the file cannot be written.
+        As the fit begins, where there is no such folder; in it, where the file cannot be written.
     TypeError
         In the fit, for a network with layers written in Python.
 
@@ -296,6 +299,14 @@ class ModelCheckpoint(Callback):
 
     def on_train_begin(self, run: Run) -> None:
         """Forget an earlier fit, unless this one goes on from it."""
+        self._monitor.check(run)
+        self._file(1, dict.fromkeys(run._keys, 0.0))
+        folder = os.path.dirname(self.path)
+        # One that an epoch names may be made as the fit goes on.
+        if folder and "{" not in folder and not os.path.isdir(folder):
+            raise FileNotFoundError(
+                f"ModelCheckpoint: expected path in a folder that is there, got {self.path!r}"
+            )
         if run.history.epochs == 0:
             self._reset()
 
@@ -303,9 +314,12 @@ class ModelCheckpoint(Callback):
         """Have the epoch written, if it is due."""
         if (run.epoch + 1) % self.every or (self._chooses and not self._monitor.improved(run)):
             return
-        values = {key: run.history[key][-1] for key in run.history}
+        values = {key: run.history[key][-1] for key in run._keys}
+        run._checkpoints.append(self._file(run.epoch + 1, values))
+
+    def _file(self, epoch: int, values: dict[str, float]) -> str:
         try:
-            run._checkpoints.append(self.path.format(epoch=run.epoch + 1, **values))
+            return self.path.format(epoch=epoch, **values)
         except (LookupError, ValueError, TypeError) as error:
             raise ValueError(
                 f"ModelCheckpoint: expected path to name epoch or of {list(values)}, "

@@ -170,6 +170,17 @@ def split(
     return part(slice(cut)), held_out[:2] if weight is None else held_out
 
 
+# After an epoch's last batch; None may be a batch gone wrong.
+_END = object()
+
+
+def _anew(batches: Any) -> Iterator[Any]:
+    """Return an epoch's batches; by place and up to its length where only these are known."""
+    if not hasattr(batches, "__iter__") and hasattr(batches, "__len__"):
+        return (batches[i] for i in range(len(batches)))
+    return iter(batches)
+
+
 class Batches:
     """An iterable of batches (x, y) or (x, y, sample_weight), asked anew for each epoch."""
 
@@ -178,7 +189,7 @@ class Batches:
         self._copied = copied
         self._heads = heads
         self._kinds: list[Any] = []
-        self._iterator: Iterator[Any] = iter(batches)
+        self._iterator = _anew(batches)
         self._first = self._pull()
         self._begun = True
         self.ended = False  # whether an epoch's last batch has been pulled
@@ -201,7 +212,7 @@ class Batches:
     def begin(self) -> None:
         """Begin an epoch."""
         if not self._begun:
-            self._iterator = iter(self._batches)
+            self._iterator = _anew(self._batches)
         self._begun = self.ended = False
 
     def next(self) -> Arrays | None:
@@ -210,8 +221,8 @@ class Batches:
         return first or self._pull()
 
     def _pull(self) -> Arrays | None:
-        batch = next(self._iterator, None)
-        if batch is None:
+        batch = next(self._iterator, _END)
+        if batch is _END:
             self.ended = True
             return None
         if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):

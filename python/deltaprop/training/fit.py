@@ -1,7 +1,7 @@
 """`fit`: from what users give to what the core takes."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import cache, partial
@@ -12,7 +12,7 @@ import numpy as np
 from deltaprop import _core
 from deltaprop._arrays import as_count, as_name, as_seed
 from deltaprop.optim import Optimizer
-from deltaprop.optim.lr_scheduler import ByCount
+from deltaprop.optim.schedule import ByCount
 from deltaprop.training.callbacks import Callback, as_callbacks, wants_batches
 from deltaprop.training.checkpoint import resumed, save_checkpoint
 from deltaprop.training.data import Arrays, Batches, arrays, class_weights, digests, split
@@ -68,6 +68,7 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
         "seed": None if seed is None else as_seed(seed, "fit"),
     }
 
+    widths = network._network.out_features()[network._home().block]
     judged = None
     if _is_iterable_of_batches(X, y):
         _refuse(
@@ -86,14 +87,15 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
                 X, y, sample_weight, heads, validation_split
             )
         judged = X, y, sample_weight
-        (outputs, *_) = network._network.out_features()[network._home().block]
-        weight = class_weights(class_weight, y, sample_weight, heads, outputs)
+        weight = class_weights(class_weight, y, sample_weight, heads, widths[0])
         others = _stop_losses(stop, heads)
         data = arrays(X, y, weight, heads, also=others.losses if others else ())
         options |= _of_rows(data, batch_size, stop, others)
     held_out = None if validation_data is None else _held_out(validation_data, heads)
     options["validation"] = held_out and held_out[0]
 
+    _check_metrics(judge, data, held_out and held_out[0][0], widths)
+    run._keys = _keys(heads, judge, judged is not None, held_out is not None)
     run._settings = {
         "loss": heads.described(),
         "loss_weights": list(heads.weights),
@@ -161,7 +163,9 @@ def _check_optimizer(network: "Sequential", optimizer: Any) -> None:
 def _is_iterable_of_batches(X: Any, y: Any) -> bool:
     if y is not None:
         return False
-    if hasattr(X, "__array__") or isinstance(X, tuple) or not isinstance(X, Iterable):
+    kind = type(X)
+    several = hasattr(kind, "__iter__") or hasattr(kind, "__getitem__")
+    if hasattr(X, "__array__") or isinstance(X, tuple) or not several:
         raise TypeError(
             "y: expected real numbers, got None; without y, X is to be an iterable of batches "
             "(x, y)"
@@ -218,6 +222,23 @@ def _stop_losses(stop: Any, heads: HeadLosses) -> HeadLosses | None:
     return replace(heads, losses=found.losses)
 
 
+def _check_metrics(
+    metrics: Metrics, data: Arrays | Batches, held_out: Arrays | None, widths: Sequence[int]
+) -> None:
+    for judged in (data, held_out):
+        if judged is not None and not isinstance(judged, Batches):
+            metrics.check(judged[1], widths)
+
+
+def _keys(heads: HeadLosses, metrics: Metrics, judged: bool, held_out: bool) -> list[str]:
+    """Return the history's keys; those of `record` are left out, which have a row an epoch."""
+    count = len(heads.losses)
+    losses = ["loss", *(f"loss_{k}" for k in range(count) if count > 1)]
+    found = [*losses, *(f"val_{key}" for key in losses if held_out), "lr"]
+    found += metrics.names if judged else []
+    return found + [f"val_{name}" for name in metrics.names if held_out]
+
+
 _HeldOut = tuple[tuple[Arrays, CoreLosses], tuple[Any, Any, Any]]
 
 
@@ -233,8 +254,11 @@ def _held_out(data: Any, heads: HeadLosses) -> _HeldOut:
 class _Plan:
     """The optimizer's schedule in a fit: a table ahead where there can be one."""
 
-    def __init__(self, optimizer: Optimizer, epochs: int, updates: int | None) -> None:
-        """Look ahead over these epochs, of so many updates each; None if nobody knows."""
+    def __init__(
+        self, optimizer: Optimizer, epochs: int, updates: int | None, keys: Sequence[str]
+    ) -> None:
+        """Look ahead over these epochs, of so many updates each, None if nobody knows."""
+        self._optimizer = optimizer
         self._schedule = optimizer._schedule
         self._by_epoch = self._schedule is None or self._schedule.every == "epoch"
         self._table: dict[str, Any] | None = None
@@ -242,6 +266,7 @@ class _Plan:
         self._counted = 0
         if self._schedule is None:
             return
+        self._watched = self._schedule._watched(keys)
         if not self._by_epoch and updates is None:
             self.by_hand = True
             return
@@ -269,16 +294,24 @@ class _Plan:
         """Whether it must be told of each update."""
         return self.by_hand and not self._by_epoch
 
-    def count(self, epochs: int, updates: int, value: float | None = None) -> None:
-        """Bring the schedule to here; `value` is what a plateau is looked for in."""
+    def count(self, epochs: int, updates: int, values: Mapping[str, Any] | None = None) -> None:
+        """Bring the schedule to here; a plateau is looked for in one of the epoch's values."""
         now = epochs if self._by_epoch else updates
         if self._schedule is None or now == self._counted:
             return
         if isinstance(self._schedule, ByCount):
             self._schedule.advance(now - self._counted)
-        elif value is not None:
-            self._schedule.step(value)
+        elif values is not None:
+            self._schedule.step(values[self._watched])
         self._counted = now
+
+    def check_late(self) -> None:
+        """Raise RuntimeError for a schedule where there was none to count."""
+        if self._schedule is None and self._optimizer._schedule is not None:
+            raise RuntimeError(
+                "fit: expected a schedule to be attached before the first epoch, "
+                f"got {type(self._optimizer._schedule).__name__} in the middle"
+            )
 
 
 class _Told:
@@ -320,7 +353,7 @@ class _Told:
         self._begin_epoch(run.history.epochs)
         epochs = 0 if run._stopping else self._options["epochs"]
         # After the callbacks, which may attach a schedule.
-        self._plan = plan = _Plan(run.optimizer, epochs, self._updates_an_epoch)
+        self._plan = plan = _Plan(run.optimizer, epochs, self._updates_an_epoch, run._keys)
         hears = run._callbacks or self._bar or self._metrics.names or plan.wants_epochs
         hears_updates = plan.wants_updates or any(wants_batches(c) for c in run._callbacks)
         self._hears_epochs = bool(hears)
@@ -365,7 +398,8 @@ class _Told:
             judged = self._judged(*self._held_out[1])
             latest |= {f"val_{name}": value for name, value in judged.items()}
         run.history._append(latest)
-        self._plan.count(epochs, updates, latest.get("val_loss", latest["loss"]))
+        self._plan.check_late()
+        self._plan.count(epochs, updates, latest)
         if self._bar is not None:
             shown = {k: v for k, v in latest.items() if np.ndim(v) == 0 and k != "lr"}
             self._bar.at(run.history.epochs, shown)

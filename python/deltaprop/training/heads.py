@@ -33,8 +33,8 @@ class HeadLosses:
         loss: Any, weights: Any, where: str = "fit", several_inputs: bool = False
     ) -> "HeadLosses":
         """Return what `loss` and `loss_weights` say, checked."""
-        many = isinstance(loss, tuple)
-        losses = loss if many else (loss,)
+        many = isinstance(loss, tuple | list)
+        losses = tuple(loss) if many else (loss,)
         if not losses:
             raise ValueError(f"{where}: expected one loss or more, got an empty tuple")
         for one in losses:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from deltaprop._arrays import Array, as_count
+from deltaprop._table import aligned
 
 
 class _Column:
@@ -83,10 +84,7 @@ class History(Mapping[str, Array]):
         shown = np.unique(np.linspace(0, count - 1, rows).astype(int))
         lines = [["epoch", *keys]]
         lines += [[str(i + 1), *(f"{self[key][i]:.5g}" for key in keys)] for i in shown]
-        widths = [max(len(line[c]) for line in lines) for c in range(len(lines[0]))]
-        return "\n".join(
-            "  ".join(f"{t:>{w}}" for t, w in zip(line, widths, strict=True)) for line in lines
-        )
+        return aligned(lines)
 
     def _begin(self, keys: list[str]) -> None:
         """Have these keys, with no epoch yet where they are new."""

@@ -4,7 +4,21 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from deltaprop.nn.losses import BCELoss, HuberLoss, L1Loss, MSELoss, QuantileLoss, SmoothL1Loss
+import numpy as np
+
+from deltaprop._arrays import Array, as_array
+from deltaprop.nn.losses import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HingeLoss,
+    HuberLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+    QuantileLoss,
+    SmoothL1Loss,
+)
 from deltaprop.training.heads import HeadLosses
 from deltaprop.training.metrics import Metric
 
@@ -14,6 +28,8 @@ _TAKEN = re.compile(r"(val_)?loss(_\d+)?|lr|val_.*|(activation|delta|gradient)_n
 
 # Their outputs come to lie near the targets: of 0 and 1 they stand for the second from one half on.
 _NEAR_TARGETS = (BCELoss, HuberLoss, L1Loss, MSELoss, QuantileLoss, SmoothL1Loss)
+# Each of their outputs tells two classes apart.
+_LABELS = (BCELoss, BCEWithLogitsLoss, HingeLoss)
 
 
 class Metrics:
@@ -50,13 +66,51 @@ class Metrics:
     def __call__(self, y: Any, outputs: Any, sample_weight: Any = None) -> dict[str, float]:
         """Return the value of each metric, by its name."""
         heads = zip(
-            self._by_head, self._heads.targets(y), self._heads.outputs(outputs), strict=True
+            self._by_head,
+            self._heads.losses,
+            self._heads.targets(y),
+            self._heads.outputs(outputs),
+            strict=True,
         )
         return {
-            name: float(metric(target, a, sample_weight))
-            for own, target, a in heads
+            name: float(np.mean([metric(*p) for p in _parts(metric, loss, t, a, sample_weight)]))
+            for own, loss, t, a in heads
             for name, metric in own.items()
         }
+
+    def check(self, targets: Sequence[Array], widths: Sequence[int]) -> None:
+        """Raise ValueError for targets that a metric does not take beside outputs so wide."""
+        # Outputs that are not one for each loss are the core's to refuse.
+        heads = zip(self._by_head, self._heads.losses, targets, widths, strict=False)
+        for own, loss, y, width in heads:
+            rows = np.atleast_1d(y)[:_TRIED]
+            outputs = np.zeros((len(rows), max(width, 0)))
+            for metric in own.values() if width > 0 else ():
+                for part in _parts(metric, loss, rows, outputs, None):
+                    metric._check(*part)
+
+
+# So many rows show how targets are shaped.
+_TRIED = 8
+
+
+def _parts(metric: Metric, loss: Any, y: Any, outputs: Array, weight: Any) -> list[Any]:
+    """Return what a metric is the mean over, targets, outputs and weights: y as the loss has it."""
+    if metric._takes not in ("classes", "either"):
+        return [(y, outputs, weight)]
+    y = as_array(y, "y")
+    if isinstance(loss, HingeLoss):
+        y = (y > 0).astype(np.int64)
+    if isinstance(loss, CrossEntropyLoss) and y.ndim == 2 and y.shape == outputs.shape:
+        y = y.argmax(axis=1)
+    elif isinstance(loss, CrossEntropyLoss | NLLLoss) and y.ndim == 1:
+        there = y != loss.ignore_index
+        weight = None if weight is None else as_array(weight, "sample_weight")[there]
+        return [(y[there], outputs[there], weight)]
+    labels = isinstance(loss, _LABELS) and y.ndim == 2 and y.shape == outputs.shape
+    if labels and metric._takes == "classes":
+        return [(y[:, k], outputs[:, k], weight) for k in range(y.shape[1])]
+    return [(y, outputs, weight)]
 
 
 def _made(metric: Any, loss: Any) -> Metric:

@@ -218,6 +218,12 @@ class Metric:
 
     Notes
     -----
+    `fit` and `evaluate` give a metric of classes what the loss means by y. `HingeLoss`: 1 is the
+    second class, -1 the first. `CrossEntropyLoss` and `NLLLoss`: rows of `ignore_index` are left
+    out; of probabilities the highest counts. Several outputs of `BCEWithLogitsLoss`, `BCELoss` or
+    `HingeLoss` are labels of their own, and the metric is the mean of theirs: accuracy that of all
+    elements, f1 and the others scikit-learn's with average "macro".
+
     Classes are integers y (N,) from 0 to C - 1 for outputs (N, C), of which the highest counts, or
     0 and 1 (of any type) for one output, which counts as 1 above 0 (logits) or above 0.5
     (probabilities). Two logits are scored as one, their difference. A scorer of scikit-learn is
@@ -274,6 +280,19 @@ class Metric:
         """
         if self._takes == "arrays":
             return float(self._function(y, outputs))
+        data = self._data(y, outputs, sample_weight)
+        if data is None:
+            return np.nan
+        with np.errstate(all="ignore"):
+            return self._function(data)
+
+    def _check(self, y: Any, outputs: Any, sample_weight: Any) -> None:
+        """Raise what a call would raise for targets and outputs of other shapes or kinds."""
+        if self._takes != "arrays":
+            self._data(y, outputs, sample_weight)
+
+    def _data(self, y: Any, outputs: Any, sample_weight: Any) -> Classes | Values | None:
+        """Return what the function takes; None where there is nothing to judge."""
         y, outputs = as_array(y, f"{self.name}: y"), as_array(outputs, f"{self.name}: outputs")
         fits = outputs.ndim in (1, 2) and y.ndim in (1, 2) and len(y) == len(outputs)
         if not fits or 0 in (*outputs.shape[1:], *y.shape[1:]):
@@ -284,13 +303,11 @@ class Metric:
         outputs = outputs if outputs.ndim == 2 else outputs[:, np.newaxis]
         weight = _weights(self.name, sample_weight, len(y))
         if weight.sum() == 0 or np.isnan(outputs).any():
-            return np.nan
+            return None
         of_classes = self._takes == "classes"
         if self._takes == "either":
             of_classes = y.ndim == 1 if outputs.shape[1] > 1 else bool(np.isin(y, (0, 1)).all())
-        data = self._classes(y, outputs, weight) if of_classes else self._values(y, outputs, weight)
-        with np.errstate(all="ignore"):
-            return self._function(data)
+        return (self._classes if of_classes else self._values)(y, outputs, weight)
 
     def _values(self, y: Array, outputs: Array, weight: Array) -> Values:
         targets = y if y.ndim == 2 else y[:, np.newaxis]

@@ -41,6 +41,7 @@ class Run:
     loss: float = float("nan")
     _settings: dict[str, Any] = field(default_factory=dict)
     _digests: Callable[[], dict[str, Any]] = dict  # of the data
+    _keys: list[str] = field(default_factory=list)  # that the history has, with a number an epoch
     _callbacks: list[Any] = field(default_factory=list)
     _checkpoints: list[str] = field(default_factory=list)  # to write when the epoch has ended
     _stopping: bool = False

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <memory>
@@ -12,6 +14,7 @@
 namespace deltaprop {
 
 inline constexpr std::size_t kAlignment = 64;  // a cache line, and the widest vector
+inline constexpr std::size_t kLargePage = std::size_t{1} << 21;
 
 /// Zeroed memory aligned to a cache line. Shared, so that a NumPy view can keep alive what it shows
 /// after the owner has moved on to a larger buffer.
@@ -19,7 +22,7 @@ template <class T>
 class Buffer {
  public:
   Buffer() = default;
-  explicit Buffer(Index size) : memory_(allocate(size), Free{}), size_(size) {}
+  explicit Buffer(Index size) : memory_(allocate(size)), size_(size) {}
 
   T* data() const { return memory_.get(); }
   Index size() const { return size_; }
@@ -33,15 +36,23 @@ class Buffer {
 
  private:
   struct Free {
-    void operator()(T* p) const { ::operator delete(p, std::align_val_t{kAlignment}); }
+    std::align_val_t alignment;
+    void operator()(T* p) const { ::operator delete(p, alignment); }
   };
 
-  static T* allocate(Index size) {
+  static std::shared_ptr<T> allocate(Index size) {
     const std::size_t count = static_cast<std::size_t>(std::max<Index>(size, 1));
     if (count > static_cast<std::size_t>(PTRDIFF_MAX) / sizeof(T)) throw std::bad_alloc();
-    T* p = static_cast<T*>(::operator new(count * sizeof(T), std::align_val_t{kAlignment}));
+    const std::size_t bytes = count * sizeof(T);
+    const std::align_val_t alignment{bytes < kLargePage ? kAlignment : kLargePage};
+    T* p = static_cast<T*>(::operator new(bytes, alignment));
+    std::shared_ptr<T> memory(p, Free{alignment});
+#ifdef MADV_HUGEPAGE
+    // Looking up small pages would take a third of the time in which large arrays are read. Refused, it is slower.
+    if (bytes >= kLargePage) madvise(p, bytes, MADV_HUGEPAGE);
+#endif
     std::fill_n(p, count, T{});
-    return p;
+    return memory;
   }
 
   std::shared_ptr<T> memory_;

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 
 #include "deltaprop/core/random.hpp"
 #include "deltaprop/core/types.hpp"
+#include "deltaprop/kernels/formulas.hpp"
 
 /// The border between the network and its arithmetic: plain structs and functions that throw nothing. What stands
 /// behind it is compiled once for each instruction set and chosen when the library is loaded.
@@ -288,6 +290,49 @@ struct Prelu {
   bool accumulate;
 };
 
+/// A formula of formulas.hpp over n elements; inputs that are `single` are one number for all of them.
+template <class T>
+struct FormulaForward {
+  Index n;
+  const T* x[formulas::kMostInputs];
+  bool single[formulas::kMostInputs];
+  T* y;
+  bool streamed;  // past the caches: so much is being written that it would push out what is read
+};
+
+/// What one of its inputs gets of the delta. A single one gets the sum, always added to what is there.
+template <class T>
+struct FormulaBackward {
+  Index n;
+  const T* x[formulas::kMostInputs];
+  bool single[formulas::kMostInputs];
+  const T* y;
+  const T* delta;
+  int input;
+  T* gradient;
+  bool accumulate;
+  bool streamed;
+};
+
+/// A single number and its delta, in the first bytes.
+struct alignas(16) ScalarCell {
+  std::byte value[8], delta[8];
+};
+
+/// A formula of single numbers. Each active input has the delta's share added to its own.
+struct ScalarStep {
+  std::int16_t formula;
+  bool active[formulas::kMostInputs];
+  ScalarCell* x[formulas::kMostInputs];
+  ScalarCell* y;
+};
+
+template <class T>
+struct Elementwise {
+  void (*forward)(const FormulaForward<T>&);
+  void (*backward)(const FormulaBackward<T>&);
+};
+
 template <class T>
 struct Kernels {
   /// Each element is one chain of fused multiply-adds over k = 0, 1, 2, ... from 0, the bias added last.
@@ -320,6 +365,12 @@ struct Kernels {
   void (*average)(const Average<T>&);
   /// Scales down the weights of each unit whose norm is above the limit.
   void (*limit_norms)(const UnitNorms<T>&);
+  const Elementwise<T>* formulas;  // by their places in formulas.hpp
+  void (*scalars_forward)(const ScalarStep*, Index n);
+  void (*scalars_backward)(const ScalarStep*, Index n);  // from the last to the first
+  /// The sum of n numbers, in float64.
+  double (*sum)(const T*, Index n);
+  T (*largest)(const T*, Index n);
 };
 
 struct Table {

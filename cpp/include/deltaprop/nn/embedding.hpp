@@ -18,6 +18,7 @@ class Embedding final : public BothPrecisions<Embedding> {
   std::vector<ParameterShape> parameters() const override;
   void initialise(const Random&, double*) const override;
   std::vector<Range> gradient_tiles() const override;
+  void check_input(const Source& x, const std::string& name, const std::function<void()>& poll) const override;
 
   template <class T>
   void run_forward(const Forward<T>&) const;
@@ -27,6 +28,10 @@ class Embedding final : public BothPrecisions<Embedding> {
   void run_gradient(const Gradient<T>&, Range) const;
 
  private:
+  /// ValueError, naming the row, unless each element is an index.
+  template <class T>
+  void check(Matrix<const T> x, Index first_row, const std::string& name) const;
+
   Index embeddings_, dim_;
   std::optional<Index> padding_;
   std::string description_;

@@ -84,6 +84,8 @@ class Layer {
   virtual Index in_features() const { return kAnyWidth; }
   /// The width of the output for an input of `in` features.
   virtual Index out_features(Index in) const { return in; }
+  /// Whether an input of any width comes out as wide.
+  virtual bool keeps_width() const { return out_features(kAnyWidth) == kAnyWidth && out_features(1) == 1; }
   virtual std::vector<ParameterShape> parameters() const { return {}; }
   /// Arrays that are saved with the parameters but have no gradient, as running statistics.
   virtual std::vector<ParameterShape> buffers() const { return {}; }
@@ -101,6 +103,8 @@ class Layer {
   virtual void initialise(const Random&, double*) const {}
   /// The same for the buffers, which nothing random decides.
   virtual void initialise_buffers(double*) const {}
+  /// Looks through a whole input, which is called `name`, for what the layer does not take; ValueError.
+  virtual void check_input(const Source&, const std::string& /*name*/, const std::function<void()>& /*poll*/) const {}
   /// Whether its buffers are to be learned from the whole input before training; writes those learned.
   virtual bool learns_from_data() const { return false; }
   virtual void learn(const Source&, const std::function<void()>& poll, float* buffers) const = 0;

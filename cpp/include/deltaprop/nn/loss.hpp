@@ -58,8 +58,8 @@ class Loss {
   virtual TargetKind target_kind() const = 0;
   /// Elements of the unreduced loss in a row of `cols` outputs.
   virtual Index elements(Index cols) const = 0;
-  /// Whether the unreduced loss has no axis of columns.
-  virtual bool per_row() const { return false; }
+  /// Whether the unreduced loss of so many outputs has no axis of columns.
+  virtual bool per_row(Index /*cols*/) const { return false; }
   /// Columns of targets of values for `cols` outputs; ValueError where the loss takes no such outputs.
   virtual Index target_cols(Index cols) const { return cols; }
   /// Each column of the targets is compared with so many columns of the outputs, side by side.
@@ -108,8 +108,8 @@ class NamedLoss final : public Loss {
   TargetKind target_kind() const override {
     return kernel<double>().classes ? TargetKind::classes : TargetKind::values;
   }
-  Index elements(Index cols) const override { return per_row() ? 1 : cols / kernel<double>().outputs; }
-  bool per_row() const override { return kernel<double>().per_row; }
+  Index elements(Index cols) const override { return kernel<double>().per_row ? 1 : cols / kernel<double>().outputs; }
+  bool per_row(Index) const override { return kernel<double>().per_row; }
   Index target_cols(Index cols) const override;
   Index repeats() const override { return options_.repeats; }
   const std::vector<double>& column_weights() const override { return options_.column_weights; }

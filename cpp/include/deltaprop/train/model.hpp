@@ -63,6 +63,8 @@ class Model {
   void input_gradient(std::span<const Source> x, const Deltas& delta,
                       const std::function<void(const std::vector<Matrix<const T>>&)>& use);
 
+  /// Has every layer that stands on an input look through it.
+  void check_inputs(std::span<const Source> x, const std::string& name, const std::function<void()>& poll) const;
   /// Has every layer of a block that learns from data, and has not yet done so (or, with `again`, every one), learn
   /// from its input.
   void learn(Index block, std::span<const Source> x, bool again, const std::function<void()>& poll);

@@ -1,0 +1,77 @@
+#include <algorithm>
+#include <unordered_map>
+#include <utility>
+
+#include "deltaprop/graph/ops.hpp"
+#include "expression.hpp"
+#include "walk.hpp"
+
+namespace deltaprop::graph {
+namespace {
+
+/// A share of a delta, of the shape that its node was repeated to: brought to the node's own.
+NodePtr fitted(const NodePtr& share, const Shape& shape) {
+  if (share->shape() == shape) return share;
+  std::vector<Index> axes;
+  const std::size_t extra = share->shape().size() - shape.size();
+  for (std::size_t i = 0; i < share->shape().size(); ++i) {
+    if (i < extra || (shape[i - extra] == 1 && share->shape()[i] != 1)) axes.push_back(static_cast<Index>(i));
+  }
+  return reshape(sum(share, axes), shape);
+}
+
+}  // namespace
+
+std::vector<NodePtr> gradient(const NodePtr& y, const NodePtr& delta, const std::vector<NodePtr>& variables) {
+  std::unordered_map<const Node*, NodePtr> deltas;
+  std::vector<Node*> order = y->ancestors(true);
+  deltas[y.get()] = broadcast(cast(delta, y->precision()), y->shape());
+  for (auto node = order.rbegin(); node != order.rend(); ++node) {
+    const auto own = deltas.find(*node);
+    if (own == deltas.end() || (*node)->op() == nullptr) continue;
+    const NodePtr delta_of_node = own->second;
+    for (std::size_t i = 0; i < (*node)->inputs().size(); ++i) {
+      const NodePtr& x = (*node)->inputs()[i];
+      if (!x->active() || !(*node)->op()->differentiable(i)) continue;
+      const Expression share{
+          fitted((*node)->op()->delta((*node)->shared_from_this(), i, {delta_of_node}).node, x->shape())};
+      NodePtr& sum = deltas[x.get()];
+      sum = sum ? (Expression{sum} + share).node : share.node;
+    }
+  }
+  std::vector<NodePtr> gradients;
+  for (const NodePtr& variable : variables) {
+    const auto found = deltas.find(variable.get());
+    gradients.push_back(found == deltas.end() ? broadcast(cast(number(0), variable->precision()), variable->shape())
+                                              : found->second);
+  }
+  return gradients;
+}
+
+NodePtr copied(const NodePtr& y, std::vector<NodePtr*> leaves) {
+  std::unordered_map<const Node*, NodePtr> copies;
+  const auto copy_of_leaf = [](const Node& leaf, Node::Kind kind) {
+    auto copy = std::make_shared<Node>(kind, leaf.shape(), leaf.precision(), leaf.weak());
+    with_type(leaf.precision(), [&]<class T>() { std::copy_n(leaf.value<T>(), leaf.size(), copy->fresh_value<T>()); });
+    return copy;
+  };
+  for (NodePtr* leaf : leaves) {
+    NodePtr copy = copy_of_leaf(**leaf, (*leaf)->kind());
+    copies[leaf->get()] = copy;
+    *leaf = std::move(copy);
+  }
+  for (Node* node : y->ancestors()) {
+    NodePtr& copy = copies[node];
+    if (copy) continue;
+    if (node->kind() != Node::Kind::computed) {
+      copy = copy_of_leaf(*node, Node::Kind::constant);
+      continue;
+    }
+    Inputs inputs;
+    for (const NodePtr& x : node->inputs()) inputs.push_back(copies.at(x.get()));
+    copy = std::make_shared<Node>(node->shared_op(), std::move(inputs), node->shape(), node->precision());
+  }
+  return copies.at(y.get());
+}
+
+}  // namespace deltaprop::graph

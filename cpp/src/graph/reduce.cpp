@@ -1,0 +1,184 @@
+#include <algorithm>
+
+#include "deltaprop/core/errors.hpp"
+#include "deltaprop/graph/ops.hpp"
+#include "deltaprop/kernels/table.hpp"
+#include "expression.hpp"
+#include "strided.hpp"
+
+namespace deltaprop::graph {
+namespace {
+
+/// A reduction seen from its input: the output repeated over the axes that are gone.
+struct Reduction {
+  View over;    // the input's shape, the output's strides
+  Shape kept;   // of the output with axes of length 1 for those that are gone
+  Shape shape;  // of the output
+  Index count;  // elements that make one
+  std::string details;
+};
+
+Reduction reduction(const char* name, const NodePtr& x, const Axes& axes, bool keepdims) {
+  const auto ndim = static_cast<Index>(x->shape().size());
+  std::vector<bool> gone(x->shape().size(), !axes);
+  for (const Index given : axes.value_or(std::vector<Index>{})) {
+    const Index axis = given < 0 ? given + ndim : given;
+    if (axis < 0 || axis >= ndim || gone[static_cast<std::size_t>(axis)]) {
+      throw ValueError(std::string(name) + ": expected different axes of an array " + shape_text(x->shape()) +
+                       ", got axis " + std::to_string(given));
+    }
+    gone[static_cast<std::size_t>(axis)] = true;
+  }
+  Reduction r{{x->shape(), {}, 0}, {}, {}, 1, {}};
+  for (std::size_t axis = 0; axis < gone.size(); ++axis) {
+    const Index length = x->shape()[axis];
+    r.kept.push_back(gone[axis] ? 1 : length);
+    if (gone[axis]) r.count *= length;
+    if (!gone[axis] || keepdims) r.shape.push_back(r.kept.back());
+  }
+  r.over.strides = repeated(r.kept, x->shape());
+  if (axes) {
+    const bool one = axes->size() == 1;
+    r.details = "axis=" + (one ? std::to_string(axes->front()) : shape_text(*axes));
+  }
+  if (keepdims) r.details += std::string(r.details.empty() ? "" : ", ") + "keepdims=True";
+  return r;
+}
+
+/// sum x, or the mean.
+class Sum final : public Op {
+ public:
+  Sum(Reduction r, bool mean) : reduction_(std::move(r)), mean_(mean) {}
+
+  const char* name() const override { return mean_ ? "mean" : "sum"; }
+  std::string details() const override { return reduction_.details; }
+  void forward(Node& y) const override {
+    with_type(y.precision(), [&]<class T>() {
+      T* out = y.fresh_value<T>();
+      std::fill_n(out, y.size(), T(0));
+      add_through(reduction_.over, y.inputs()[0]->value<T>(), out);
+      if (mean_) divide(out, y.size());
+    });
+  }
+  void backward(Node& y) const override {
+    with_type(y.precision(), [&]<class T>() {
+      if (mean_) {
+        const Buffer<T> part(y.size());
+        std::copy_n(y.delta<T>(), y.size(), part.data());
+        divide(part.data(), y.size());
+        gather<T>(reduction_.over, part.data(), y.inputs()[0]->share<T>());
+      } else {
+        gather<T>(reduction_.over, y.delta<T>(), y.inputs()[0]->share<T>());
+      }
+    });
+  }
+  Expression delta(const NodePtr& y, std::size_t, const Expression& d) const override {
+    const Expression all{view(broadcast(d.node, y->shape()), reduction_.over, "view")};
+    return mean_ ? all / Expression{number(static_cast<double>(reduction_.count))} : all;
+  }
+
+ private:
+  template <class T>
+  void divide(T* values, Index n) const {
+    for (Index i = 0; i < n; ++i) values[i] /= static_cast<T>(reduction_.count);
+  }
+
+  Reduction reduction_;
+  bool mean_;
+};
+
+/// max x
+class Max final : public Op {
+ public:
+  explicit Max(Reduction r) : reduction_(std::move(r)) {}
+
+  const char* name() const override { return "max"; }
+  std::string details() const override { return reduction_.details; }
+  void forward(Node& y) const override {
+    with_type(y.precision(), [&]<class T>() {
+      T* out = y.fresh_value<T>();
+      std::fill_n(out, y.size(), -std::numeric_limits<T>::infinity());
+      const Walk<2> walk = this->walk();
+      const Index n = walk.length(), stride = walk.strides()[1];
+      walk.each([&](const auto& at) {
+        const T* in = y.inputs()[0]->value<T>() + at[0];
+        if (stride == 0) {
+          larger(out[at[1]], kernels::get<T>().largest(in, n));
+        } else {
+          for (Index i = 0; i < n; ++i) larger(out[at[1] + i * stride], in[i]);
+        }
+      });
+    });
+  }
+  void backward(Node& y) const override {
+    with_type(y.precision(), [&]<class T>() {
+      Node& x = *y.inputs()[0];
+      const Buffer<T> ties(y.size());
+      each(y, [&](Index from, Index to) { ties.data()[to] += T(is_largest(x.value<T>()[from], y.value<T>()[to])); });
+      T* share = x.sum<T>();
+      each(y, [&](Index from, Index to) {
+        if (is_largest(x.value<T>()[from], y.value<T>()[to])) share[from] += y.delta<T>()[to] / ties.data()[to];
+      });
+    });
+  }
+  Expression delta(const NodePtr& y, std::size_t, const Expression& d) const override {
+    const auto over = [&](const NodePtr& node) { return Expression{view(node, reduction_.over, "view")}; };
+    const Expression x{y->inputs()[0]};
+    const Expression hit = select(x == x, x == over(y), {number(1)});
+    const NodePtr ties = reshape(sum(hit.node, axes()), y->shape());
+    return hit * over(broadcast(d.node, y->shape())) / over(ties);
+  }
+
+ private:
+  Walk<2> walk() const { return {reduction_.over.shape, {contiguous(reduction_.over.shape), reduction_.over.strides}}; }
+  template <class F>
+  void each(const Node&, F&& f) const {
+    const Walk<2> walk = this->walk();
+    walk.each([&](const auto& at) {
+      for (Index i = 0; i < walk.length(); ++i) f(at[0] + i * walk.strides()[0], at[1] + i * walk.strides()[1]);
+    });
+  }
+  /// NaN is, as in NumPy.
+  template <class T>
+  static bool is_largest(T value, T most) {
+    return value == most || value != value;
+  }
+  template <class T>
+  static void larger(T& most, T value) {
+    if (most < value || value != value) most = value;
+  }
+  Axes axes() const {
+    std::vector<Index> gone;
+    for (std::size_t axis = 0; axis < reduction_.kept.size(); ++axis) {
+      if (reduction_.kept[axis] == 1) gone.push_back(static_cast<Index>(axis));
+    }
+    return gone;
+  }
+
+  Reduction reduction_;
+};
+
+}  // namespace
+
+NodePtr sum(const NodePtr& x, const Axes& axes, bool keepdims) {
+  Reduction r = reduction("sum", x, axes, keepdims);
+  Shape shape = r.shape;
+  return std::make_shared<Node>(std::make_shared<Sum>(std::move(r), false), Inputs{x}, std::move(shape),
+                                x->precision());
+}
+
+NodePtr mean(const NodePtr& x, const Axes& axes, bool keepdims) {
+  Reduction r = reduction("mean", x, axes, keepdims);
+  if (r.count == 0) throw ValueError("mean: expected an element or more, got an array " + shape_text(x->shape()));
+  Shape shape = r.shape;
+  return std::make_shared<Node>(std::make_shared<Sum>(std::move(r), true), Inputs{x}, std::move(shape), x->precision());
+}
+
+NodePtr max(const NodePtr& x, const Axes& axes, bool keepdims) {
+  Reduction r = reduction("max", x, axes, keepdims);
+  if (r.count == 0) throw ValueError("max: expected an element or more, got an array " + shape_text(x->shape()));
+  Shape shape = r.shape;
+  return std::make_shared<Node>(std::make_shared<Max>(std::move(r)), Inputs{x}, std::move(shape), x->precision());
+}
+
+}  // namespace deltaprop::graph

@@ -1,0 +1,18 @@
+#pragma once
+
+#include "deltaprop/graph/node.hpp"
+
+namespace deltaprop::graph {
+
+/// A formula of single numbers, where it reads and where it writes.
+inline kernels::ScalarStep scalar_step(Node& y) {
+  kernels::ScalarStep step{static_cast<std::int16_t>(y.op()->formula()), {}, {}, &y.cell()};
+  for (std::size_t i = 0; i < y.inputs().size(); ++i) {
+    Node& x = *y.inputs()[i];
+    step.x[i] = &x.cell();
+    step.active[i] = y.active() && x.active() && y.op()->differentiable(i);
+  }
+  return step;
+}
+
+}  // namespace deltaprop::graph

@@ -1,0 +1,150 @@
+#pragma once
+
+#include <array>
+#include <tuple>
+#include <utility>
+
+#include "deltaprop/kernels/formulas.hpp"
+#include "deltaprop/kernels/table.hpp"
+#include "functions.hpp"
+#include "reductions.hpp"
+
+/// The formulas of computational graphs, over arrays and over single numbers.
+namespace deltaprop::formulas {
+
+template <class T>
+struct Number<kernels::Vector<T>> {
+  static kernels::Vector<T> of(double v) { return kernels::Vector<T>::all(static_cast<T>(v)); }
+};
+
+}  // namespace deltaprop::formulas
+
+namespace deltaprop::kernels {
+
+/// The inputs of a formula at elements i, ..., by `load`.
+template <class F, class Call, class Load>
+[[gnu::always_inline]] inline auto inputs_at(const Call& c, Index i, Load&& load) {
+  using V = decltype(load(c.x[0]));
+  std::array<V, F::inputs> x;
+  unroll<F::inputs>([&](auto k) { x[k] = c.single[k] ? V::all(*c.x[k]) : load(c.x[k] + i); });
+  return x;
+}
+
+template <class F, class T>
+void formula_forward(const FormulaForward<T>& c) {
+  for_each_vector<T>(
+      c.n, [&](Index i, auto load, auto store) { store(c.y + i, F::value(inputs_at<F>(c, i, load).data())); },
+      c.streamed && streams(c.y, c.n));
+}
+
+template <class F, int input, class T>
+void formula_backward_of(const FormulaBackward<T>& c) {
+  const auto share = [&](Index i, auto load) {
+    return F::template delta<input>(inputs_at<F>(c, i, load).data(), load(c.y + i), load(c.delta + i));
+  };
+  if (!c.single[input]) {
+    for_each_vector<T>(
+        c.n,
+        [&](Index i, auto load, auto store) {
+          const auto d = share(i, load);
+          store(c.gradient + i, c.accumulate ? load(c.gradient + i) + d : d);
+        },
+        c.streamed && !c.accumulate && streams(c.gradient, c.n));
+    return;
+  }
+  const double sum = long_sum<T>(c.n, [&](Index i, auto load) { return share(i, load); });
+  *c.gradient += static_cast<T>(sum);
+}
+
+template <class F, class T>
+void formula_backward(const FormulaBackward<T>& c) {
+  unroll<F::inputs>([&](auto k) {
+    if constexpr (F::differentiable[k]) {
+      if (c.input == k) formula_backward_of<F, k>(c);
+    }
+  });
+}
+
+template <class T>
+T& number_in(std::byte* place) {
+  return *reinterpret_cast<T*>(place);
+}
+template <class F, class T>
+[[gnu::always_inline]] inline std::array<Vector<T>, F::inputs> inputs_of(const ScalarStep& s) {
+  std::array<Vector<T>, F::inputs> x;
+  unroll<F::inputs>([&](auto k) { x[k] = Vector<T>::all(number_in<T>(s.x[k]->value)); });
+  return x;
+}
+
+template <class F, class T>
+void scalar_forward(const ScalarStep& s) {
+  number_in<T>(s.y->value) = first_lane(F::value(inputs_of<F, T>(s).data()));
+}
+
+template <class F, class T>
+void scalar_backward(const ScalarStep& s) {
+  const auto x = inputs_of<F, T>(s);
+  const auto y = Vector<T>::all(number_in<T>(s.y->value));
+  const auto d = Vector<T>::all(number_in<T>(s.y->delta));
+  unroll<F::inputs>([&](auto k) {
+    if constexpr (F::differentiable[k]) {
+      if (s.active[k]) number_in<T>(s.x[k]->delta) += first_lane(F::template delta<k>(x.data(), y, d));
+    }
+  });
+}
+
+/// f<formula 0>, f<formula 1>, ...
+template <class Entry, class Make>
+constexpr std::array<Entry, formulas::kFormulas> each_formula(Make&& make) {
+  return [&]<class... Fs>(std::tuple<Fs...>*) {
+    return std::array<Entry, formulas::kFormulas>{make.template operator()<Fs>()...};
+  }(static_cast<formulas::Formulas*>(nullptr));
+}
+
+template <class T>
+const std::array<Elementwise<T>, formulas::kFormulas>& elementwise_formulas() {
+  static constexpr auto list = each_formula<Elementwise<T>>(
+      []<class F>() { return Elementwise<T>{formula_forward<F, T>, formula_backward<F, T>}; });
+  return list;
+}
+
+template <class T>
+void scalars_forward(const ScalarStep* steps, Index n) {
+  using Function = void (*)(const ScalarStep&);
+  static constexpr auto functions = each_formula<Function>([]<class F>() { return &scalar_forward<F, T>; });
+  for (Index i = 0; i < n; ++i) functions[static_cast<std::size_t>(steps[i].formula)](steps[i]);
+}
+
+template <class T>
+void scalars_backward(const ScalarStep* steps, Index n) {
+  using Function = void (*)(const ScalarStep&);
+  static constexpr auto functions = each_formula<Function>([]<class F>() { return &scalar_backward<F, T>; });
+  for (Index i = n; i-- > 0;) functions[static_cast<std::size_t>(steps[i].formula)](steps[i]);
+}
+
+template <class T>
+double total(const T* a, Index n) {
+  return long_sum<T>(n, [&](Index i, auto load) { return load(a + i); });
+}
+
+/// NaN where one of them is.
+template <class T>
+T largest(const T* a, Index n) {
+  const auto larger = [](Vector<T> u, Vector<T> v) {
+    const Vector<T> x[] = {u, v};
+    return formulas::Maximum::value(x);
+  };
+  constexpr Index width = Vector<T>::size;
+  auto most = Vector<T>::all(a[0]);
+  Index i = 0;
+  for (; i + width <= n; i += width) most = larger(most, Vector<T>::load(a + i));
+  if (i < n) most = larger(most, Vector<T>::load(a + i, n - i, a[0]));
+  T lanes[width];
+  most.store(lanes);
+  for (Index lane = 1; lane < width; ++lane) {
+    lanes[0] = first_lane(larger(Vector<T>::all(lanes[0]), Vector<T>::all(lanes[lane])));
+  }
+  return lanes[0];
+}
+
+}  // namespace deltaprop::kernels

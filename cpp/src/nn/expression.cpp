@@ -1,0 +1,168 @@
+#include "deltaprop/nn/expression.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "deltaprop/core/errors.hpp"
+
+namespace deltaprop::nn {
+namespace {
+
+// Batches of so many sizes are kept in mind; with more, the oldest is traced again.
+constexpr std::size_t kMostTraces = 16;
+
+template <class T>
+constexpr graph::Precision precision_of = sizeof(T) == 4 ? graph::Precision::float32 : graph::Precision::float64;
+
+template <class T>
+void set(const graph::NodePtr& leaf, Matrix<const T> values) {
+  std::copy_n(values.data, values.size(), leaf->fresh_value<T>());
+}
+
+/// Its delta after a pass back through `from`.
+template <class T>
+void take_delta(const graph::Node& x, const graph::Node& from, Matrix<T> to) {
+  if (to.data == nullptr) return;
+  if (from.active()) {
+    std::copy_n(x.delta<T>(), to.size(), to.data);
+  } else {
+    std::fill_n(to.data, to.size(), T(0));
+  }
+}
+
+/// The engine has made room for what the function gave for two rows.
+ValueError unlike(const std::string& description, const graph::Shape& expected, const graph::Shape& got) {
+  return ValueError(description + ": expected " + shape_text(expected) + " back, as two rows gave it, got " +
+                    shape_text(got));
+}
+
+}  // namespace
+
+Trace Traces::take(const TraceShape& shape) const {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found =
+        std::find_if(resting_.rbegin(), resting_.rend(), [&](const auto& r) { return r.first == shape; });
+    if (found != resting_.rend()) {
+      Trace trace = std::move(found->second);
+      resting_.erase(std::next(found).base());
+      return trace;
+    }
+  }
+  return tracer_(shape);
+}
+
+void Traces::give_back(const TraceShape& shape, Trace trace) const {
+  Trace oldest;  // goes after the lock: a network in it may have to wait for Python
+  const std::lock_guard lock(mutex_);
+  if (resting_.size() == kMostTraces) {
+    oldest = std::move(resting_.front().second);
+    resting_.erase(resting_.begin());
+  }
+  resting_.emplace_back(shape, std::move(trace));
+}
+
+Index ExpressionLayer::out_features(Index in) const {
+  if (in < 0) return kAnyWidth;
+  // Two rows, so that a function that gives one for all is found out.
+  return traces_.with({2, in, kNoTargets, graph::Precision::float64},
+                      [](const Trace& t) { return t.result->size() / 2; });
+}
+
+// y = f(x)
+template <class T>
+void ExpressionLayer::run_forward(const Forward<T>& f) const {
+  if (f.x.rows == 0) return;
+  traces_.with({f.x.rows, f.x.cols, kNoTargets, precision_of<T>}, [&](const Trace& t) {
+    if (t.result->size() != f.y.size()) throw unlike(description_, {f.y.rows, f.y.cols}, t.result->shape());
+    set<T>(t.x, f.x);
+    t.result->forward();
+    std::copy_n(t.result->value<T>(), f.y.size(), f.y.data);
+  });
+}
+
+// The graph's own recursion, from the values that x gave: another batch may have come by.
+template <class T>
+void ExpressionLayer::run_backward(const Backward<T>& b) const {
+  if (b.x.rows == 0) return;
+  traces_.with({b.x.rows, b.x.cols, kNoTargets, precision_of<T>}, [&](const Trace& t) {
+    set<T>(t.x, b.x);
+    t.result->forward();
+    if (t.result->active()) t.result->backward<T>(b.delta_y.data, false);
+    take_delta<T>(*t.x, *t.result, b.delta_x);
+  });
+}
+
+template void ExpressionLayer::run_forward<float>(const Forward<float>&) const;
+template void ExpressionLayer::run_forward<double>(const Forward<double>&) const;
+template void ExpressionLayer::run_backward<float>(const Backward<float>&) const;
+template void ExpressionLayer::run_backward<double>(const Backward<double>&) const;
+
+graph::Shape ExpressionLoss::shape_for(Index cols, Index rows) const {
+  return traces_.with({2, cols, targets_, graph::Precision::float64}, [rows](const Trace& t) {
+    graph::Shape shape = t.result->shape();
+    if (!shape.empty()) shape[0] = rows;
+    return shape;
+  });
+}
+
+Index ExpressionLoss::elements(Index cols) const {
+  const graph::Shape shape = shape_for(cols);
+  return shape.empty() ? 1 : element_count(shape) / 2;
+}
+
+template <class T>
+void ExpressionLoss::call(const LossCall<T>& c) const {
+  const Index rows = c.outputs.rows;
+  if (rows == 0) return;
+  const graph::Shape expected = shape_for(c.outputs.cols, rows);
+  traces_.with({rows, c.outputs.cols, targets_, precision_of<T>}, [&](const Trace& t) {
+    if (t.result->shape() != expected) throw unlike(description_, expected, t.result->shape());
+    set<T>(t.x, c.outputs);
+    set<T>(t.y, c.targets.values);
+    t.result->forward();
+    const T* result = t.result->value<T>();
+    const bool final = t.result->shape().empty();
+    if (final && (c.weights != nullptr || reduction() == Reduction::none)) {
+      throw ValueError(description_ + ": expected " +
+                       (c.weights != nullptr ? "no sample_weight" : "a reduction of 'mean' or 'sum'") +
+                       " with an expression that gives one number, got " + (c.weights != nullptr ? "one" : "'none'"));
+    }
+    const Index width = final ? 1 : t.result->size() / rows;
+    const auto weight = [&](Index i) { return c.weights == nullptr ? T(1) : c.weights[i]; };
+    // One number counts as the mean of its rows where several batches come together.
+    const double rows_of_one = reduction() == Reduction::mean ? static_cast<double>(rows) : 1;
+    if (c.values != nullptr) {
+      std::fill_n(c.values, rows, 0.0);
+      if (final) c.values[0] = static_cast<double>(*result) * rows_of_one;
+      for (Index i = 0; !final && i < rows; ++i) {
+        for (Index j = 0; j < width; ++j) c.values[i] += static_cast<double>(weight(i) * result[i * width + j]);
+      }
+    }
+    if (c.elements != nullptr) {
+      for (Index i = 0; i < rows * width; ++i) c.elements[i] = weight(i / width) * result[i];
+    }
+    if (c.deltas.data == nullptr) return;
+    if (t.result->active()) {
+      if (final) {
+        const double share = c.scale * rows_of_one;
+        // n (1 / n), where nothing but rounding makes it another number.
+        const auto one = static_cast<T>(std::abs(share - 1) < 4 * std::numeric_limits<double>::epsilon() ? 1 : share);
+        t.result->backward<T>(&one, true);
+      } else {
+        const Buffer<T> shares(rows * width);
+        for (Index i = 0; i < rows * width; ++i) {
+          shares.data()[i] = static_cast<T>(static_cast<double>(weight(i / width)) * c.scale);
+        }
+        t.result->backward<T>(shares.data(), false);
+      }
+    }
+    take_delta<T>(*t.x, *t.result, c.deltas);
+  });
+}
+
+template void ExpressionLoss::call<float>(const LossCall<float>&) const;
+template void ExpressionLoss::call<double>(const LossCall<double>&) const;
+
+}  // namespace deltaprop::nn

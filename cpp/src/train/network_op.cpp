@@ -1,0 +1,91 @@
+#include "deltaprop/train/network_op.hpp"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "deltaprop/core/errors.hpp"
+#include "deltaprop/graph/ops.hpp"
+
+namespace deltaprop::train {
+namespace {
+
+template <class T>
+class NetworkOp final : public graph::Op {
+ public:
+  explicit NetworkOp(std::shared_ptr<Model<T>> model) : model_(std::move(model)) {}
+
+  const char* name() const override { return "network"; }
+
+  void forward(graph::Node& y) const override {
+    const Input x(*y.inputs()[0]);
+    const nn::Section section = model_->entered(x);
+    auto inference = model_->borrow(0, section, x);
+    const Buffer<T> out(y.size());
+    model_->infer(*inference, x, {{out.data(), x[0].rows, y.shape().back()}});
+    model_->give_back(0, std::move(inference));
+    std::copy_n(out.data(), y.size(), y.fresh_value<T>());
+  }
+
+  // The delta recursion, down to the input.
+  void backward(graph::Node& y) const override {
+    const Input x(*y.inputs()[0]);
+    model_->input_gradient(
+        x,
+        [&](const std::vector<Matrix<const T>>&, const std::vector<Matrix<T>>& deltas) {
+          std::copy_n(y.delta<T>(), y.size(), deltas[0].data);
+        },
+        [&](const std::vector<Matrix<const T>>& found) {
+          const auto share = y.inputs()[0]->template share<T>();
+          for (Index i = 0; i < found[0].size(); ++i) {
+            share.data[i] = share.accumulate ? share.data[i] + found[0].data[i] : found[0].data[i];
+          }
+        });
+  }
+
+  graph::Expression delta(const graph::NodePtr&, std::size_t, const graph::Expression&) const override {
+    throw TypeError("network: expected first derivatives of a network's node, got second ones");
+  }
+
+ private:
+  /// x as a network takes it: one row where it has but one axis. Its memory is held: a layer written in Python lets
+  /// other threads in, which may set x.
+  struct Input : std::array<Source, 1> {
+    explicit Input(const graph::Node& x) : memory(x.value_memory()) {
+      const Index cols = x.shape().back();
+      const Index size = sizeof(T);
+      (*this)[0] = {reinterpret_cast<const std::byte*>(x.value<T>()),
+                    size == 4 ? Dtype::float32 : Dtype::float64,
+                    x.shape().size() == 1 ? 1 : x.shape()[0],
+                    cols,
+                    cols * size,
+                    size};
+    }
+
+    graph::Memory memory;
+  };
+
+  std::shared_ptr<Model<T>> model_;
+};
+
+}  // namespace
+
+template <class T>
+graph::NodePtr network_node(const std::shared_ptr<Model<T>>& model, const graph::NodePtr& x) {
+  const nn::Section section = model->network().entered(0, {x->shape()});
+  if (section.inputs.size() != 1 || section.outputs.size() != 1) {
+    throw ValueError("node: expected a network of one input and one output, got " +
+                     std::to_string(section.inputs.size()) + " and " + std::to_string(section.outputs.size()));
+  }
+  const std::vector<Index> widths = model->network().widths(section, {x->shape().back()});
+  graph::Shape shape = x->shape();
+  shape.back() = nn::taken(widths, section.outputs)[0];
+  constexpr auto precision = sizeof(T) == 4 ? graph::Precision::float32 : graph::Precision::float64;
+  return std::make_shared<graph::Node>(std::make_shared<NetworkOp<T>>(model), graph::Inputs{graph::cast(x, precision)},
+                                       std::move(shape), precision);
+}
+
+template graph::NodePtr network_node<float>(const std::shared_ptr<Model<float>>&, const graph::NodePtr&);
+template graph::NodePtr network_node<double>(const std::shared_ptr<Model<double>>&, const graph::NodePtr&);
+
+}  // namespace deltaprop::train

@@ -1,0 +1,89 @@
+"""Computational graphs: values flow forward, errors flow back, paths add.
+
+Examples
+--------
+>>> from deltaprop import graph
+>>> w, b = graph.variable(3.0, name="w"), graph.variable(4.0, name="b")
+>>> z = (2 * w + 3 * b) * (2 * b + 1)
+>>> z.value
+162.0
+>>> z.backward()
+>>> w.grad, b.grad
+(18.0, 63.0)
+"""
+
+from deltaprop._core import Node
+from deltaprop.graph.derivatives import (
+    directional_derivative,
+    grad,
+    hessian,
+    jacobian,
+    value_and_grad,
+)
+from deltaprop.graph.drawing import Drawing
+from deltaprop.graph.functions import (
+    abs,
+    cos,
+    dot,
+    exp,
+    expm1,
+    log,
+    log1p,
+    max,
+    maximum,
+    mean,
+    min,
+    minimum,
+    reshape,
+    sigmoid,
+    sign,
+    sin,
+    sqrt,
+    square,
+    sum,
+    tan,
+    tanh,
+    transpose,
+    where,
+)
+from deltaprop.graph.node import constant, variable
+from deltaprop.graph.solve import Iteration, Solution, SolveError, solve
+
+__all__ = [
+    "Drawing",
+    "Iteration",
+    "Node",
+    "Solution",
+    "SolveError",
+    "abs",
+    "constant",
+    "cos",
+    "directional_derivative",
+    "dot",
+    "exp",
+    "expm1",
+    "grad",
+    "hessian",
+    "jacobian",
+    "log",
+    "log1p",
+    "max",
+    "maximum",
+    "mean",
+    "min",
+    "minimum",
+    "reshape",
+    "sigmoid",
+    "sign",
+    "sin",
+    "solve",
+    "sqrt",
+    "square",
+    "sum",
+    "tan",
+    "tanh",
+    "transpose",
+    "value_and_grad",
+    "variable",
+    "where",
+]

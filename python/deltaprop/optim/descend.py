@@ -1,0 +1,187 @@
+"""The path of a descent on a function of a few variables."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from deltaprop._arrays import Array, as_array, as_count, as_real
+from deltaprop._table import aligned, decimals
+from deltaprop.graph.derivatives import Trace
+from deltaprop.nn.layer import Layer
+from deltaprop.optim.optimizer import Optimizer
+from deltaprop.optim.rules import SGD
+
+# Updates of a descent that is told only when it is low enough.
+_LIMIT = 10_000
+# A value that has risen so far, in units of 1 + |the first|, does not come back.
+_TOO_HIGH = 1e6
+
+
+@dataclass(frozen=True, repr=False)
+class Descent:
+    """The path that `descend` took; prints as a table.
+
+    Attributes
+    ----------
+    points : ndarray, shape (updates + 1, n)
+        The variables, the start first.
+    values : ndarray, shape (updates + 1,)
+        The function there.
+    gradients : ndarray, shape (updates + 1, n)
+        Its gradient there.
+    stop_reason : str
+        "stop_below" (a value below it), "steps" (all done), "limit" (10,000 updates without a value
+        below `stop_below`, where no `steps` were given), or "diverged": the last value is not
+        finite, or higher than the first by more than 1e6 (1 + |the first|).
+    """
+
+    points: Array
+    values: Array
+    gradients: Array
+    stop_reason: str
+
+    @property
+    def updates(self) -> int:
+        """How often the variables were updated."""
+        return len(self.values) - 1
+
+    def table(self, rows: int = 20) -> str:
+        """Return a table of the path: the variables and the value after each update.
+
+        Parameters
+        ----------
+        rows : int, default 20
+            Points shown at the most: the first, the last, and some evenly between.
+
+        Returns
+        -------
+        str
+        """
+        rows = min(as_count(rows, "Descent.table: rows", 1), len(self.values))
+        shown = np.unique(np.linspace(0, self.updates, rows).astype(int))
+        lines = [["update", *(f"x{i}" for i in range(self.points.shape[1])), "value"]]
+        lines += [
+            [str(k), *(decimals(x) for x in (*self.points[k], self.values[k]))] for k in shown
+        ]
+        return aligned(lines)
+
+    def __str__(self) -> str:
+        return f"{self!r}\n{self.table()}"
+
+    def __repr__(self) -> str:
+        first, last = self.values[[0, -1]]
+        how = "diverged" if self.stop_reason == "diverged" else f"stopped by {self.stop_reason}"
+        return f"Descent({self.updates} updates, value {first:.6g} -> {last:.6g}, {how})"
+
+
+def descend(
+    f: Callable[..., Any],
+    start: float | Iterable[float],
+    lr: float,
+    steps: int | None = None,
+    stop_below: float | None = None,
+    rule: str | Callable[..., Optimizer] = "gd",
+) -> Descent:
+    """Descend on a function of one, two or more variables and return the path.
+
+    Parameters
+    ----------
+    f : callable
+        Of one argument for each variable. It is called once, with nodes, and returns a node of one
+        number.
+    start : float or sequence of float
+        The variables to start from.
+    lr : float
+        Learning rate.
+    steps : int, optional
+        Updates at the most.
+    stop_below : float, optional
+        Stop as soon as the value is below this. One of `steps` and `stop_below` must be given.
+    rule : "gd" or callable, default "gd"
+        Gradient descent, p <- p - lr gradient; or what makes an optimizer of parameters and lr:
+        ``optim.Adam``, ``functools.partial(optim.Adam, betas=(0.8, 0.9))``.
+
+    Returns
+    -------
+    Descent
+        A descent that diverges stops and says so in its `stop_reason`; the path so far is kept.
+
+    Raises
+    ------
+    ValueError
+        For neither `steps` nor `stop_below`, a start that is not finite, options out of range,
+        another name for `rule`, and a function that gives more than one number.
+    TypeError
+        For a function that gives no node, and a rule that makes no optimizer.
+
+    Examples
+    --------
+    >>> from deltaprop import optim
+    >>> print(optim.descend(lambda x: x**2, 1.2, lr=0.3, stop_below=0.001))
+    Descent(4 updates, value 1.44 -> 0.000943718, stopped by stop_below)
+    update        x0     value
+         0  1.200000  1.440000
+         1  0.480000  0.230400
+         2  0.192000  0.036864
+         3  0.076800  0.005898
+         4  0.030720  0.000944
+    """
+    if steps is None and stop_below is None:
+        raise ValueError("descend: expected steps, stop_below or both, got neither")
+    limit = _LIMIT if steps is None else as_count(steps, "descend: steps", 0)
+    floor = -np.inf if stop_below is None else as_real(stop_below, "descend: stop_below")
+    point = _Point(_started(start))
+    optimizer = _optimizer(rule, point, as_real(lr, "descend: lr"))
+    trace = Trace.of(f, tuple(point.x.tolist()), None, "descend")
+    trace.check_number()
+
+    points, values, gradients = [], [], []
+    reason = ""
+    while True:
+        for variable, x in zip(trace.variables, point.x, strict=True):
+            variable.value = x
+        trace.y.forward()
+        points.append(point.x.copy())
+        values.append(np.asarray(trace.y.value).item())
+        point.grad_x = [s.item() for s in trace.slopes(trace.y)]
+        gradients.append(point.grad_x.copy())
+        if not np.isfinite(values[-1]) or values[-1] - values[0] > _TOO_HIGH * (1 + abs(values[0])):
+            reason = "diverged"
+        elif values[-1] < floor:
+            reason = "stop_below"
+        elif len(points) > limit:
+            reason = "limit" if steps is None else "steps"
+        if reason:
+            return Descent(np.array(points), np.array(values), np.array(gradients), reason)
+        optimizer.step()
+
+
+class _Point(Layer):
+    """The variables, where an optimizer finds them."""
+
+    def __init__(self, start: Array) -> None:
+        self.parameter("x", start)
+
+
+def _started(start: Any) -> Array:
+    array = np.atleast_1d(as_array(start, "descend: start")).astype(np.float64)
+    if array.ndim != 1 or not array.size or not np.isfinite(array).all():
+        raise ValueError(
+            f"descend: expected one or more finite numbers to start from, got {start!r}"
+        )
+    return array
+
+
+def _optimizer(rule: Any, point: _Point, lr: float) -> Optimizer:
+    if isinstance(rule, str) and rule != "gd":
+        raise ValueError(f"descend: expected the rule 'gd' or an optimizer's class, got {rule!r}")
+    if not isinstance(rule, str) and not callable(rule):
+        raise TypeError(f"descend: expected the rule 'gd' or an optimizer's class, got {rule!r}")
+    optimizer = (SGD if rule == "gd" else rule)(point.parameters(), lr=lr)
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(
+            f"descend: expected the rule to make an optimizer, got {type(optimizer).__name__}"
+        )
+    return optimizer
