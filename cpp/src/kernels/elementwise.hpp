@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <tuple>
 #include <utility>
@@ -21,39 +22,66 @@ struct Number<kernels::Vector<T>> {
 
 namespace deltaprop::kernels {
 
-/// The inputs of a formula at elements i, ..., by `load`.
-template <class F, class Call, class Load>
-[[gnu::always_inline]] inline auto inputs_at(const Call& c, Index i, Load&& load) {
-  using V = decltype(load(c.x[0]));
-  std::array<V, F::inputs> x;
-  unroll<F::inputs>([&](auto k) { x[k] = c.single[k] ? V::all(*c.x[k]) : load(c.x[k] + i); });
-  return x;
-}
+/// The inputs of a formula, each as an array: a single one as so many copies as a vector holds, which it never leaves.
+/// In local memory, where no store can be thought to change it.
+template <class F, class T>
+class Operands {
+ public:
+  template <class Call>
+  explicit Operands(const Call& c) {
+    unroll<F::inputs>([&](auto k) {
+      x_[k] = c.x[k];
+      mask_[k] = ~Index{0};
+      if (!c.single[k]) return;
+      std::fill_n(copies_[k], Vector<T>::size, *c.x[k]);
+      x_[k] = copies_[k];
+      mask_[k] = 0;
+    });
+  }
+  Operands(const Operands&) = delete;
+  Operands& operator=(const Operands&) = delete;
+
+  /// At elements i, ..., by `load`.
+  template <class Load>
+  [[gnu::always_inline]] std::array<Vector<T>, F::inputs> at(Index i, Load&& load) const {
+    std::array<Vector<T>, F::inputs> x;
+    unroll<F::inputs>([&](auto k) { x[k] = load(x_[k] + (i & mask_[k])); });
+    return x;
+  }
+
+ private:
+  const T* x_[F::inputs];
+  Index mask_[F::inputs];
+  alignas(64) T copies_[F::inputs][Vector<T>::size];
+};
 
 template <class F, class T>
 void formula_forward(const FormulaForward<T>& c) {
+  const Operands<F, T> inputs(c);
+  T* const y = c.y;
   for_each_vector<T>(
-      c.n, [&](Index i, auto load, auto store) { store(c.y + i, F::value(inputs_at<F>(c, i, load).data())); },
-      c.streamed && streams(c.y, c.n));
+      c.n, [&](Index i, auto load, auto store) { store(y + i, F::value(inputs.at(i, load).data())); },
+      c.streamed && streams(y, c.n));
 }
 
 template <class F, int input, class T>
 void formula_backward_of(const FormulaBackward<T>& c) {
+  const Operands<F, T> inputs(c);
+  const T *const y = c.y, *const delta = c.delta;
+  T* const gradient = c.gradient;
   const auto share = [&](Index i, auto load) {
-    return F::template delta<input>(inputs_at<F>(c, i, load).data(), load(c.y + i), load(c.delta + i));
+    return F::template delta<input>(inputs.at(i, load).data(), load(y + i), load(delta + i));
   };
-  if (!c.single[input]) {
+  if (c.single[input]) {
+    *gradient += static_cast<T>(long_sum<T>(c.n, share));
+  } else if (c.accumulate) {
     for_each_vector<T>(
-        c.n,
-        [&](Index i, auto load, auto store) {
-          const auto d = share(i, load);
-          store(c.gradient + i, c.accumulate ? load(c.gradient + i) + d : d);
-        },
-        c.streamed && !c.accumulate && streams(c.gradient, c.n));
-    return;
+        c.n, [&](Index i, auto load, auto store) { store(gradient + i, load(gradient + i) + share(i, load)); });
+  } else {
+    for_each_vector<T>(
+        c.n, [&](Index i, auto load, auto store) { store(gradient + i, share(i, load)); },
+        c.streamed && streams(gradient, c.n));
   }
-  const double sum = long_sum<T>(c.n, [&](Index i, auto load) { return share(i, load); });
-  *c.gradient += static_cast<T>(sum);
 }
 
 template <class F, class T>

@@ -22,7 +22,7 @@ template <class S, class F>
 /// Several vectors side by side: rows far apart in memory are read by more than a cache line at a time.
 template <class T>
 struct Wide {
-  static constexpr Index vectors = 4;
+  static constexpr Index vectors = 16;
   static constexpr Index size = vectors * Vector<T>::size;
 
   Vector<T> v[vectors];
