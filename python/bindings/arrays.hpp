@@ -17,6 +17,11 @@ namespace deltaprop::python {
 
 namespace py = pybind11;
 
+/// What a message calls the kind of a thing.
+inline std::string type_name(const py::handle& value) {
+  return py::str(py::type::of(value).attr("__name__")).cast<std::string>();
+}
+
 inline std::vector<Index> shape_of(const py::array& array) { return {array.shape(), array.shape() + array.ndim()}; }
 
 /// TypeError unless the elements are real numbers in this machine's byte order.
@@ -51,7 +56,7 @@ inline py::array returned(const py::object& value) {
 inline void check_returned(const py::array& array, const py::object& value, const std::vector<Index>& shape,
                            const std::string& name) {
   const std::string expected = name + ": expected an array " + shape_text(shape) + " back, got ";
-  if (!array) throw TypeError(expected + py::str(py::type::of(value).attr("__name__")).cast<std::string>());
+  if (!array) throw TypeError(expected + type_name(value));
   if (shape_of(array) != shape) throw ValueError(expected + shape_text(shape_of(array)));
 }
 

@@ -32,8 +32,7 @@ nn::Tracer tracer(const py::object& owner, std::string name) {
       result = call(function, py::dict(), t.x);
     }
     if (!py::isinstance<Node>(result)) {
-      throw TypeError(name + ": expected a node back, got " +
-                      py::str(py::type::of(result).attr("__name__")).cast<std::string>());
+      throw TypeError(name + ": expected a node back, got " + type_name(result));
     }
     t.result = graph::cast(result.cast<graph::NodePtr>(), s.precision);
     const graph::Shape& shape = t.result->shape();

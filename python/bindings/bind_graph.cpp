@@ -15,10 +15,6 @@ using graph::NodePtr;
 using graph::Precision;
 using graph::Shape;
 
-std::string type_name(const py::handle& value) {
-  return py::str(py::type::of(value).attr("__name__")).cast<std::string>();
-}
-
 /// The elements of a node as float64 or float32; TypeError for others than real numbers.
 py::array elements(const py::handle& value, const char* name, bool narrow = false) {
   const py::array array = py::module_::import("deltaprop._arrays").attr("as_array")(value, name);
@@ -252,12 +248,7 @@ std::vector<py::object> shares(const Node& y) {
   std::vector<py::object> list(y.inputs().size(), py::none());
   if (!y.has_delta() || y.op() == nullptr) return list;
   graph::Inputs leaves;
-  for (const NodePtr& x : y.inputs()) {
-    leaves.push_back(std::make_shared<Node>(Node::Kind::variable, x->shape(), x->precision()));
-    graph::with_type(x->precision(), [&]<class T>() {
-      std::copy_n(x->template value<T>(), x->size(), (*(leaves.end() - 1))->template fresh_value<T>());
-    });
-  }
+  for (const NodePtr& x : y.inputs()) leaves.push_back(graph::leaf_of(*x, Node::Kind::variable));
   Node again(y.shared_op(), leaves, y.shape(), y.precision());
   graph::with_type(y.precision(), [&]<class T>() { again.backward<T>(y.delta<T>(), false); });
   for (std::size_t i = 0; i < list.size(); ++i) {
@@ -284,9 +275,7 @@ NodePtr item(const NodePtr& x, const py::handle& key) {
     throw py::index_error("graph: expected " + std::to_string(shape.size()) + " indices or fewer for " +
                           shape_text(shape) + ", got " + std::to_string(used));
   }
-  Shape strides(shape.size());
-  Index stride = 1;
-  for (std::size_t i = shape.size(); i-- > 0; stride *= shape[i]) strides[i] = stride;
+  const Shape strides = graph::contiguous(shape);
   graph::View v;
   std::size_t axis = 0;
   const auto whole = [&](std::size_t count) {
@@ -412,18 +401,12 @@ void bind_graph(py::module_& m) {
       py::arg("value"), py::arg("variable"));
   m.def("graph_node", &needed, py::arg("value"));
   m.def("graph_formulas", [] {
-    std::vector<std::pair<std::string, int>> list;
-    [&]<class... Fs>(std::tuple<Fs...>*) {
-      (list.emplace_back(Fs::name, Fs::inputs), ...);
-    }(static_cast<Formulas*>(nullptr));
-    return list;
+    return each_formula<std::pair<const char*, int>>([]<class F>() { return std::pair(F::name, F::inputs); });
   });
   m.def(
       "graph_apply",
       [](int formula, const py::args& inputs) {
-        constexpr auto counts = []<class... Fs>(std::tuple<Fs...>*) {
-          return std::array{Fs::inputs...};
-        }(static_cast<Formulas*>(nullptr));
+        constexpr auto counts = each_formula<int>([]<class F>() { return F::inputs; });
         const auto place = static_cast<std::size_t>(formula);
         if (place >= counts.size() || inputs.size() != static_cast<std::size_t>(counts[place])) {
           throw TypeError("graph: expected a formula and its inputs");
@@ -433,24 +416,17 @@ void bind_graph(py::module_& m) {
         return graph::apply(formula, std::move(nodes));
       },
       py::arg("formula"));
-  m.def(
-      "graph_sum",
-      [](const py::object& x, const py::object& axis, bool keepdims) {
-        return graph::sum(needed(x), axes_of(axis), keepdims);
-      },
-      py::arg("x"), py::arg("axis"), py::arg("keepdims"));
-  m.def(
-      "graph_mean",
-      [](const py::object& x, const py::object& axis, bool keepdims) {
-        return graph::mean(needed(x), axes_of(axis), keepdims);
-      },
-      py::arg("x"), py::arg("axis"), py::arg("keepdims"));
-  m.def(
-      "graph_max",
-      [](const py::object& x, const py::object& axis, bool keepdims) {
-        return graph::max(needed(x), axes_of(axis), keepdims);
-      },
-      py::arg("x"), py::arg("axis"), py::arg("keepdims"));
+  const auto reduction = [&](const char* name, NodePtr (*reduce)(const NodePtr&, const graph::Axes&, bool)) {
+    m.def(
+        name,
+        [reduce](const py::object& x, const py::object& axis, bool keepdims) {
+          return reduce(needed(x), axes_of(axis), keepdims);
+        },
+        py::arg("x"), py::arg("axis"), py::arg("keepdims"));
+  };
+  reduction("graph_sum", graph::sum);
+  reduction("graph_mean", graph::mean);
+  reduction("graph_max", graph::max);
   m.def(
       "graph_matmul", [](const py::object& a, const py::object& b) { return graph::matmul(needed(a), needed(b)); },
       py::arg("a"), py::arg("b"));

@@ -46,8 +46,7 @@ class PythonLoss final : public nn::Loss {
       const py::object value = python::call(loss_, options, outputs, y);
       std::fill_n(c.values, rows, 0.0);
       if (!is_number(value)) {
-        throw TypeError(description_ + ": expected a number back, got " +
-                        py::str(py::type::of(value).attr("__name__")).cast<std::string>());
+        throw TypeError(description_ + ": expected a number back, got " + type_name(value));
       }
       c.values[0] = PyFloat_AsDouble(value.ptr());
       if (PyErr_Occurred() != nullptr) throw py::error_already_set();

@@ -137,9 +137,7 @@ const Op& Elementwise<F>::square() {
 
 /// Each formula's is there for good, so nobody counts who holds it.
 std::shared_ptr<const Op> op_of(int formula) {
-  static const auto list = []<class... Fs>(std::tuple<Fs...>*) {
-    return std::array<const Op*, formulas::kFormulas>{the_one<Fs>()...};
-  }(static_cast<formulas::Formulas*>(nullptr));
+  static const auto list = formulas::each_formula<const Op*>([]<class F>() { return the_one<F>(); });
   return {std::shared_ptr<void>(), list[static_cast<std::size_t>(formula)]};
 }
 
@@ -154,6 +152,8 @@ Shape broadcast_shape(const char* name, const Inputs& inputs) {
   return shape;
 }
 
+}  // namespace
+
 Precision common_precision(const NodePtr* begin, const NodePtr* end) {
   bool strong = false, wide = false;
   for (const NodePtr* x = begin; x != end; ++x) {
@@ -162,8 +162,6 @@ Precision common_precision(const NodePtr* begin, const NodePtr* end) {
   }
   return strong && !wide ? Precision::float32 : Precision::float64;
 }
-
-}  // namespace
 
 NodePtr number(double value) {
   auto node = std::make_shared<Node>(Node::Kind::constant, Shape{}, Precision::float64, true);

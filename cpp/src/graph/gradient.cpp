@@ -4,7 +4,6 @@
 
 #include "deltaprop/graph/ops.hpp"
 #include "expression.hpp"
-#include "walk.hpp"
 
 namespace deltaprop::graph {
 namespace {
@@ -48,15 +47,16 @@ std::vector<NodePtr> gradient(const NodePtr& y, const NodePtr& delta, const std:
   return gradients;
 }
 
+NodePtr leaf_of(const Node& node, Node::Kind kind) {
+  auto leaf = std::make_shared<Node>(kind, node.shape(), node.precision(), node.weak());
+  with_type(node.precision(), [&]<class T>() { std::copy_n(node.value<T>(), node.size(), leaf->fresh_value<T>()); });
+  return leaf;
+}
+
 NodePtr copied(const NodePtr& y, std::vector<NodePtr*> leaves) {
   std::unordered_map<const Node*, NodePtr> copies;
-  const auto copy_of_leaf = [](const Node& leaf, Node::Kind kind) {
-    auto copy = std::make_shared<Node>(kind, leaf.shape(), leaf.precision(), leaf.weak());
-    with_type(leaf.precision(), [&]<class T>() { std::copy_n(leaf.value<T>(), leaf.size(), copy->fresh_value<T>()); });
-    return copy;
-  };
   for (NodePtr* leaf : leaves) {
-    NodePtr copy = copy_of_leaf(**leaf, (*leaf)->kind());
+    NodePtr copy = leaf_of(**leaf, (*leaf)->kind());
     copies[leaf->get()] = copy;
     *leaf = std::move(copy);
   }
@@ -64,7 +64,7 @@ NodePtr copied(const NodePtr& y, std::vector<NodePtr*> leaves) {
     NodePtr& copy = copies[node];
     if (copy) continue;
     if (node->kind() != Node::Kind::computed) {
-      copy = copy_of_leaf(*node, Node::Kind::constant);
+      copy = leaf_of(*node, Node::Kind::constant);
       continue;
     }
     Inputs inputs;

@@ -76,9 +76,8 @@ NodePtr matmul(const NodePtr& a, const NodePtr& b) {
                       shape_text(b->shape()));
   };
   if (a->shape().empty() || b->shape().empty()) throw refuse();
-  const bool wide =
-      (a->precision() == Precision::float64 && !a->weak()) || (b->precision() == Precision::float64 && !b->weak());
-  const Precision precision = wide ? Precision::float64 : Precision::float32;
+  const Inputs both{a, b};
+  const Precision precision = common_precision(both.begin(), both.end());
   // A row or column of one, as NumPy does.
   const bool row = a->shape().size() == 1, column = b->shape().size() == 1;
   NodePtr left = cast(row ? reshape(a, {1, a->size()}) : a, precision);

@@ -114,9 +114,9 @@ class Max final : public Op {
     with_type(y.precision(), [&]<class T>() {
       Node& x = *y.inputs()[0];
       const Buffer<T> ties(y.size());
-      each(y, [&](Index from, Index to) { ties.data()[to] += T(is_largest(x.value<T>()[from], y.value<T>()[to])); });
+      each([&](Index from, Index to) { ties.data()[to] += T(is_largest(x.value<T>()[from], y.value<T>()[to])); });
       T* share = x.sum<T>();
-      each(y, [&](Index from, Index to) {
+      each([&](Index from, Index to) {
         if (is_largest(x.value<T>()[from], y.value<T>()[to])) share[from] += y.delta<T>()[to] / ties.data()[to];
       });
     });
@@ -132,7 +132,7 @@ class Max final : public Op {
  private:
   Walk<2> walk() const { return {reduction_.over.shape, {contiguous(reduction_.over.shape), reduction_.over.strides}}; }
   template <class F>
-  void each(const Node&, F&& f) const {
+  void each(F&& f) const {
     const Walk<2> walk = this->walk();
     walk.each([&](const auto& at) {
       for (Index i = 0; i < walk.length(); ++i) f(at[0] + i * walk.strides()[0], at[1] + i * walk.strides()[1]);
@@ -158,27 +158,33 @@ class Max final : public Op {
   Reduction reduction_;
 };
 
-}  // namespace
-
-NodePtr sum(const NodePtr& x, const Axes& axes, bool keepdims) {
-  Reduction r = reduction("sum", x, axes, keepdims);
+/// Op(reduction, options...) of x.
+template <class ReducingOp, class... Options>
+NodePtr reduced(const NodePtr& x, Reduction r, Options... options) {
   Shape shape = r.shape;
-  return std::make_shared<Node>(std::make_shared<Sum>(std::move(r), false), Inputs{x}, std::move(shape),
+  return std::make_shared<Node>(std::make_shared<ReducingOp>(std::move(r), options...), Inputs{x}, std::move(shape),
                                 x->precision());
 }
 
+/// ValueError where there is nothing to reduce.
+Reduction of_some(const char* name, const NodePtr& x, const Axes& axes, bool keepdims) {
+  Reduction r = reduction(name, x, axes, keepdims);
+  if (r.count > 0) return r;
+  throw ValueError(std::string(name) + ": expected an element or more, got an array " + shape_text(x->shape()));
+}
+
+}  // namespace
+
+NodePtr sum(const NodePtr& x, const Axes& axes, bool keepdims) {
+  return reduced<Sum>(x, reduction("sum", x, axes, keepdims), false);
+}
+
 NodePtr mean(const NodePtr& x, const Axes& axes, bool keepdims) {
-  Reduction r = reduction("mean", x, axes, keepdims);
-  if (r.count == 0) throw ValueError("mean: expected an element or more, got an array " + shape_text(x->shape()));
-  Shape shape = r.shape;
-  return std::make_shared<Node>(std::make_shared<Sum>(std::move(r), true), Inputs{x}, std::move(shape), x->precision());
+  return reduced<Sum>(x, of_some("mean", x, axes, keepdims), true);
 }
 
 NodePtr max(const NodePtr& x, const Axes& axes, bool keepdims) {
-  Reduction r = reduction("max", x, axes, keepdims);
-  if (r.count == 0) throw ValueError("max: expected an element or more, got an array " + shape_text(x->shape()));
-  Shape shape = r.shape;
-  return std::make_shared<Node>(std::make_shared<Max>(std::move(r)), Inputs{x}, std::move(shape), x->precision());
+  return reduced<Max>(x, of_some("max", x, axes, keepdims));
 }
 
 }  // namespace deltaprop::graph

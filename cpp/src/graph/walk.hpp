@@ -4,19 +4,11 @@
 #include <utility>
 #include <vector>
 
-#include "deltaprop/graph/node.hpp"
+#include "deltaprop/graph/ops.hpp"
 
 namespace deltaprop::graph {
 
-/// Elements from one index to the next along each axis of a row-major array.
-inline Shape contiguous(const Shape& shape) {
-  Shape strides(shape.size());
-  Index stride = 1;
-  for (std::size_t i = shape.size(); i-- > 0; stride *= shape[i]) strides[i] = stride;
-  return strides;
-}
-
-/// The same for an array that is repeated to fill `shape`: 0 where it is.
+/// The strides of an array that is repeated to fill `shape`: 0 where it is.
 inline Shape repeated(const Shape& from, const Shape& shape) {
   const Shape own = contiguous(from);
   Shape strides(shape.size(), 0);

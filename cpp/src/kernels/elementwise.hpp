@@ -121,17 +121,9 @@ void scalar_backward(const ScalarStep& s) {
   });
 }
 
-/// f<formula 0>, f<formula 1>, ...
-template <class Entry, class Make>
-constexpr std::array<Entry, formulas::kFormulas> each_formula(Make&& make) {
-  return [&]<class... Fs>(std::tuple<Fs...>*) {
-    return std::array<Entry, formulas::kFormulas>{make.template operator()<Fs>()...};
-  }(static_cast<formulas::Formulas*>(nullptr));
-}
-
 template <class T>
 const std::array<Elementwise<T>, formulas::kFormulas>& elementwise_formulas() {
-  static constexpr auto list = each_formula<Elementwise<T>>(
+  static constexpr auto list = formulas::each_formula<Elementwise<T>>(
       []<class F>() { return Elementwise<T>{formula_forward<F, T>, formula_backward<F, T>}; });
   return list;
 }
@@ -139,14 +131,14 @@ const std::array<Elementwise<T>, formulas::kFormulas>& elementwise_formulas() {
 template <class T>
 void scalars_forward(const ScalarStep* steps, Index n) {
   using Function = void (*)(const ScalarStep&);
-  static constexpr auto functions = each_formula<Function>([]<class F>() { return &scalar_forward<F, T>; });
+  static constexpr auto functions = formulas::each_formula<Function>([]<class F>() { return &scalar_forward<F, T>; });
   for (Index i = 0; i < n; ++i) functions[static_cast<std::size_t>(steps[i].formula)](steps[i]);
 }
 
 template <class T>
 void scalars_backward(const ScalarStep* steps, Index n) {
   using Function = void (*)(const ScalarStep&);
-  static constexpr auto functions = each_formula<Function>([]<class F>() { return &scalar_backward<F, T>; });
+  static constexpr auto functions = formulas::each_formula<Function>([]<class F>() { return &scalar_backward<F, T>; });
   for (Index i = n; i-- > 0;) functions[static_cast<std::size_t>(steps[i].formula)](steps[i]);
 }
 
@@ -162,14 +154,9 @@ T largest(const T* a, Index n) {
     const Vector<T> x[] = {u, v};
     return formulas::Maximum::value(x);
   };
-  constexpr Index width = Vector<T>::size;
-  auto most = Vector<T>::all(a[0]);
-  Index i = 0;
-  for (; i + width <= n; i += width) most = larger(most, Vector<T>::load(a + i));
-  if (i < n) most = larger(most, Vector<T>::load(a + i, n - i, a[0]));
-  T lanes[width];
-  most.store(lanes);
-  for (Index lane = 1; lane < width; ++lane) {
+  T lanes[Vector<T>::size];
+  folded(a, n, larger).store(lanes);
+  for (Index lane = 1; lane < Vector<T>::size; ++lane) {
     lanes[0] = first_lane(larger(Vector<T>::all(lanes[0]), Vector<T>::all(lanes[lane])));
   }
   return lanes[0];

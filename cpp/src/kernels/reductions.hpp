@@ -117,17 +117,22 @@ template <class T, class F>
   return sum;
 }
 
+/// f of a row's vectors, one after the other; its lanes are still to be put together.
+template <class T, class F>
+[[gnu::always_inline]] inline Vector<T> folded(const T* a, Index n, F&& f) {
+  constexpr Index width = Vector<T>::size;
+  auto so_far = Vector<T>::all(a[0]);
+  Index j = 0;
+  for (; j + width <= n; j += width) so_far = f(so_far, Vector<T>::load(a + j));
+  return j < n ? f(so_far, Vector<T>::load(a + j, n - j, a[0])) : so_far;
+}
+
 /// The largest element; where one is NaN, any of them.
 template <class T>
 [[gnu::always_inline]] inline T row_max(const T* a, Index n) {
-  constexpr Index width = Vector<T>::size;
-  auto largest = Vector<T>::all(a[0]);
-  Index j = 0;
-  for (; j + width <= n; j += width) largest = max(largest, Vector<T>::load(a + j));
-  if (j < n) largest = max(largest, Vector<T>::load(a + j, n - j, a[0]));
-  T lanes[width];
-  largest.store(lanes);
-  return *std::max_element(lanes, lanes + width);
+  T lanes[Vector<T>::size];
+  folded(a, n, [](Vector<T> u, Vector<T> v) { return max(u, v); }).store(lanes);
+  return *std::max_element(lanes, lanes + Vector<T>::size);
 }
 
 }  // namespace deltaprop::kernels

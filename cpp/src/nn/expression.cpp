@@ -13,9 +13,6 @@ namespace {
 constexpr std::size_t kMostTraces = 16;
 
 template <class T>
-constexpr graph::Precision precision_of = sizeof(T) == 4 ? graph::Precision::float32 : graph::Precision::float64;
-
-template <class T>
 void set(const graph::NodePtr& leaf, Matrix<const T> values) {
   std::copy_n(values.data, values.size(), leaf->fresh_value<T>());
 }
@@ -74,7 +71,7 @@ Index ExpressionLayer::out_features(Index in) const {
 template <class T>
 void ExpressionLayer::run_forward(const Forward<T>& f) const {
   if (f.x.rows == 0) return;
-  traces_.with({f.x.rows, f.x.cols, kNoTargets, precision_of<T>}, [&](const Trace& t) {
+  traces_.with({f.x.rows, f.x.cols, kNoTargets, graph::precision_of<T>}, [&](const Trace& t) {
     if (t.result->size() != f.y.size()) throw unlike(description_, {f.y.rows, f.y.cols}, t.result->shape());
     set<T>(t.x, f.x);
     t.result->forward();
@@ -86,7 +83,7 @@ void ExpressionLayer::run_forward(const Forward<T>& f) const {
 template <class T>
 void ExpressionLayer::run_backward(const Backward<T>& b) const {
   if (b.x.rows == 0) return;
-  traces_.with({b.x.rows, b.x.cols, kNoTargets, precision_of<T>}, [&](const Trace& t) {
+  traces_.with({b.x.rows, b.x.cols, kNoTargets, graph::precision_of<T>}, [&](const Trace& t) {
     set<T>(t.x, b.x);
     t.result->forward();
     if (t.result->active()) t.result->backward<T>(b.delta_y.data, false);
@@ -117,7 +114,7 @@ void ExpressionLoss::call(const LossCall<T>& c) const {
   const Index rows = c.outputs.rows;
   if (rows == 0) return;
   const graph::Shape expected = shape_for(c.outputs.cols, rows);
-  traces_.with({rows, c.outputs.cols, targets_, precision_of<T>}, [&](const Trace& t) {
+  traces_.with({rows, c.outputs.cols, targets_, graph::precision_of<T>}, [&](const Trace& t) {
     if (t.result->shape() != expected) throw unlike(description_, expected, t.result->shape());
     set<T>(t.x, c.outputs);
     set<T>(t.y, c.targets.values);

@@ -80,7 +80,7 @@ graph::NodePtr network_node(const std::shared_ptr<Model<T>>& model, const graph:
   const std::vector<Index> widths = model->network().widths(section, {x->shape().back()});
   graph::Shape shape = x->shape();
   shape.back() = nn::taken(widths, section.outputs)[0];
-  constexpr auto precision = sizeof(T) == 4 ? graph::Precision::float32 : graph::Precision::float64;
+  constexpr auto precision = graph::precision_of<T>;
   return std::make_shared<graph::Node>(std::make_shared<NetworkOp<T>>(model), graph::Inputs{graph::cast(x, precision)},
                                        std::move(shape), precision);
 }

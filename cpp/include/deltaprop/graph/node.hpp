@@ -21,6 +21,8 @@ using NodePtr = std::shared_ptr<Node>;
 using Shape = std::vector<Index>;
 
 enum class Precision : std::uint8_t { float32, float64 };
+template <class T>
+inline constexpr Precision precision_of = sizeof(T) == 4 ? Precision::float32 : Precision::float64;
 
 /// f.template operator()<float>() or <double>().
 template <class F>

@@ -21,8 +21,19 @@ NodePtr apply(Inputs inputs) {
   return apply(formulas::formula_index<F>(), std::move(inputs));
 }
 
+/// The precision in which nodes meet.
+Precision common_precision(const NodePtr* begin, const NodePtr* end);
+
 /// x^y; a number for y such as 2 has a formula of its own.
 NodePtr power(const NodePtr& x, const NodePtr& y);
+
+/// Elements from one index to the next along each axis of a row-major array.
+inline Shape contiguous(const Shape& shape) {
+  Shape strides(shape.size());
+  Index stride = 1;
+  for (std::size_t i = shape.size(); i-- > 0; stride *= shape[i]) strides[i] = stride;
+  return strides;
+}
 
 /// Elements of an array, chosen by strides: every axis of `shape` goes `strides` elements further, from `offset` on.
 struct View {
@@ -48,12 +59,15 @@ NodePtr matmul(const NodePtr& a, const NodePtr& b);
 
 NodePtr cast(const NodePtr& x, Precision precision);
 
+/// A leaf with the value that a node has.
+NodePtr leaf_of(const Node& node, Node::Kind kind);
+
 /// All that y is made of, over again, so that nobody else sees it or sets it: `leaves` become their copies, other
 /// variables constants.
 NodePtr copied(const NodePtr& y, std::vector<NodePtr*> leaves);
 
 /// dJ/d(each of `variables`) as nodes, J the sum of y's elements weighted by `delta`: derivatives that can be derived.
-/// The number 0 where y does not depend on a variable.
+/// Zeros where y does not depend on a variable.
 std::vector<NodePtr> gradient(const NodePtr& y, const NodePtr& delta, const std::vector<NodePtr>& variables);
 
 }  // namespace deltaprop::graph

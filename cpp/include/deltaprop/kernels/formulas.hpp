@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <tuple>
 #include <type_traits>
@@ -356,6 +357,14 @@ using Formulas =
                Subtract, Multiply, Divide, Power, Maximum, Minimum, Less, LessEqual, Equal, NotEqual, Where>;
 inline constexpr int kFormulas = std::tuple_size_v<Formulas>;
 inline constexpr int kMostInputs = 3;
+
+/// An entry for each formula, in the order of the list: make.template operator()<F>().
+template <class Entry, class Make>
+constexpr std::array<Entry, kFormulas> each_formula(Make&& make) {
+  return [&]<class... Fs>(std::tuple<Fs...>*) {
+    return std::array<Entry, kFormulas>{make.template operator()<Fs>()...};
+  }(static_cast<Formulas*>(nullptr));
+}
 
 /// The place of a formula in the list.
 template <class F>
