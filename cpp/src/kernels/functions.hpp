@@ -21,7 +21,7 @@ struct Constants<float> {
   static constexpr float exp_normal = 87.0f;                  // up to which neither e^x nor e^-x is subnormal
   static constexpr float tanh_max = 10.0f;                    // beyond: 1 to the last bit
   static constexpr float expm1_series[] = {0x1.6d110ap-10f, 0x1.120b6ep-7f, 0x1.55551ap-5f, 0x1.5554dcp-3f, 0.5f};
-  static constexpr float log_series[] = {0x1.2ee656p-2f, 0x1.997c2ep-2f, 0x1.55555cp-1f};
+  static constexpr float log_series[] = {-0x1.2ee656p-2f, -0x1.997c2ep-2f, -0x1.55555cp-1f};
   static constexpr float log1p_series[] = {0x1.dba26p-3f, 0x1.bc8cf8p-3f, 0x1.24c926p-2f, 0x1.9998d4p-2f,
                                            0x1.555556p-1f};
   static constexpr float gelu_linear[] = {0x1.988454p+0f, -0x1.857936p-25f};  // 2 sqrt(2 / pi), in two parts
@@ -51,9 +51,9 @@ struct Constants<double> {
   static constexpr double expm1_series[] = {
       0x1.af38a9b0ec855p-26, 0x1.289185613a3d6p-22, 0x1.71de0dae63bb3p-19, 0x1.a019b90d2ae7ap-16, 0x1.a01a01a7c41d5p-13,
       0x1.6c16c1788bd90p-10, 0x1.11111111109b3p-7,  0x1.5555555553d63p-5,  0x1.5555555555556p-3,  0.5};
-  static constexpr double log_series[] = {0x1.2b5900de53b32p-3, 0x1.39fe51a7c18f9p-3, 0x1.7462b51cb66b1p-3,
-                                          0x1.c71c62e3f11e6p-3, 0x1.2492492df281ap-2, 0x1.99999999952d7p-2,
-                                          0x1.5555555555558p-1};
+  static constexpr double log_series[] = {-0x1.2b5900de53b32p-3, -0x1.39fe51a7c18f9p-3, -0x1.7462b51cb66b1p-3,
+                                          -0x1.c71c62e3f11e6p-3, -0x1.2492492df281ap-2, -0x1.99999999952d7p-2,
+                                          -0x1.5555555555558p-1};
   static constexpr double log1p_series[] = {
       0x1.4b0a26c5f2aefp-3, 0x1.687a6e7c95176p-4, 0x1.eb905e8575054p-4, 0x1.10ac75dc602b1p-3, 0x1.3b18b294bebf9p-3,
       0x1.745cf0b0e03bdp-3, 0x1.c71c727143318p-3, 0x1.24924923d44c6p-2, 0x1.999999999a3ddp-2, 0x1.5555555555555p-1};
@@ -158,7 +158,7 @@ template <class T>
 
 /// exp of any numbers.
 template <class T>
-[[gnu::noinline]] inline Vector<T> exp_anywhere(Vector<T> x) {
+[[gnu::always_inline]] inline Vector<T> exp_anywhere(Vector<T> x) {
   using C = Constants<T>;
   const auto [n, power, expm1] = reduce(max(min(x, Vector<T>::all(C::exp_max)), Vector<T>::all(C::exp_min)));
   return select(x == x, scale_by_power_of_two(Vector<T>::all(T(1)) + expm1, n), x);
@@ -167,7 +167,8 @@ template <class T>
 /// e^x, within 1 ulp where that is normal, else 2; NaN stays NaN.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> exp(Vector<T> x) {
-  if (!all(exp_is_normal(x))) [[unlikely]] return exp_anywhere(x);
+  if (!all(exp_is_normal(x))) [[unlikely]]
+    return exp_anywhere(x);
   const auto [n, power, expm1] = reduce(x);
   return fma(power, expm1, power);
 }
@@ -179,7 +180,8 @@ template <class T>
   const auto [n, power, expm1] = reduce(x);
   const auto y = with_sign(fma(power, expm1, power - one), x);
   const auto normal = exp_is_normal(x);
-  if (!all(normal)) [[unlikely]] return select(normal, y, exp_anywhere(x) - one);
+  if (!all(normal)) [[unlikely]]
+    return select(normal, y, exp_anywhere(x) - one);
   return y;
 }
 
@@ -206,31 +208,33 @@ template <class T>
   return logistic(x, exp(-abs(x)));
 }
 
-/// log(2^n m) with `low` for the lower part of n ln 2: m = 1 + f, s = f / (2 + f),
-/// log m = 2 atanh(s) = f + s (s^2 P(s^2) - f), P interpolated in 40 digits.
+/// log(2^n m) for m from sqrt(1/2) to sqrt(2), less `rest`: m = 1 + f, s = f / (2 + f), log m = 2 atanh(s) =
+/// f - s (f + s^2 P(s^2)), P interpolated in 40 digits.
 template <class T>
-[[gnu::always_inline]] inline Vector<T> log_of(Vector<T> m, Vector<T> n, Vector<T> low) {
+[[gnu::always_inline]] inline Vector<T> log_of(Split<T> x, Vector<T> rest) {
   using C = Constants<T>;
   const auto one = Vector<T>::all(T(1));
+  const auto [m, n] = x;
   const auto f = m - one, s = f / (m + one), s2 = s * s;
-  const auto tail = fma(s, fma(s2, polynomial_by_pairs(s2, C::log_series), one - m), low);
-  return fma(n, Vector<T>::all(C::ln2_high), f + tail);
+  const auto less = fma(s2, polynomial_by_pairs(s2, C::log_series), f);
+  const auto lost = fma(s, less, fma(n, Vector<T>::all(-C::ln2_low), rest));
+  return fma(n, Vector<T>::all(C::ln2_high), f - lost);
 }
 
 /// Whether x is positive, finite and not subnormal: almost always so, and much the faster then.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> is_normal(Vector<T> x) {
-  using Limits = std::numeric_limits<T>;
-  return (Vector<T>::all(Limits::min()) <= x) & (x <= Vector<T>::all(Limits::max()));
+  const auto least = Vector<T>::all(std::numeric_limits<T>::min()),
+             most = Vector<T>::all(std::numeric_limits<T>::max());
+  return (least <= x) & (x <= most);
 }
 
 /// log of any numbers.
 template <class T>
-[[gnu::noinline]] inline Vector<T> log_anywhere(Vector<T> x) {
+[[gnu::always_inline]] inline Vector<T> log_anywhere(Vector<T> x) {
   const auto infinity = Vector<T>::all(std::numeric_limits<T>::infinity());
   const auto nan = Vector<T>::all(std::numeric_limits<T>::quiet_NaN());
-  const auto [m, n] = split(x);
-  const auto y = log_of(m, n, n * Vector<T>::all(Constants<T>::ln2_low));
+  const auto y = log_of(split(x), Vector<T>::zero());
   const auto at_zero = select(x == Vector<T>::zero(), -infinity, nan);
   return select(Vector<T>::zero() < x, select(x == infinity, x, y), at_zero);
 }
@@ -238,9 +242,9 @@ template <class T>
 /// log x, within 1 ulp; -infinity at 0, NaN below it.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> log(Vector<T> x) {
-  if (!all(is_normal(x))) [[unlikely]] return log_anywhere(x);
-  const auto [m, n] = split_normal(x);
-  return log_of(m, n, n * Vector<T>::all(Constants<T>::ln2_low));
+  if (!all(is_normal(x))) [[unlikely]]
+    return log_anywhere(x);
+  return log_of(split_normal(x), Vector<T>::zero());
 }
 
 /// log(1 + x), within 1 ulp, -0 stays -0; -infinity at -1, NaN below it.
@@ -248,10 +252,9 @@ template <class T>
 [[gnu::always_inline]] inline Vector<T> log1p(Vector<T> x) {
   const auto one = Vector<T>::all(T(1));
   const auto sum = one + x;
-  // What rounding took from the sum, the larger of the two subtracted first (Dekker).
-  const auto rest = select(one < abs(x), one - (sum - x), x - (sum - one));
-  const auto [m, n] = split_normal(sum);
-  const auto y = log_of(m, n, fma(n, Vector<T>::all(Constants<T>::ln2_low), rest / sum));
+  // What rounding added to the sum (Knuth).
+  const auto rounded = sum - one, gained = ((sum - rounded) - one) + (rounded - x);
+  const auto y = log_of(split_normal(sum), gained / sum);
   const auto normal = is_normal(sum);
   const auto z = all(normal) ? y : select(normal, y, log_anywhere(sum));
   return select(x == Vector<T>::zero(), x, z);
@@ -263,7 +266,7 @@ template <class T>
 [[gnu::always_inline]] inline Vector<T> log1p_below_one(Vector<T> e) {
   const auto s = e / (e + Vector<T>::all(T(2)));
   const auto s2 = s * s;
-  return fma(s * s2, polynomial(s2, Constants<T>::log1p_series), s + s);
+  return fma(s * s2, polynomial_by_pairs(s2, Constants<T>::log1p_series), s + s);
 }
 
 /// log(1 / (1 + e^-x)) = min(x, 0) - log(1 + e^-|x|), within 3 ulp: neither part overflows
@@ -320,7 +323,7 @@ template <class T>
   const auto bell = exp_minus_abs(Sum<T>{high, low});
   const auto four = Vector<T>::all(T(4));
   const auto t = one / (a + four);
-  const auto tail = bell * (t * polynomial((a - four) * t, C::normal_tail));
+  const auto tail = bell * (t * polynomial_by_pairs((a - four) * t, C::normal_tail));
   return {select(x < Vector<T>::zero(), tail, one - tail), bell};
 }
 
