@@ -20,7 +20,7 @@ struct Constants<float> {
   static constexpr float exp_min = -104.0f, exp_max = 89.0f;  // beyond: 0 and infinity
   static constexpr float exp_normal = 87.0f;                  // up to which neither e^x nor e^-x is subnormal
   static constexpr float tanh_max = 10.0f;                    // beyond: 1 to the last bit
-  static constexpr float expm1_series[] = {0x1.6d110ap-10f, 0x1.120b6ep-7f, 0x1.55551ap-5f, 0x1.5554dcp-3f, 0.5f};
+  static constexpr float expm1_series[] = {0x1.6b6e4cp-10f, 0x1.122f88p-7f, 0x1.55568cp-5f, 0x1.5554a4p-3f, 0.5f};
   static constexpr float log_series[] = {-0x1.2ee656p-2f, -0x1.997c2ep-2f, -0x1.55555cp-1f};
   static constexpr float log1p_series[] = {0x1.dba26p-3f, 0x1.bc8cf8p-3f, 0x1.24c926p-2f, 0x1.9998d4p-2f,
                                            0x1.555556p-1f};
@@ -49,8 +49,8 @@ struct Constants<double> {
   static constexpr double exp_normal = 708.0;
   static constexpr double tanh_max = 20.0;
   static constexpr double expm1_series[] = {
-      0x1.af38a9b0ec855p-26, 0x1.289185613a3d6p-22, 0x1.71de0dae63bb3p-19, 0x1.a019b90d2ae7ap-16, 0x1.a01a01a7c41d5p-13,
-      0x1.6c16c1788bd90p-10, 0x1.11111111109b3p-7,  0x1.5555555553d63p-5,  0x1.5555555555556p-3,  0.5};
+      0x1.ad2028e291f74p-26, 0x1.289f8b4e9474fp-22, 0x1.71df55354676cp-19, 0x1.a019ab2cc45e8p-16, 0x1.a01a011c29446p-13,
+      0x1.6c16c17cc3535p-10, 0x1.1111111128864p-7,  0x1.5555555553206p-5,  0x1.5555555555501p-3,  0.5};
   static constexpr double log_series[] = {-0x1.2b5900de53b32p-3, -0x1.39fe51a7c18f9p-3, -0x1.7462b51cb66b1p-3,
                                           -0x1.c71c62e3f11e6p-3, -0x1.2492492df281ap-2, -0x1.99999999952d7p-2,
                                           -0x1.5555555555558p-1};
@@ -131,7 +131,7 @@ template <class T, std::size_t n>
 }
 
 /// x = n ln 2 + r with n whole and |r| <= ln2 / 2: 2^n, where that is a normal number, and
-/// e^r - 1 = r + r^2 P(r), P interpolated in 40 digits.
+/// e^r - 1 = r + r^2 P(r), P the minimax polynomial of e^r's relative error (Remez, in 50 digits).
 template <class T>
 struct Reduced {
   Vector<T> n, power, expm1;
@@ -164,11 +164,12 @@ template <class T>
   return select(x == x, scale_by_power_of_two(Vector<T>::all(T(1)) + expm1, n), x);
 }
 
-/// e^x, within 1 ulp where that is normal, else 2; NaN stays NaN.
+/// e^x, within 1.1 ulp; NaN stays NaN.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> exp(Vector<T> x) {
-  if (!all(exp_is_normal(x))) [[unlikely]]
+  if (!all(exp_is_normal(x))) [[unlikely]] {
     return exp_anywhere(x);
+  }
   const auto [n, power, expm1] = reduce(x);
   return fma(power, expm1, power);
 }
@@ -180,8 +181,9 @@ template <class T>
   const auto [n, power, expm1] = reduce(x);
   const auto y = with_sign(fma(power, expm1, power - one), x);
   const auto normal = exp_is_normal(x);
-  if (!all(normal)) [[unlikely]]
+  if (!all(normal)) [[unlikely]] {
     return select(normal, y, exp_anywhere(x) - one);
+  }
   return y;
 }
 
@@ -242,8 +244,9 @@ template <class T>
 /// log x, within 1 ulp; -infinity at 0, NaN below it.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> log(Vector<T> x) {
-  if (!all(is_normal(x))) [[unlikely]]
+  if (!all(is_normal(x))) [[unlikely]] {
     return log_anywhere(x);
+  }
   return log_of(split_normal(x), Vector<T>::zero());
 }
 
@@ -472,16 +475,17 @@ template <class T>
   return {high, low + fma(a.high, b.low, a.low * b.high)};
 }
 
-/// whole + rest, |rest| no more than 1.
+/// whole + rest, |rest| no more than about 1/2 unless the whole is huge.
 template <class T>
 struct Parts {
   Vector<T> whole, rest;
 };
 
 /// y log2(2^n m), so near that 2 to that power has its last digits: some 2^-65 of it for double, 2^-37 for float.
-[[gnu::always_inline]] inline Parts<double> times_log2(Vector<double> m, Vector<double> n, Vector<double> y) {
+[[gnu::always_inline]] inline Parts<double> times_log2(Split<double> x, Vector<double> y) {
   using C = Constants<double>;
   using V = Vector<double>;
+  const auto [m, n] = x;
   const auto one = V::all(1);
   const auto over = m - one, under = m + one, under_low = m - (under - one);
   const auto inverse = one / under, s_high = over * inverse;
@@ -494,11 +498,11 @@ struct Parts {
   const auto log2 = add(n, multiply(s, first));
   const auto power = product(y, log2.high);
   const auto whole = round(power.high);
-  return {whole, max(min((power.high - whole) + fma(y, log2.low, power.low), one), -one)};
+  return {whole, (power.high - whole) + fma(y, log2.low, power.low)};
 }
-[[gnu::always_inline]] inline Parts<float> times_log2(Vector<float> m, Vector<float> n, Vector<float> y) {
+[[gnu::always_inline]] inline Parts<float> times_log2(Split<float> x, Vector<float> y) {
   const auto one = Vector<double>::all(1);
-  const auto wide_m = widen(m), wide_n = widen(n), wide_y = widen(y);
+  const auto wide_m = widen(x.mantissa), wide_n = widen(x.exponent), wide_y = widen(y);
   Widened whole, rest;
   unroll<static_cast<Index>(whole.size())>([&](auto i) {
     const auto s = (wide_m[i] - one) / (wide_m[i] + one);
@@ -506,6 +510,12 @@ struct Parts {
     whole[i] = round(power), rest[i] = power - whole[i];
   });
   return {narrow(whole), narrow(rest)};
+}
+
+/// 2^x for |x| no more than 1/2.
+template <class T>
+[[gnu::always_inline]] inline Vector<T> exp2_below_half(Vector<T> x) {
+  return fma(x, polynomial_by_pairs(x, Constants<T>::power_of_two), Vector<T>::all(T(1)));
 }
 
 /// x^y where x is no positive number or y is NaN: `power`, |x|^y, elsewhere. As C has it, 1^y = x^0 = 1 even for NaN.
@@ -524,18 +534,28 @@ template <class T>
   return select(x == one, one, select(y == zero, one, z));
 }
 
+/// x^y for any x >= 0, but for what pow_at_the_ends mends.
+template <class T>
+[[gnu::always_inline]] inline Vector<T> pow_anywhere(Vector<T> x, Vector<T> y) {
+  const auto one = Vector<T>::all(T(1));
+  // Beyond 2^64 every power but those of 1 is 0 or infinity.
+  const auto bound = Vector<T>::all(T(0x1p64));
+  const auto [whole, rest] = times_log2(split(x), max(min(y, bound), -bound));
+  return scale_by_power_of_two(exp2_below_half(max(min(rest, one), -one)), whole);
+}
+
 /// x^y = 2^(y log2 |x|), within 2 ulp; negative for negative x and odd y, NaN for negative x and y not whole.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> pow(Vector<T> x, Vector<T> y) {
-  using V = Vector<T>;
-  const auto [m, n] = split(abs(x));
-  // Beyond 2^64 every power but those of 1 is 0 or infinity.
-  const auto bound = V::all(T(0x1p64));
-  const auto [whole, rest] = times_log2(m, n, max(min(y, bound), -bound));
-  const auto power =
-      scale_by_power_of_two(fma(rest, polynomial_by_pairs(rest, Constants<T>::power_of_two), V::all(T(1))), whole);
-  const auto infinity = V::all(std::numeric_limits<T>::infinity());
-  return all((V::zero() < x) & (x < infinity) & (y == y)) ? power : pow_at_the_ends(x, y, power);
+  using B = Bits<T>;
+  const auto size = abs(x);
+  const auto [whole, rest] = times_log2(split_normal(size), y);
+  const auto power = B::number(B::of(whole + Vector<T>::all(B::base + B::bias)) << B::mantissa) * exp2_below_half(rest);
+  const auto normal = is_normal(size) & (abs(whole) < Vector<T>::all(B::bias - 1));
+  if (!all(normal & (Vector<T>::zero() < x))) [[unlikely]] {
+    return pow_at_the_ends(x, y, all(normal) ? power : pow_anywhere(size, y));
+  }
+  return power;
 }
 
 }  // namespace deltaprop::kernels
