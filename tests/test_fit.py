@@ -859,16 +859,16 @@ opt = optim.SGD(net.parameters(), lr=0.1)
 sent = []
 def send():
     time.sleep(delay)
-    sent.append(time.monotonic())
+    sent.append(time.process_time())
     os.kill(os.getpid(), signal.SIGINT)
 threading.Thread(target=send).start()
 try:
     net.fit(X, X, loss=nn.MSELoss(), optimizer=opt, epochs=10**9, batch_size=batch {more})
 except KeyboardInterrupt:
-    took = time.monotonic() - sent[0]
+    took = time.process_time() - sent[0]
 else:
     raise SystemExit("not interrupted")
-assert took < 1, took
+assert took < 1, took  # of the processor: others may be at work on the machine
 assert not net.flat_gradients.any()
 assert np.isfinite(net.flat_parameters).all()
 assert net(X[:3]).shape == (3, width)

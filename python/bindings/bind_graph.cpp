@@ -252,7 +252,7 @@ std::vector<py::object> shares(const Node& y) {
   Node again(y.shared_op(), leaves, y.shape(), y.precision());
   graph::with_type(y.precision(), [&]<class T>() { again.backward<T>(y.delta<T>(), false); });
   for (std::size_t i = 0; i < list.size(); ++i) {
-    if (y.inputs()[i]->active() && y.op()->differentiable(i)) list[i] = delta_of(*leaves[i]);
+    if (y.sends_delta(i)) list[i] = delta_of(*leaves[i]);
   }
   return list;
 }
@@ -377,7 +377,10 @@ void bind_graph(py::module_& m) {
                              [](const Node& n) { return n.op() == nullptr ? std::string() : n.op()->details(); })
       .def_property_readonly(
           "inputs",
-          [](const Node& n) { return py::tuple(py::cast(std::vector<NodePtr>(n.inputs().begin(), n.inputs().end()))); })
+          [](const Node& n) {
+            for (const NodePtr& x : n.inputs()) x->reveal();
+            return py::tuple(py::cast(std::vector<NodePtr>(n.inputs().begin(), n.inputs().end())));
+          })
       .def_property_readonly("shape", [](const Node& n) { return py::tuple(py::cast(n.shape())); })
       .def_property_readonly("size", &Node::size)
       .def_property_readonly("dtype",

@@ -45,14 +45,10 @@ class Elementwise final : public Op {
       const Walk<kArrays> walk = walk_of(y);
       kernels::FormulaBackward<T> call{.n = walk.length(), .x = {}, .single = {}};
       call.streamed = y.streamed();
-      // x x as x^2: one pass, not two of which the second adds to the first.
-      if constexpr (std::is_same_v<F, formulas::Multiply>) {
-        if (y.inputs()[0] == y.inputs()[1]) return square().backward(y);
-      }
       set_single(walk, call);
       for (std::size_t i = 0; i < F::inputs; ++i) {
         Node& input = *y.inputs()[i];
-        if (!input.active() || !differentiable(i)) continue;
+        if (!y.sends_delta(i)) continue;
         if (F::passes(i) && input.size() == y.size() && input.borrow_delta(y)) continue;
         call.input = static_cast<int>(i);
         // Repeated elements get a sum, so they begin with nothing.
@@ -96,8 +92,6 @@ class Elementwise final : public Op {
     }
   }
 
-  static const Op& square();
-
   template <class T>
   const kernels::Elementwise<T>& kernel() const {
     return kernels::get<T>().formulas[formula()];
@@ -128,11 +122,6 @@ template <class F>
 const Op* the_one() {
   static const Elementwise<F> op;
   return &op;
-}
-
-template <class F>
-const Op& Elementwise<F>::square() {
-  return *the_one<formulas::Square>();
 }
 
 /// Each formula's is there for good, so nobody counts who holds it.

@@ -31,7 +31,7 @@ std::vector<NodePtr> gradient(const NodePtr& y, const NodePtr& delta, const std:
     const NodePtr delta_of_node = own->second;
     for (std::size_t i = 0; i < (*node)->inputs().size(); ++i) {
       const NodePtr& x = (*node)->inputs()[i];
-      if (!x->active() || !(*node)->op()->differentiable(i)) continue;
+      if (!(*node)->sends_delta(i)) continue;
       const Expression share{
           fitted((*node)->op()->delta((*node)->shared_from_this(), i, {delta_of_node}).node, x->shape())};
       NodePtr& sum = deltas[x.get()];
@@ -47,7 +47,8 @@ std::vector<NodePtr> gradient(const NodePtr& y, const NodePtr& delta, const std:
   return gradients;
 }
 
-NodePtr leaf_of(const Node& node, Node::Kind kind) {
+NodePtr leaf_of(Node& node, Node::Kind kind) {
+  node.reveal_value();
   auto leaf = std::make_shared<Node>(kind, node.shape(), node.precision(), node.weak());
   with_type(node.precision(), [&]<class T>() { std::copy_n(node.value<T>(), node.size(), leaf->fresh_value<T>()); });
   return leaf;

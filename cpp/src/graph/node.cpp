@@ -6,6 +6,7 @@
 
 #include "deltaprop/core/errors.hpp"
 #include "deltaprop/graph/program.hpp"
+#include "region.hpp"
 
 namespace deltaprop::graph {
 
@@ -44,12 +45,17 @@ Node::Node(std::shared_ptr<const Op> op, Inputs inputs, Shape shape, Precision p
       op_(std::move(op)),
       inputs_(std::move(inputs)),
       shape_(std::move(shape)) {
-  for (std::size_t i = 0; i < inputs_.size(); ++i) active_ |= inputs_[i]->active_ && op_->differentiable(i);
+  for (std::size_t i = 0; i < inputs_.size(); ++i) {
+    inputs_[i]->reveal_value();
+    active_ |= inputs_[i]->active_ && op_->differentiable(i);
+  }
   op_->forward(*this);
 }
 
 // A chain is taken apart link by link: as deep as it is, the stack does not grow.
 Node::~Node() {
+  unhide(value_hider_);
+  unhide(delta_hider_);
   std::vector<NodePtr> loose;
   const auto take = [&](Inputs& inputs) {
     for (NodePtr& x : inputs) {
@@ -73,18 +79,31 @@ void Node::clear_delta() {
 
 void Node::forget_shares() {
   if (std::exchange(borrowed_, false)) delta_ = std::move(spare_);
+  unhide(delta_hider_);
   reached_ = true;
-  filled_ = false;
+  filled_ = uniform_ = false;
 }
 
 bool Node::borrow_delta(const Node& y) {
-  if (filled_ || !y.delta_) return false;
+  if (filled_ || y.size_ <= 1) return false;
+  if (y.uniform_) {
+    std::copy_n(y.cell_.delta, sizeof(cell_.delta), cell_.delta);
+    return uniform_ = filled_ = true;
+  }
   spare_ = std::exchange(delta_, y.delta_);
-  borrowed_ = filled_ = true;
-  return true;
+  return borrowed_ = filled_ = true;
 }
 
-void Node::keep_delta() {
+void Node::fill_delta() const {
+  own(delta_);
+  with_type(precision_, [&]<class T>() {
+    std::fill_n(reinterpret_cast<T*>(delta_.get()), size_, *reinterpret_cast<const T*>(cell_.delta));
+  });
+  uniform_ = false;
+}
+
+void Node::own_delta() {
+  if (uniform_) return fill_delta();
   if (!std::exchange(borrowed_, false)) return;
   const Memory other = std::exchange(delta_, std::move(spare_));
   own(delta_);
@@ -114,6 +133,26 @@ Program& Node::program() {
   return *program_;
 }
 
+void Node::hide(std::shared_ptr<Region>& hider, const std::shared_ptr<Region>& region) {
+  if (hider == region) return;
+  unhide(hider);
+  hider = region;
+}
+
+void Node::unhide(std::shared_ptr<Region>& hider) {
+  const auto region = std::exchange(hider, nullptr);
+  if (region && region != value_hider_ && region != delta_hider_) region->forget(*this);
+}
+
+void Node::reveal_value() {
+  if (const auto hider = value_hider_) hider->reveal_values();
+}
+
+void Node::reveal() {
+  reveal_value();
+  if (const auto hider = delta_hider_) hider->reveal_deltas();
+}
+
 void Node::forward() { program().forward(); }
 
 template <class T>
@@ -121,8 +160,7 @@ void Node::backward(const T* delta, bool single) {
   if (!active_) throw ValueError("backward: expected a node that depends on a variable, got one of constants alone");
   Program& steps = program();
   steps.clear();
-  T* own = share<T>().data;
-  for (Index i = 0; i < size_; ++i) own[i] = delta[single ? 0 : i];
+  if (!single || !share_uniform(*delta)) std::copy_n(delta, size_, share<T>().data);
   steps.backward();
 }
 template void Node::backward<float>(const float*, bool);

@@ -62,14 +62,12 @@ class Sum final : public Op {
   }
   void backward(Node& y) const override {
     with_type(y.precision(), [&]<class T>() {
-      if (mean_) {
-        const Buffer<T> part(y.size());
-        std::copy_n(y.delta<T>(), y.size(), part.data());
-        divide(part.data(), y.size());
-        gather<T>(reduction_.over, part.data(), y.inputs()[0]->share<T>());
-      } else {
-        gather<T>(reduction_.over, y.delta<T>(), y.inputs()[0]->share<T>());
-      }
+      Node& x = *y.inputs()[0];
+      const Buffer<T> part(y.size());
+      std::copy_n(y.delta<T>(), y.size(), part.data());
+      if (mean_) divide(part.data(), y.size());
+      if (y.size() == 1 && x.share_uniform(*part.data())) return;
+      gather<T>(reduction_.over, part.data(), x.share<T>());
     });
   }
   Expression delta(const NodePtr& y, std::size_t, const Expression& d) const override {

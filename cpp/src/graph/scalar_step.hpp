@@ -10,7 +10,7 @@ inline kernels::ScalarStep scalar_step(Node& y) {
   for (std::size_t i = 0; i < y.inputs().size(); ++i) {
     Node& x = *y.inputs()[i];
     step.x[i] = &x.cell();
-    step.active[i] = y.active() && x.active() && y.op()->differentiable(i);
+    step.active[i] = y.sends_delta(i);
   }
   return step;
 }

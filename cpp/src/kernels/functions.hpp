@@ -18,9 +18,10 @@ struct Constants<float> {
   static constexpr float ln2_high = 0x1.62e4p-1f;  // few enough bits that n * ln2_high is exact
   static constexpr float ln2_low = 0x1.7f7d1cp-20f;
   static constexpr float exp_min = -104.0f, exp_max = 89.0f;  // beyond: 0 and infinity
+  static constexpr float exp_normal = 87.0f;                  // up to which neither e^x nor e^-x is subnormal
   static constexpr float tanh_max = 10.0f;                    // beyond: 1 to the last bit
-  static constexpr int terms = 7;                             // of the Taylor series, for |r| <= ln2 / 2
-  static constexpr int log_terms = 4;
+  static constexpr float expm1_series[] = {0x1.6b6e4cp-10f, 0x1.122f88p-7f, 0x1.55568cp-5f, 0x1.5554a4p-3f, 0.5f};
+  static constexpr float log_series[] = {-0x1.2ee656p-2f, -0x1.997c2ep-2f, -0x1.55555cp-1f};
   static constexpr float log1p_series[] = {0x1.dba26p-3f, 0x1.bc8cf8p-3f, 0x1.24c926p-2f, 0x1.9998d4p-2f,
                                            0x1.555556p-1f};
   static constexpr float gelu_linear[] = {0x1.988454p+0f, -0x1.857936p-25f};  // 2 sqrt(2 / pi), in two parts
@@ -45,9 +46,14 @@ struct Constants<double> {
   static constexpr double ln2_high = 0x1.62e42fefa3800p-1;
   static constexpr double ln2_low = 0x1.ef35793c76730p-45;
   static constexpr double exp_min = -746.0, exp_max = 710.0;
+  static constexpr double exp_normal = 708.0;
   static constexpr double tanh_max = 20.0;
-  static constexpr int terms = 13;
-  static constexpr int log_terms = 10;
+  static constexpr double expm1_series[] = {
+      0x1.ad2028e291f74p-26, 0x1.289f8b4e9474fp-22, 0x1.71df55354676cp-19, 0x1.a019ab2cc45e8p-16, 0x1.a01a011c29446p-13,
+      0x1.6c16c17cc3535p-10, 0x1.1111111128864p-7,  0x1.5555555553206p-5,  0x1.5555555555501p-3,  0.5};
+  static constexpr double log_series[] = {-0x1.2b5900de53b32p-3, -0x1.39fe51a7c18f9p-3, -0x1.7462b51cb66b1p-3,
+                                          -0x1.c71c62e3f11e6p-3, -0x1.2492492df281ap-2, -0x1.99999999952d7p-2,
+                                          -0x1.5555555555558p-1};
   static constexpr double log1p_series[] = {
       0x1.4b0a26c5f2aefp-3, 0x1.687a6e7c95176p-4, 0x1.eb905e8575054p-4, 0x1.10ac75dc602b1p-3, 0x1.3b18b294bebf9p-3,
       0x1.745cf0b0e03bdp-3, 0x1.c71c727143318p-3, 0x1.24924923d44c6p-2, 0x1.999999999a3ddp-2, 0x1.5555555555555p-1};
@@ -102,67 +108,93 @@ struct Constants<double> {
                                           0x1.ec709d13c028bp-1, 0x1.71547652bed14p+1};
 };
 
-/// x = n ln 2 + r with n whole and |r| <= ln2 / 2; gives n and e^r - 1 (Taylor, by Horner).
+/// c[0] x^(n - 1) + c[1] x^(n - 2) + ... + c[n - 1], by Horner.
+template <class T, std::size_t n>
+[[gnu::always_inline]] inline Vector<T> polynomial(Vector<T> x, const T (&c)[n]) {
+  auto sum = Vector<T>::all(c[0]);
+  unroll<static_cast<Index>(n) - 1>([&](auto i) { sum = fma(sum, x, Vector<T>::all(c[i + 1])); });
+  return sum;
+}
+
+/// The same by pairs, (c[0] x + c[1]) x^2 + (c[2] x + c[3]) ...: for functions so long that they wait for each other's
+/// results.
+template <class T, std::size_t n>
+[[gnu::always_inline]] inline Vector<T> polynomial_by_pairs(Vector<T> x, const T (&c)[n]) {
+  constexpr Index odd = n % 2;
+  const auto square = x * x;
+  auto sum = odd ? Vector<T>::all(c[0]) : fma(Vector<T>::all(c[0]), x, Vector<T>::all(c[1]));
+  unroll<static_cast<Index>(n) / 2 - 1 + odd>([&](auto i) {
+    constexpr Index k = 2 * i + 2 - odd;
+    sum = fma(sum, square, fma(Vector<T>::all(c[k]), x, Vector<T>::all(c[k + 1])));
+  });
+  return sum;
+}
+
+/// x = n ln 2 + r with n whole and |r| <= ln2 / 2: 2^n, where that is a normal number, and
+/// e^r - 1 = r + r^2 P(r), P the minimax polynomial of e^r's relative error (Remez, in 50 digits).
 template <class T>
 struct Reduced {
-  Vector<T> n;
-  Vector<T> expm1;
+  Vector<T> n, power, expm1;
 };
 
 template <class T>
 [[gnu::always_inline]] inline Reduced<T> reduce(Vector<T> x) {
   using C = Constants<T>;
-  const auto n = round(x * Vector<T>::all(C::log2e));
+  using B = Bits<T>;
+  // A sum so large is rounded to whole numbers; its last bits are then 2^n's exponent.
+  const auto base = Vector<T>::all(T(1.5) * B::base + B::bias);
+  const auto shifted = fma(x, Vector<T>::all(C::log2e), base);
+  const auto n = shifted - base;
   const auto r = fma(n, Vector<T>::all(-C::ln2_low), fma(n, Vector<T>::all(-C::ln2_high), x));
-  auto series = Vector<T>::zero();
-  // e^r - 1 = r + r^2 (1/2! + r/3! + r^2/4! + ...)
-  unroll<C::terms - 1>([&](auto i) {
-    constexpr int order = C::terms - static_cast<int>(i);
-    constexpr T inverse_factorial = [] {
-      double product = 1;
-      for (int k = 2; k <= order; ++k) product *= k;
-      return static_cast<T>(1 / product);
-    }();
-    series = fma(series, r, Vector<T>::all(inverse_factorial));
-  });
-  return {n, fma(series, r * r, r)};
+  const auto expm1 = fma(polynomial_by_pairs(r, C::expm1_series), r * r, r);
+  return {n, B::number(B::of(shifted) << B::mantissa), expm1};
 }
 
-/// e^x, within 2 ulp; NaN stays NaN.
+/// Whether neither e^x nor e^-x overflows, underflows or is NaN: almost always so, and much the faster then.
+template <class T>
+[[gnu::always_inline]] inline Vector<T> exp_is_normal(Vector<T> x) {
+  return abs(x) < Vector<T>::all(Constants<T>::exp_normal);
+}
+
+/// exp of any numbers.
+template <class T>
+[[gnu::always_inline]] inline Vector<T> exp_anywhere(Vector<T> x) {
+  using C = Constants<T>;
+  const auto [n, power, expm1] = reduce(max(min(x, Vector<T>::all(C::exp_max)), Vector<T>::all(C::exp_min)));
+  return select(x == x, scale_by_power_of_two(Vector<T>::all(T(1)) + expm1, n), x);
+}
+
+/// e^x, within 1.1 ulp; NaN stays NaN.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> exp(Vector<T> x) {
-  using C = Constants<T>;
-  const auto inside = max(min(x, Vector<T>::all(C::exp_max)), Vector<T>::all(C::exp_min));
-  const auto [n, expm1] = reduce(inside);
-  const auto y = scale_by_power_of_two(Vector<T>::all(T(1)) + expm1, n);
-  return select(x == x, y, x);
-}
-
-/// (e^x - 1) / 2 for an x that exp bears; the half of it, so that 2^n does not overflow before e^x does.
-template <class T>
-[[gnu::always_inline]] inline Vector<T> half_expm1(Vector<T> x) {
-  const auto half = Vector<T>::all(T(0.5));
-  const auto [n, expm1] = reduce(x);
-  const auto power = scale_by_power_of_two(half, n);
-  return fma(power, expm1, power - half);
+  if (!all(exp_is_normal(x))) [[unlikely]] {
+    return exp_anywhere(x);
+  }
+  const auto [n, power, expm1] = reduce(x);
+  return fma(power, expm1, power);
 }
 
 /// e^x - 1, within 3 ulp; NaN stays NaN, -0 stays -0.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> expm1(Vector<T> x) {
-  using C = Constants<T>;
-  const auto y = half_expm1(max(min(x, Vector<T>::all(C::exp_max)), Vector<T>::all(C::exp_min)));
-  return select(x == x, with_sign(y + y, x), x);
+  const auto one = Vector<T>::all(T(1));
+  const auto [n, power, expm1] = reduce(x);
+  const auto y = with_sign(fma(power, expm1, power - one), x);
+  const auto normal = exp_is_normal(x);
+  if (!all(normal)) [[unlikely]] {
+    return select(normal, y, exp_anywhere(x) - one);
+  }
+  return y;
 }
 
 /// tanh x = (e^2|x| - 1) / (e^2|x| + 1) with the sign of x, through e^x - 1 so that small x keeps its digits;
-/// within 4 ulp.
+/// within 3 ulp.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> tanh(Vector<T> x) {
   const auto size = min(abs(x), Vector<T>::all(Constants<T>::tanh_max));
-  const auto half = half_expm1(size + size);
-  const auto y = half / (half + Vector<T>::all(T(1)));
-  return select(x == x, with_sign(y, x), x);
+  const auto [n, power, expm1] = reduce(size + size);
+  const auto over = fma(power, expm1, power - Vector<T>::all(T(1)));
+  return with_sign(over / (over + Vector<T>::all(T(2))), x);
 }
 
 /// 1 / (1 + e^-x) from e^-|x|.
@@ -178,66 +210,57 @@ template <class T>
   return logistic(x, exp(-abs(x)));
 }
 
-/// log(x + rest), rest below x's last place, for a finite x > 0:
-/// x = 2^n (1 + f), log(1 + f) = 2 atanh(s) = f - (f^2/2 - s (f^2/2 + 2/3 s^2 + 2/5 s^4 + ...)), s = f / (2 + f).
+/// log(2^n m) for m from sqrt(1/2) to sqrt(2), less `rest`: m = 1 + f, s = f / (2 + f), log m = 2 atanh(s) =
+/// f - s (f + s^2 P(s^2)), P interpolated in 40 digits.
 template <class T>
-[[gnu::always_inline]] inline Vector<T> log_of_sum(Vector<T> x, Vector<T> rest) {
+[[gnu::always_inline]] inline Vector<T> log_of(Split<T> x, Vector<T> rest) {
   using C = Constants<T>;
-  const auto [m, n] = split(x);
-  const auto f = m - Vector<T>::all(T(1));
-  const auto s = f / (f + Vector<T>::all(T(2)));
-  const auto s2 = s * s;
-  auto series = Vector<T>::zero();
-  unroll<C::log_terms>([&](auto i) {
-    constexpr int order = 2 * (C::log_terms - static_cast<int>(i)) + 1;
-    series = fma(series, s2, Vector<T>::all(static_cast<T>(2.0 / order)));
-  });
-  const auto half_square = Vector<T>::all(T(0.5)) * f * f;
-  const auto small = fma(n, Vector<T>::all(C::ln2_low), rest / x);
-  const auto tail = fma(s, fma(series, s2, half_square), small);
-  return fma(n, Vector<T>::all(C::ln2_high), f - (half_square - tail));
+  const auto one = Vector<T>::all(T(1));
+  const auto [m, n] = x;
+  const auto f = m - one, s = f / (m + one), s2 = s * s;
+  const auto less = fma(s2, polynomial_by_pairs(s2, C::log_series), f);
+  const auto lost = fma(s, less, fma(n, Vector<T>::all(-C::ln2_low), rest));
+  return fma(n, Vector<T>::all(C::ln2_high), f - lost);
 }
 
-/// log x where that is not the logarithm of a finite positive number: `y` elsewhere.
+/// Whether x is positive, finite and not subnormal: almost always so, and much the faster then.
 template <class T>
-[[gnu::always_inline]] inline Vector<T> log_at_the_ends(Vector<T> x, Vector<T> y) {
+[[gnu::always_inline]] inline Vector<T> is_normal(Vector<T> x) {
+  const auto least = Vector<T>::all(std::numeric_limits<T>::min()),
+             most = Vector<T>::all(std::numeric_limits<T>::max());
+  return (least <= x) & (x <= most);
+}
+
+/// log of any numbers.
+template <class T>
+[[gnu::always_inline]] inline Vector<T> log_anywhere(Vector<T> x) {
   const auto infinity = Vector<T>::all(std::numeric_limits<T>::infinity());
   const auto nan = Vector<T>::all(std::numeric_limits<T>::quiet_NaN());
+  const auto y = log_of(split(x), Vector<T>::zero());
   const auto at_zero = select(x == Vector<T>::zero(), -infinity, nan);
   return select(Vector<T>::zero() < x, select(x == infinity, x, y), at_zero);
 }
 
-/// log x, within 2 ulp; -infinity at 0, NaN below it.
+/// log x, within 1 ulp; -infinity at 0, NaN below it.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> log(Vector<T> x) {
-  return log_at_the_ends(x, log_of_sum(x, Vector<T>::zero()));
+  if (!all(is_normal(x))) [[unlikely]] {
+    return log_anywhere(x);
+  }
+  return log_of(split_normal(x), Vector<T>::zero());
 }
 
-/// log(1 + x), within 2 ulp, -0 stays -0; -infinity at -1, NaN below it.
+/// log(1 + x), within 1 ulp, -0 stays -0; -infinity at -1, NaN below it.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> log1p(Vector<T> x) {
   const auto one = Vector<T>::all(T(1));
   const auto sum = one + x;
-  // What rounding took from the sum, the larger of the two subtracted first (Dekker).
-  const auto rest = select(one < abs(x), one - (sum - x), x - (sum - one));
-  return select(x == Vector<T>::zero(), x, log_at_the_ends(sum, log_of_sum(sum, rest)));
-}
-
-/// c[0] x^(n - 1) + c[1] x^(n - 2) + ... + c[n - 1], by Horner.
-template <class T, std::size_t n>
-[[gnu::always_inline]] inline Vector<T> polynomial(Vector<T> x, const T (&c)[n]) {
-  auto sum = Vector<T>::all(c[0]);
-  unroll<static_cast<Index>(n) - 1>([&](auto i) { sum = fma(sum, x, Vector<T>::all(c[i + 1])); });
-  return sum;
-}
-
-/// The same as two such sums in x^2: for functions so long that they wait for each other's results.
-template <class T, std::size_t n>
-[[gnu::always_inline]] inline Vector<T> polynomial_by_halves(Vector<T> x, const T (&c)[n]) {
-  const auto square = x * x;
-  Vector<T> sums[] = {Vector<T>::all(c[0]), Vector<T>::all(c[1])};
-  unroll<static_cast<Index>(n) - 2>([&](auto i) { sums[i % 2] = fma(sums[i % 2], square, Vector<T>::all(c[i + 2])); });
-  return fma(sums[n % 2], x, sums[1 - n % 2]);
+  // What rounding added to the sum (Knuth).
+  const auto rounded = sum - one, gained = ((sum - rounded) - one) + (rounded - x);
+  const auto y = log_of(split_normal(sum), gained / sum);
+  const auto normal = is_normal(sum);
+  const auto z = all(normal) ? y : select(normal, y, log_anywhere(sum));
+  return select(x == Vector<T>::zero(), x, z);
 }
 
 /// log(1 + e) for e from 0 to 1, within 3 ulp and much faster: 2 atanh(s) = 2 s + s^3 P(s^2), s = e / (2 + e), P
@@ -246,7 +269,7 @@ template <class T>
 [[gnu::always_inline]] inline Vector<T> log1p_below_one(Vector<T> e) {
   const auto s = e / (e + Vector<T>::all(T(2)));
   const auto s2 = s * s;
-  return fma(s * s2, polynomial(s2, Constants<T>::log1p_series), s + s);
+  return fma(s * s2, polynomial_by_pairs(s2, Constants<T>::log1p_series), s + s);
 }
 
 /// log(1 / (1 + e^-x)) = min(x, 0) - log(1 + e^-|x|), within 3 ulp: neither part overflows
@@ -303,7 +326,7 @@ template <class T>
   const auto bell = exp_minus_abs(Sum<T>{high, low});
   const auto four = Vector<T>::all(T(4));
   const auto t = one / (a + four);
-  const auto tail = bell * (t * polynomial((a - four) * t, C::normal_tail));
+  const auto tail = bell * (t * polynomial_by_pairs((a - four) * t, C::normal_tail));
   return {select(x < Vector<T>::zero(), tail, one - tail), bell};
 }
 
@@ -434,7 +457,7 @@ template <class T>
 [[gnu::always_inline]] inline Vector<T> tan(Vector<T> x) {
   const auto [quarters, rest] = angle_of(x);
   const auto square = rest * rest;
-  const auto tan_rest = fma(rest * square, polynomial_by_halves(square, Constants<T>::tangent), rest);
+  const auto tan_rest = fma(rest * square, polynomial_by_pairs(square, Constants<T>::tangent), rest);
   const auto half = quarters * Vector<T>::all(T(0.5));
   const auto y = select(half == round(half), tan_rest, Vector<T>::all(T(-1)) / tan_rest);
   return select(x == Vector<T>::zero(), x, y);
@@ -452,40 +475,47 @@ template <class T>
   return {high, low + fma(a.high, b.low, a.low * b.high)};
 }
 
-/// whole + rest, |rest| no more than 1.
+/// whole + rest, |rest| no more than about 1/2 unless the whole is huge.
 template <class T>
 struct Parts {
   Vector<T> whole, rest;
 };
 
 /// y log2(2^n m), so near that 2 to that power has its last digits: some 2^-65 of it for double, 2^-37 for float.
-[[gnu::always_inline]] inline Parts<double> times_log2(Vector<double> m, Vector<double> n, Vector<double> y) {
+[[gnu::always_inline]] inline Parts<double> times_log2(Split<double> x, Vector<double> y) {
   using C = Constants<double>;
   using V = Vector<double>;
+  const auto [m, n] = x;
   const auto one = V::all(1);
   const auto over = m - one, under = m + one, under_low = m - (under - one);
   const auto inverse = one / under, s_high = over * inverse;
   const auto [high, low] = product(s_high, under);
   const Sum<double> s{s_high, (((over - high) - low) - s_high * under_low) * inverse};
   const auto s2 = multiply(s, s);
-  const auto tail = s2.high * polynomial_by_halves(s2.high, C::log2_series);
+  const auto tail = s2.high * polynomial_by_pairs(s2.high, C::log2_series);
   const auto second = multiply(s2, add(V::all(C::log2_second[0]), {tail, V::all(C::log2_second[1])}));
   const auto first = add(V::all(C::log2_first[0]), {second.high, second.low + V::all(C::log2_first[1])});
   const auto log2 = add(n, multiply(s, first));
   const auto power = product(y, log2.high);
   const auto whole = round(power.high);
-  return {whole, max(min((power.high - whole) + fma(y, log2.low, power.low), one), -one)};
+  return {whole, (power.high - whole) + fma(y, log2.low, power.low)};
 }
-[[gnu::always_inline]] inline Parts<float> times_log2(Vector<float> m, Vector<float> n, Vector<float> y) {
+[[gnu::always_inline]] inline Parts<float> times_log2(Split<float> x, Vector<float> y) {
   const auto one = Vector<double>::all(1);
-  const auto wide_m = widen(m), wide_n = widen(n), wide_y = widen(y);
+  const auto wide_m = widen(x.mantissa), wide_n = widen(x.exponent), wide_y = widen(y);
   Widened whole, rest;
   unroll<static_cast<Index>(whole.size())>([&](auto i) {
     const auto s = (wide_m[i] - one) / (wide_m[i] + one);
-    const auto power = wide_y[i] * fma(s, polynomial_by_halves(s * s, Constants<double>::log2_short), wide_n[i]);
+    const auto power = wide_y[i] * fma(s, polynomial_by_pairs(s * s, Constants<double>::log2_short), wide_n[i]);
     whole[i] = round(power), rest[i] = power - whole[i];
   });
   return {narrow(whole), narrow(rest)};
+}
+
+/// 2^x for |x| no more than 1/2.
+template <class T>
+[[gnu::always_inline]] inline Vector<T> exp2_below_half(Vector<T> x) {
+  return fma(x, polynomial_by_pairs(x, Constants<T>::power_of_two), Vector<T>::all(T(1)));
 }
 
 /// x^y where x is no positive number or y is NaN: `power`, |x|^y, elsewhere. As C has it, 1^y = x^0 = 1 even for NaN.
@@ -504,18 +534,28 @@ template <class T>
   return select(x == one, one, select(y == zero, one, z));
 }
 
+/// x^y for any x >= 0, but for what pow_at_the_ends mends.
+template <class T>
+[[gnu::always_inline]] inline Vector<T> pow_anywhere(Vector<T> x, Vector<T> y) {
+  const auto one = Vector<T>::all(T(1));
+  // Beyond 2^64 every power but those of 1 is 0 or infinity.
+  const auto bound = Vector<T>::all(T(0x1p64));
+  const auto [whole, rest] = times_log2(split(x), max(min(y, bound), -bound));
+  return scale_by_power_of_two(exp2_below_half(max(min(rest, one), -one)), whole);
+}
+
 /// x^y = 2^(y log2 |x|), within 2 ulp; negative for negative x and odd y, NaN for negative x and y not whole.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> pow(Vector<T> x, Vector<T> y) {
-  using V = Vector<T>;
-  const auto [m, n] = split(abs(x));
-  // Beyond 2^64 every power but those of 1 is 0 or infinity.
-  const auto bound = V::all(T(0x1p64));
-  const auto [whole, rest] = times_log2(m, n, max(min(y, bound), -bound));
-  const auto power =
-      scale_by_power_of_two(fma(rest, polynomial_by_halves(rest, Constants<T>::power_of_two), V::all(T(1))), whole);
-  const auto infinity = V::all(std::numeric_limits<T>::infinity());
-  return all((V::zero() < x) & (x < infinity) & (y == y)) ? power : pow_at_the_ends(x, y, power);
+  using B = Bits<T>;
+  const auto size = abs(x);
+  const auto [whole, rest] = times_log2(split_normal(size), y);
+  const auto power = B::number(B::of(whole + Vector<T>::all(B::base + B::bias)) << B::mantissa) * exp2_below_half(rest);
+  const auto normal = is_normal(size) & (abs(whole) < Vector<T>::all(B::bias - 1));
+  if (!all(normal & (Vector<T>::zero() < x))) [[unlikely]] {
+    return pow_at_the_ends(x, y, all(normal) ? power : pow_anywhere(size, y));
+  }
+  return power;
 }
 
 }  // namespace deltaprop::kernels

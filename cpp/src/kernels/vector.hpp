@@ -117,6 +117,7 @@ bool all(Vector<T> mask) {
 #endif
   return packets::predux_min(select(mask, Vector<T>::all(T(1)), Vector<T>::zero()).p) != T(0);
 }
+/// A NaN a stays NaN.
 template <class T>
 Vector<T> min(Vector<T> a, Vector<T> b) {
   return {packets::pmin(a.p, b.p)};
@@ -188,17 +189,21 @@ template <class T>
 struct Split {
   Vector<T> mantissa, exponent;
 };
+/// The same for one that is not subnormal.
+template <class T>
+Split<T> split_normal(Vector<T> a) {
+  using B = Bits<T>;
+  constexpr auto root_half = B::of(static_cast<T>(0x1.6a09e667f3bcdp-1));
+  const auto bits = B::of(a) + (B::of(T(1)) - root_half);
+  const auto exponent = B::number(bits >> B::mantissa | B::of(B::base)) - Vector<T>::all(B::base + B::bias);
+  return {B::number((bits & ((typename B::Lane(1) << B::mantissa) - 1)) + root_half), exponent};
+}
 template <class T>
 Split<T> split(Vector<T> a) {
   using B = Bits<T>;
-  constexpr auto root_half = B::of(static_cast<T>(0x1.6a09e667f3bcdp-1));
   const auto subnormal = a < Vector<T>::all(std::numeric_limits<T>::min());
-  const auto scaled = select(subnormal, a * Vector<T>::all(B::base), a);
-  const auto bits = B::of(scaled) + (B::of(T(1)) - root_half);
-  const auto bias = Vector<T>::all(B::base + B::bias);
-  const auto exponent =
-      B::number(bits >> B::mantissa | B::of(B::base)) - select(subnormal, bias + Vector<T>::all(T(B::mantissa)), bias);
-  return {B::number((bits & ((typename B::Lane(1) << B::mantissa) - 1)) + root_half), exponent};
+  const auto [mantissa, exponent] = split_normal(select(subnormal, a * Vector<T>::all(B::base), a));
+  return {mantissa, exponent - select(subnormal, Vector<T>::all(T(B::mantissa)), Vector<T>::zero())};
 }
 
 /// high + low, low no more than half of high's last place.

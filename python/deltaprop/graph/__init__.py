@@ -1,5 +1,8 @@
 """Computational graphs: values flow forward, errors flow back, paths add.
 
+Formulas over arrays run together, a tile after the other: the value and the delta of a node that
+nobody holds are not kept, and are computed again when somebody asks for it by `inputs` or `draw`.
+
 Examples
 --------
 >>> from deltaprop import graph

@@ -17,6 +17,7 @@ namespace deltaprop::graph {
 
 class Node;
 class Program;
+class Region;
 using NodePtr = std::shared_ptr<Node>;
 using Shape = std::vector<Index>;
 
@@ -105,12 +106,17 @@ class Node : public std::enable_shared_from_this<Node> {
   std::uint64_t serial() const { return serial_; }
   /// Whether a variable stands above it, so that a delta has somewhere to go.
   bool active() const { return active_; }
+  /// Whether this input gets a share of its delta.
+  bool sends_delta(std::size_t input) const { return active_ && inputs_[input]->active_ && op_->differentiable(input); }
 
   template <class T>
   const T* value() const {
     return reinterpret_cast<const T*>(value_ ? value_.get() : cell_.value);
   }
   const Memory& value_memory() const { return value_; }
+  /// Brings back what was not kept because only other nodes read it: to be called before anybody looks.
+  void reveal_value();
+  void reveal();
   /// Memory that nobody else sees, to be written whole.
   template <class T>
   T* fresh_value() {
@@ -123,9 +129,15 @@ class Node : public std::enable_shared_from_this<Node> {
   void forget_delta() { reached_ = false; }
   template <class T>
   const T* delta() const {
+    if (uniform_) fill_delta();
     return reinterpret_cast<const T*>(delta_ ? delta_.get() : cell_.delta);
   }
   const Memory& delta_memory() const { return delta_; }
+  /// The one number that all elements of its delta are, where that is known; null elsewhere.
+  template <class T>
+  const T* uniform_delta() const {
+    return uniform_ ? reinterpret_cast<const T*>(cell_.delta) : nullptr;
+  }
 
   /// A number and its delta, where the node is one.
   kernels::ScalarCell& cell() { return cell_; }
@@ -139,14 +151,22 @@ class Node : public std::enable_shared_from_this<Node> {
   template <class T>
   Share<T> share() {
     const bool first = !filled_;
-    first ? own(delta_) : keep_delta();
+    first ? own(delta_) : own_delta();
     filled_ = true;
     return {place<T>(), !first};
+  }
+  /// A share that is one number for all elements, where it is the first of a pass and this is an array; false
+  /// elsewhere.
+  template <class T>
+  bool share_uniform(T number) {
+    if (filled_ || size_ <= 1) return false;
+    *reinterpret_cast<T*>(cell_.delta) = number;
+    return uniform_ = filled_ = true;
   }
   /// The same for what can only add.
   template <class T>
   T* sum() {
-    filled_ ? keep_delta() : clear_delta();
+    filled_ ? own_delta() : clear_delta();
     return place<T>();
   }
   /// Shows y's delta as its own, where it is the first share of a pass and an array; false elsewhere.
@@ -169,6 +189,7 @@ class Node : public std::enable_shared_from_this<Node> {
 
  private:
   friend class Program;
+  friend class Region;
 
   std::size_t bytes() const { return static_cast<std::size_t>(size_) * (precision_ == Precision::float32 ? 4 : 8); }
   template <class T>
@@ -180,8 +201,11 @@ class Node : public std::enable_shared_from_this<Node> {
   void clear_delta();
   /// Begins a pass.
   void forget_shares();
-  /// Makes a borrowed delta its own, to be added to.
-  void keep_delta();
+  /// Makes a delta that is borrowed or one number its own, to be added to.
+  void own_delta();
+  void fill_delta() const;
+  void hide(std::shared_ptr<Region>& hider, const std::shared_ptr<Region>& region);
+  void unhide(std::shared_ptr<Region>& hider);
   Program& program();
 
   Kind kind_;
@@ -191,6 +215,7 @@ class Node : public std::enable_shared_from_this<Node> {
   bool reached_ = false;
   bool filled_ = false;
   bool borrowed_ = false;
+  mutable bool uniform_ = false;  // the number in the cell stands for all elements
   bool streamed_ = false;
   Index size_;
   std::uint64_t serial_;    // a node's is above its inputs'
@@ -199,8 +224,10 @@ class Node : public std::enable_shared_from_this<Node> {
   Inputs inputs_;
   Shape shape_;
   kernels::ScalarCell cell_{};
-  Memory value_, delta_;
-  Memory spare_;  // its own while its delta is borrowed
+  Memory value_;
+  mutable Memory delta_;
+  Memory spare_;                                       // its own while its delta is borrowed
+  std::shared_ptr<Region> value_hider_, delta_hider_;  // these know what was not kept
   std::unique_ptr<Program> program_;
 };
 

@@ -60,7 +60,7 @@ NodePtr matmul(const NodePtr& a, const NodePtr& b);
 NodePtr cast(const NodePtr& x, Precision precision);
 
 /// A leaf with the value that a node has.
-NodePtr leaf_of(const Node& node, Node::Kind kind);
+NodePtr leaf_of(Node& node, Node::Kind kind);
 
 /// All that y is made of, over again, so that nobody else sees it or sets it: `leaves` become their copies, other
 /// variables constants.

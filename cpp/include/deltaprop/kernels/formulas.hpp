@@ -26,8 +26,13 @@ struct Inputs {
   static constexpr bool differentiable[] = {differentiable_...};
   /// Whether this input gets the delta as it is.
   static constexpr bool passes(std::size_t) { return false; }
+  /// Whether it is better kept than computed again.
+  static constexpr bool costly = false;
 };
 struct Unary : Inputs<1, true> {};
+struct Function : Unary {
+  static constexpr bool costly = true;
+};
 struct Binary : Inputs<2, true, true> {};
 
 struct Negative : Unary {
@@ -42,7 +47,7 @@ struct Negative : Unary {
   }
 };
 
-struct Exp : Unary {
+struct Exp : Function {
   static constexpr const char* name = "exp";
   template <class P>
   static P value(const P* x) {
@@ -54,7 +59,7 @@ struct Exp : Unary {
   }
 };
 
-struct Expm1 : Unary {
+struct Expm1 : Function {
   static constexpr const char* name = "expm1";
   template <class P>
   static P value(const P* x) {
@@ -66,7 +71,7 @@ struct Expm1 : Unary {
   }
 };
 
-struct Log : Unary {
+struct Log : Function {
   static constexpr const char* name = "log";
   template <class P>
   static P value(const P* x) {
@@ -78,7 +83,7 @@ struct Log : Unary {
   }
 };
 
-struct Log1p : Unary {
+struct Log1p : Function {
   static constexpr const char* name = "log1p";
   template <class P>
   static P value(const P* x) {
@@ -102,7 +107,7 @@ struct Sqrt : Unary {
   }
 };
 
-struct Sin : Unary {
+struct Sin : Function {
   static constexpr const char* name = "sin";
   template <class P>
   static P value(const P* x) {
@@ -114,7 +119,7 @@ struct Sin : Unary {
   }
 };
 
-struct Cos : Unary {
+struct Cos : Function {
   static constexpr const char* name = "cos";
   template <class P>
   static P value(const P* x) {
@@ -126,7 +131,7 @@ struct Cos : Unary {
   }
 };
 
-struct Tan : Unary {
+struct Tan : Function {
   static constexpr const char* name = "tan";
   template <class P>
   static P value(const P* x) {
@@ -138,7 +143,7 @@ struct Tan : Unary {
   }
 };
 
-struct Tanh : Unary {
+struct Tanh : Function {
   static constexpr const char* name = "tanh";
   template <class P>
   static P value(const P* x) {
@@ -150,7 +155,7 @@ struct Tanh : Unary {
   }
 };
 
-struct Sigmoid : Unary {
+struct Sigmoid : Function {
   static constexpr const char* name = "sigmoid";
   template <class P>
   static P value(const P* x) {
@@ -254,6 +259,7 @@ struct Divide : Binary {
 
 struct Power : Binary {
   static constexpr const char* name = "power";
+  static constexpr bool costly = true;
   template <class P>
   static P value(const P* x) {
     return pow(x[0], x[1]);
