@@ -179,7 +179,31 @@ class TestFunctions:
 
     def test_every_function_of_the_table_is_met_here(self):
         met = {np.sum, np.mean, np.max, np.amax, np.min, np.amin, np.dot, np.reshape, np.transpose}
-        assert set(node._FUNCTIONS) == met | {np.where, np.shape, np.ndim, np.size}
+        assert set(node._FUNCTIONS) == met | {np.where, np.shape, np.ndim, np.size, np.stack}
+
+    @pytest.mark.parametrize("shape", [(), (3,), (2, 1, 3)])
+    @pytest.mark.parametrize("count", [1, 2, 5])
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+    def test_stack(self, shape, count, dtype):
+        """Infinite neighbours leave each other alone, both ways."""
+        arrays = np.random.default_rng(0).normal(size=(count, *shape)).astype(dtype)
+        arrays[-1] = np.inf
+        nodes = [variable(a) for a in arrays]
+        for joined in (graph.stack(nodes), np.stack(nodes), graph.stack(iter(nodes))):
+            assert joined.dtype == dtype
+            np.testing.assert_array_equal(joined.value, arrays)
+        joined.backward(np.arange(1.0, 1 + arrays.size).reshape(arrays.shape))
+        found = np.stack([n.grad for n in nodes])
+        np.testing.assert_array_equal(found, np.arange(1.0, 1 + arrays.size).reshape(arrays.shape))
+
+    def test_what_cannot_be_stacked(self):
+        x, y = variable([1.0, 2.0]), variable(1.0)
+        with pytest.raises(ValueError, match=r"one shape, got \(2,\) and \(\)"):
+            graph.stack([x, y, x])
+        with pytest.raises(ValueError, match="one or more nodes of one shape, got none"):
+            graph.stack([])
+        with pytest.raises(TypeError, match=r"np\.stack of nodes"):
+            np.stack([x, x], axis=1)
 
     def test_of_numbers_and_arrays_they_give_constants(self):
         for found in (
@@ -231,7 +255,7 @@ class TestRefusals:
             lambda x: np.mean(x, where=True), lambda x: np.max(x, initial=3),
             lambda x: np.reshape(x, (2, 1), order="F"), lambda x: np.transpose(x, (0,)),
             np.where, lambda x: np.size(x, 0), lambda x: np.concatenate([x, x]),
-            np.linalg.norm, lambda x: np.clip(x, 0, 1), lambda x: np.stack([x, x]),
+            np.linalg.norm, lambda x: np.clip(x, 0, 1), lambda x: np.stack([x, x], axis=1),
         ],
     )  # fmt: skip
     def test_functions_and_options_that_nodes_do_not_have(self, call):

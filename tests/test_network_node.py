@@ -192,6 +192,15 @@ def test_an_input_is_found_by_solving_and_by_descent():
     assert path.points[-1, 0] == pytest.approx(x.value[0], rel=1e-6)
 
 
+def test_an_input_of_several_numbers_is_found_by_descent():
+    net = network()
+    wanted = net([0.2, -0.1, 0.3])
+    path = optim.descend(
+        lambda *x: ((net.node(graph.stack(x)) - wanted) ** 2).sum(), (0, 0, 0), 0.5, steps=3000
+    )
+    np.testing.assert_allclose(net(path.points[-1]), wanted, atol=1e-4)
+
+
 # What it refuses
 
 

@@ -1,7 +1,9 @@
 """Functions of nodes, named as NumPy names them. Each takes nodes, numbers and arrays."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+import numpy as np
 
 from deltaprop import _core
 from deltaprop._arrays import as_flag
@@ -179,6 +181,33 @@ def reshape(x: Any, shape: int | Sequence[int]) -> Node:
         Where it is neither an integer nor a sequence of them.
     """
     return _core.graph_reshape(x, shape)
+
+
+def stack(arrays: Iterable[Any]) -> Node:
+    """Join numbers or arrays of one shape along a new first axis, as ``np.stack`` does.
+
+    Raises
+    ------
+    ValueError
+        For none, and for several shapes.
+
+    Examples
+    --------
+    >>> from deltaprop import graph
+    >>> x, y = graph.variable(3.0), graph.variable(4.0)
+    >>> graph.stack([x, y]).value
+    array([3., 4.])
+    """
+    nodes = [_core.graph_node(x) for x in arrays]
+    shapes = list(dict.fromkeys(node.shape for node in nodes))
+    if len(shapes) != 1:
+        got = " and ".join(map(str, shapes)) or "none"
+        raise ValueError(f"stack: expected one or more nodes of one shape, got {got}")
+    joined = reshape(nodes[0], (1, *shapes[0]))
+    place = np.arange(len(nodes)).reshape(-1, *(1 for _ in shapes[0]))
+    for i, node in enumerate(nodes[1:], 1):
+        joined = where(place < i, joined, node)
+    return joined
 
 
 def transpose(x: Any) -> Node:

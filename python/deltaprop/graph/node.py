@@ -80,6 +80,7 @@ _FUNCTIONS: dict[Any, Any] = {
     np.amin: functions.min,
     np.dot: functions.dot,
     np.reshape: functions.reshape,
+    np.stack: functions.stack,
     np.transpose: functions.transpose,
     np.where: functions.where,
     np.shape: lambda x: x.shape,
