@@ -74,8 +74,8 @@ Choice choose() {
   for (const auto& set : choice.available) {
     if (set == asked) return choice.name = set, choice;
   }
-  throw std::runtime_error("DELTAPROP_ISA: expected one of " + joined(choice.available) + ", which this CPU has of " +
-                           joined(choice.built) + "; got '" + asked + "'");
+  throw std::runtime_error("DELTAPROP_ISA is '" + std::string(asked) + "': there are kernels for " +
+                           joined(choice.built) + ", of which this CPU has " + joined(choice.available));
 }
 
 std::string own_folder() {
