@@ -70,6 +70,30 @@ struct Native {
   }
   static bool all(Mask mask) { return mask.bits == static_cast<Bits>(~Bits{0}); }
 
+  /// a 2^exponent, in one rounding.
+  static Packet scale(Packet a, Packet exponent) {
+    if constexpr (single) {
+      return _mm512_scalef_ps(a, exponent);
+    } else {
+      return _mm512_scalef_pd(a, exponent);
+    }
+  }
+  /// a = mantissa 2^exponent, 1 <= mantissa < 2, for a finite a > 0.
+  static Packet mantissa(Packet a) {
+    if constexpr (single) {
+      return _mm512_getmant_ps(a, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_src);
+    } else {
+      return _mm512_getmant_pd(a, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_src);
+    }
+  }
+  static Packet exponent(Packet a) {
+    if constexpr (single) {
+      return _mm512_getexp_ps(a);
+    } else {
+      return _mm512_getexp_pd(a);
+    }
+  }
+
   static Packet load(const T* from, Index n, T rest) {
     const Packet others = packets::pset1<Packet>(rest);
     if constexpr (single) {

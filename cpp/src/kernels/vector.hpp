@@ -126,12 +126,16 @@ struct Bits {
 /// a 2^exponent, the exponent a whole number, |a| from 1/4 to 4 or 0: in two steps, as 2^exponent may be no number.
 template <class T>
 Vector<T> scale_by_power_of_two(Vector<T> a, Vector<T> exponent) {
+#ifdef __AVX512F__
+  return {Native<T>::scale(a.p, exponent.p)};
+#else
   using B = Bits<T>;
   const auto most = Vector<T>::all(2 * B::bias);
   const auto inside = max(min(exponent, most), -most);
   const auto half = round(inside * Vector<T>::all(T(0.5)));
   const auto power = [](Vector<T> n) { return B::number(B::of(n + Vector<T>::all(B::base + B::bias)) << B::mantissa); };
   return a * power(half) * power(inside - half);
+#endif
 }
 
 /// a = mantissa 2^exponent with a whole exponent and a mantissa from sqrt(1/2) to sqrt(2), for a finite a > 0.
@@ -141,8 +145,15 @@ struct Split {
 };
 template <class T>
 Split<T> split(Vector<T> a) {
+  constexpr T least = static_cast<T>(0x1.6a09e667f3bcdp-1);
+#ifdef __AVX512F__
+  const auto one = Vector<T>::all(T(1));
+  const Vector<T> mantissa{Native<T>::mantissa(a.p)}, exponent{Native<T>::exponent(a.p)};
+  const auto upper = Vector<T>::all(2 * least) <= mantissa;
+  return {select(upper, Vector<T>::all(T(0.5)) * mantissa, mantissa), select(upper, exponent + one, exponent)};
+#else
   using B = Bits<T>;
-  constexpr auto root_half = B::of(static_cast<T>(0x1.6a09e667f3bcdp-1));
+  constexpr auto root_half = B::of(least);
   const auto subnormal = a < Vector<T>::all(std::numeric_limits<T>::min());
   const auto scaled = select(subnormal, a * Vector<T>::all(B::base), a);
   const auto bits = B::of(scaled) + (B::of(T(1)) - root_half);
@@ -150,6 +161,7 @@ Split<T> split(Vector<T> a) {
   const auto exponent =
       B::number(bits >> B::mantissa | B::of(B::base)) - select(subnormal, bias + Vector<T>::all(T(B::mantissa)), bias);
   return {B::number((bits & ((typename B::Lane(1) << B::mantissa) - 1)) + root_half), exponent};
+#endif
 }
 
 /// high + low, low no more than half of high's last place.
