@@ -45,6 +45,7 @@ def edges(dtype, cols=1):
 
 def passes(net, x, rng):
     """Yield what a network gives in training and inference."""
+    net.flat_gradients[:] = 0
     y = net.forward(x)
     yield "forward", y
     delta = rng.normal(size=y.shape).astype(y.dtype)
