@@ -1,4 +1,4 @@
-"""What the package computes: everything in its registries, at many sizes, as a dictionary of arrays.
+"""What the package computes: everything in its registries, at many sizes, by name.
 
 Run as a program it writes them into a file: tests compare those of several processes.
 """
@@ -176,8 +176,12 @@ def trainings():
         x = rng.normal(size=(70, width))
         y = rng.integers(0, out, 70)
         opt = optim.AdamW(net.parameters(), lr=1e-3)
-        batch = int(rng.choice([2, 5, 16, 64, 70])) - (seed % 3 > 0)  # BatchNorm1d takes no single row
-        history = net.fit(x, y, loss=nn.CrossEntropyLoss(), optimizer=opt, epochs=2, batch_size=batch)
+        batch = int(rng.choice([2, 5, 16, 64, 70])) - (
+            seed % 3 > 0
+        )  # BatchNorm1d takes no single row
+        history = net.fit(
+            x, y, loss=nn.CrossEntropyLoss(), optimizer=opt, epochs=2, batch_size=batch
+        )
         label = f"training {seed} {width} {hidden} {out} {batch} {DTYPES[seed % 2]}"
         yield label, net.flat_parameters.copy()
         yield f"{label} losses", history["loss"]
@@ -218,7 +222,9 @@ def graphs():
                 yield f"graph {name} {dtype} grad {i}", v.grad
     for size in (*SIZES, 5000):
         for dtype in DTYPES:
-            x = graph.variable(off_line(np.random.default_rng(size).normal(size=size).astype(dtype)))
+            x = graph.variable(
+                off_line(np.random.default_rng(size).normal(size=size).astype(dtype))
+            )
             for f in (graph.sum, graph.max, graph.min, graph.mean):
                 y = f(x * x)
                 y.backward()

@@ -88,8 +88,9 @@ class TestChoice:
 
     def test_the_best_by_default(self):
         for isa in (None, ""):
-            assert run("-c", self.SHOW.format("instruction_set"), isa=isa).stdout.strip() == (
-                CONFIG["available"][-1]
+            assert (
+                run("-c", self.SHOW.format("instruction_set"), isa=isa).stdout.strip()
+                == (CONFIG["available"][-1])
             )
             assert run("-c", self.SHOW.format("chosen_by"), isa=isa).stdout == "CPU\n"
 
@@ -140,7 +141,9 @@ class Elf:
         # Of a section: kind, offset, size, link.
         self.sections = []
         for i in range(count):
-            _, kind, _, _, offset, length, link = struct.unpack_from("<IIQQQQI", self.data, at + i * size)
+            _, kind, _, _, offset, length, link = struct.unpack_from(
+                "<IIQQQQI", self.data, at + i * size
+            )
             self.sections.append((kind, offset, length, link))
         self.symbols = list(self._symbols())
 
