@@ -176,9 +176,8 @@ def trainings():
         x = rng.normal(size=(70, width))
         y = rng.integers(0, out, 70)
         opt = optim.AdamW(net.parameters(), lr=1e-3)
-        batch = int(rng.choice([2, 5, 16, 64, 70])) - (
-            seed % 3 > 0
-        )  # BatchNorm1d takes no single row
+        # BatchNorm1d takes no single row.
+        batch = int(rng.choice([2, 5, 16, 64, 70])) - (seed % 3 > 0)
         history = net.fit(
             x, y, loss=nn.CrossEntropyLoss(), optimizer=opt, epochs=2, batch_size=batch
         )
