@@ -71,11 +71,9 @@ def say(text: str) -> None:
 
 def measure(group: Group, threads: int, options: argparse.Namespace, results: Results) -> None:
     """Measure everything that runs in the peers' processes."""
-
-    def wanted(name: str) -> bool:
-        return options.only in name
-
     results.versions, results.missing = group.versions, group.missing
+    for name, reason in group.missing.items():
+        say(f"not run: {name}: {reason}")
     for work in chosen(options, threads):
         timings = group.measure(work, options.turns, options.seconds)
         results.timings.append((threads, work, timings))
@@ -83,13 +81,8 @@ def measure(group: Group, threads: int, options: argparse.Namespace, results: Re
         ran = [t for t in timings if t.peer != OURS and not t.why_not]
         ratios = ", ".join(f"{t.peer} {t.ratio:.2f}x" for t in ran)
         say(f"{threads} {work}: {timings[0].median:.4g} us; {ratios}")
-    if threads == min(options.threads):
-        if wanted("memory"):
-            kinds = works.SIX[1:2] if options.smoke else works.SIX[1:]
-            results.memories = [memory(group, work) for work in kinds]
-        if options.scaling:
-            most = 3 if options.smoke else 9
-            results.laws = laws(group, options.turns, options.seconds, most)
+    if options.scaling and threads == min(options.threads):
+        results.laws = laws(group, options.turns, options.seconds, 3 if options.smoke else 9)
     for name, (used, waited) in group.waits.items():
         part = float(used / waited) if waited else 0.0
         results.idle[name] = max(part, results.idle.get(name, 0.0))
@@ -122,6 +115,8 @@ def main() -> None:
         except Unsupported as reason:
             say(f"not run: {reason}")
             results.missing |= {f"{threads} threads": str(reason)}
+    if options.only in "memory":
+        results.memories = [memory(work) for work in works.SIX[1 : 2 if options.smoke else None]]
     if options.only in "startup":
         results.startups = startups(results.missing, 1 if options.smoke else 15)
         results.wheel = wheel_size()

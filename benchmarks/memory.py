@@ -1,5 +1,6 @@
 """Memory of a training run, beside what parameters, gradients, states and one batch need."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,13 +28,11 @@ def needed(work: Training) -> int:
     return (arrays * parameters + batch) * np.dtype(work.network.dtype).itemsize
 
 
-def memory(group: Group, work: Training) -> Memory:
-    """Ask every peer for its peak."""
+def memory(work: Training) -> Memory:
+    """Ask every peer for its peak, in fresh processes: what others have freed would hide it."""
     peaks = {}
-    for name, remote in group.remotes.items():
-        if name not in group.missing:
-            try:
-                peaks[name] = remote.ask("memory", work)
-            except Unsupported:
-                continue  # the table of training says that it does not train
+    with Group(1) as group:
+        for name in group.versions:
+            with suppress(Unsupported):  # the table of training says who does not train
+                peaks[name] = group.remotes[name].ask("memory", work)
     return Memory(work, needed(work), peaks)

@@ -48,12 +48,12 @@ def ratios(results: Results, path: Path) -> None:
             measured = results.of(kind, threads)
             for work, timings in measured:
                 y = names.index(str(work))
-                for timing in timings:
+                for i, timing in enumerate(timings):
                     if timing.peer != OURS and not timing.why_not:
                         colour, marker = STYLE[timing.peer]
                         (shown[timing.peer],) = panel.plot(
                             timing.ratio,
-                            y,
+                            y + 0.09 * (i - len(timings) / 2),
                             marker,
                             color=colour,
                             ms=6,

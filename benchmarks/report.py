@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from statistics import median
 from typing import Any
 
 from benchmarks.machine import Machine
@@ -50,6 +51,11 @@ def number(value: float) -> str:
 def megabytes(value: float) -> str:
     """Show bytes."""
     return f"{value / 1e6:,.2f}"
+
+
+def milliseconds(values: list[float]) -> str:
+    """Show the median and the least."""
+    return f"{median(values):,.1f} ({min(values):,.1f})"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -133,9 +139,9 @@ def startup_table(results: Results) -> list[str]:
     rows = [
         [
             s.peer,
-            f"{s.import_ms:.1f}",
-            f"{s.first_ms:.1f}",
-            megabytes(s.resident),
+            milliseconds(s.import_ms),
+            milliseconds(s.first_ms),
+            megabytes(median(s.resident)),
             megabytes(s.installed),
         ]
         for s in results.startups
@@ -188,8 +194,8 @@ def markdown(results: Results) -> str:
         f"{results.date}. {results.machine}.",
         f"{results.limits}. {versions}.",
         "",
-        "Microseconds: the median of the turns (the shortest), and the median over the turns of its "
-        "ratio to deltaprop's time in the same turn, in bold where the peer is faster. Before "
+        "Microseconds: the median of the turns (the shortest), and the median over the turns of "
+        "its ratio to deltaprop's time in the same turn, in bold where the peer is faster. Before "
         "timing, the results of all were found to agree. Of the FMA peak: deltaprop's shortest. "
         f"{results.settings}",
         "",

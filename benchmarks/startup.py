@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
-
 from benchmarks.peers import OURS, PEERS, environment
 
 # Milliseconds to import, then to the first prediction, and resident KiB above NumPy's.
@@ -30,12 +28,12 @@ print((imported - start) * 1e3, (time.perf_counter() - start) * 1e3, rest - befo
 
 @dataclass
 class Startup:
-    """Medians over fresh processes, above a process that has imported NumPy."""
+    """Figures of fresh processes, above a process that has imported NumPy."""
 
     peer: str
-    import_ms: float
-    first_ms: float
-    resident: float
+    import_ms: list[float]
+    first_ms: list[float]
+    resident: list[float]
     installed: int
 
 
@@ -78,7 +76,7 @@ def startups(missing: dict[str, str], repeats: int) -> list[Startup]:
     return [
         Startup(
             name,
-            *(float(value) for value in np.median(rows[name], axis=0)),
+            *map(list, zip(*rows[name], strict=True)),
             installed=sum(file.stat().st_size for file in installed(PEERS[name][1])),
         )
         for name in names

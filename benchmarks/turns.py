@@ -90,6 +90,8 @@ class Group:
                 self.versions[name] = remote.ask()
             except Unsupported as reason:
                 self.missing[name] = f"not installed: {reason}"
+        if OURS in self.missing:
+            raise SystemExit(f"{OURS}: {self.missing[OURS]}")
         self.waits = {name: np.zeros(2) for name in self.versions}
         """Seconds of processor and of clock that each process took while others ran."""
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 Layer = tuple[np.ndarray, np.ndarray]  # weight (in, out) and bias (out,)
-LEARNING_RATE = 1e-3
 
 ACTIVATIONS: dict[str, Any] = {
     "Identity": lambda z: z,
@@ -30,13 +29,8 @@ class Network:
     dtype: str = "float32"
 
     def layers(self) -> list[Layer]:
-        """Give the first weights, uniform as PyTorch draws them."""
-        random = np.random.default_rng(0)
-
-        def draw(fan_in: int, *shape: int) -> np.ndarray:
-            return random.uniform(-1, 1, shape).astype(self.dtype) / np.sqrt(fan_in, dtype="f4")
-
-        return [(draw(a, a, b), draw(a, b)) for a, b in pairwise(self.widths)]
+        """Give the first weights; they are read only."""
+        return first_layers(self)
 
     def outputs(self, layers: list[Layer], x: np.ndarray) -> np.ndarray:
         """Compute in float64 what all must come to."""
@@ -49,6 +43,17 @@ class Network:
         precision = "" if self.dtype == "float32" else f" {self.dtype}"
         activation = "" if self.activation == "Identity" else f" {self.activation.lower()}"
         return "-".join(map(str, self.widths)) + activation + precision
+
+
+@lru_cache(maxsize=1)
+def first_layers(network: Network) -> list[Layer]:
+    """Draw weights as PyTorch does, once for all who ask in turn."""
+    random = np.random.default_rng(0)
+
+    def draw(fan_in: int, *shape: int) -> np.ndarray:
+        return random.uniform(-1, 1, shape).astype(network.dtype) / np.sqrt(fan_in, dtype="f4")
+
+    return [(draw(a, a, b), draw(a, b)) for a, b in pairwise(network.widths)]
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,11 @@ class Training:
     def rows(self) -> int:
         """Rows of the training set."""
         return self.batch * self.steps
+
+    @property
+    def rate(self) -> float:
+        """The learning rate: two epochs must not reach the end, where all arithmetic agrees."""
+        return 1e-3 if self.optimizer == "Adam" else 0.1 / self.steps
 
     @property
     def classes(self) -> bool:

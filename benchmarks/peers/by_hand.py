@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import peers
-from benchmarks.works import LEARNING_RATE, Layer, Network, Product, Serving, Training
+from benchmarks.works import Layer, Network, Product, Serving, Training
 
 
 def activate(name: str, z: np.ndarray) -> None:
@@ -130,12 +130,12 @@ class Trainer:
         np.sqrt(v, out=spare)
         spare += 1e-8 * second
         np.divide(m, spare, out=spare)
-        spare *= LEARNING_RATE * second / first
+        spare *= self.work.rate * second / first
         self.flat -= spare
 
     def sgd(self) -> None:
         """Update along the gradient."""
-        self.gradient *= LEARNING_RATE
+        self.gradient *= self.work.rate
         self.flat -= self.gradient
 
     def layers(self) -> list[Layer]:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import peers
-from benchmarks.works import LEARNING_RATE, Layer, Network, Product, Serving, Training
+from benchmarks.works import Layer, Network, Product, Serving, Training
 
 jax.config.update("jax_enable_x64", True)
 
@@ -63,7 +63,7 @@ class Trainer:
         def step(carry: Any, batch: Any) -> Any:
             layers, state = carry
             value, gradients = jax.value_and_grad(loss)(layers, *batch)
-            return update(layers, gradients, state, LEARNING_RATE), value
+            return update(layers, gradients, state, work.rate), value
 
         @partial(jax.jit, donate_argnums=0)
         def epoch(carry: Any, X: Any, y: Any) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 
 import deltaprop as dp
 from benchmarks import peers
-from benchmarks.works import LEARNING_RATE, Layer, Network, Product, Serving, Training
+from benchmarks.works import Layer, Network, Product, Serving, Training
 from deltaprop import nn, optim
 
 
@@ -47,7 +47,7 @@ class Trainer:
         """Take the first weights and a new optimizer."""
         load(self.net, self.first)
         rule = getattr(optim, self.work.optimizer)
-        self.optimizer = rule(self.net.parameters(), lr=LEARNING_RATE)
+        self.optimizer = rule(self.net.parameters(), lr=self.work.rate)
 
     def epochs(self, count: int) -> float:
         """Train and return the last epoch's loss."""

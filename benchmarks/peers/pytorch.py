@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from benchmarks import peers
-from benchmarks.works import LEARNING_RATE, Layer, Network, Product, Serving, Training
+from benchmarks.works import Layer, Network, Product, Serving, Training
 
 
 def sequential(network: Network) -> torch.nn.Sequential:
@@ -43,7 +43,7 @@ class Trainer:
         """Take the first weights and a new optimizer."""
         load(self.net, self.first)
         rule = getattr(torch.optim, self.work.optimizer)
-        self.optimizer = rule(self.net.parameters(), lr=LEARNING_RATE, fused=True)
+        self.optimizer = rule(self.net.parameters(), lr=self.work.rate, fused=True)
 
     def epochs(self, count: int) -> float:
         """Train and return the last epoch's loss."""

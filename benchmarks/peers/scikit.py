@@ -11,7 +11,7 @@ from sklearn.linear_model import SGDRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from benchmarks import peers
-from benchmarks.works import LEARNING_RATE, Layer, Network, Serving, Training
+from benchmarks.works import Layer, Network, Serving, Training
 
 # It warns of every fit that ends with its last epoch.
 warnings.simplefilter("ignore", ConvergenceWarning)
@@ -45,7 +45,7 @@ class Perceptron:
         outputs = work.network.widths[-1]
         # Its squared error is divided by twice the rows and not by the elements.
         scale = 1.0 if work.classes else 2 / outputs
-        rate = LEARNING_RATE * (scale if work.optimizer == "SGD" else 1)
+        rate = work.rate * (scale if work.optimizer == "SGD" else 1)
         self.y = self.y if work.classes or outputs > 1 else self.y.ravel()
         self.net = mlp(
             work.network,
@@ -82,7 +82,7 @@ class Line:
         self.net = SGDRegressor(
             penalty=None,
             learning_rate="constant",
-            eta0=2 * LEARNING_RATE,  # of half the square
+            eta0=2 * work.rate,  # of half the square
             shuffle=False,
             tol=None,
         )
