@@ -51,7 +51,9 @@ def first_layers(network: Network) -> list[Layer]:
     random = np.random.default_rng(0)
 
     def draw(fan_in: int, *shape: int) -> np.ndarray:
-        return random.uniform(-1, 1, shape).astype(network.dtype) / np.sqrt(fan_in, dtype="f4")
+        array = random.uniform(-1, 1, shape).astype(network.dtype) / np.sqrt(fan_in, dtype="f4")
+        array.flags.writeable = False
+        return array
 
     return [(draw(a, a, b), draw(a, b)) for a, b in pairwise(network.widths)]
 
@@ -206,7 +208,7 @@ def square(
     activation: str = "ReLU",
 ) -> Training:
     """Give two hidden layers of one width, and epochs of a length that suits their cost."""
-    steps = 3_000_000_000 // (10 * batch * width * (width + 10))
+    steps = 3_000_000_000 // (10 * max(batch, 32) * width * (width + 10))
     network = Network((width, width, width, 10), activation, dtype)
     return Training(network, batch, optimizer, max(2, min(steps, 10_000 // batch, 500)))
 

@@ -25,8 +25,8 @@ def sequential(network: Network) -> torch.nn.Sequential:
 def load(net: torch.nn.Sequential, layers: list[Layer]) -> None:
     """Copy the weights into the network."""
     for linear, (weight, bias) in zip(net[::2], layers, strict=True):
-        linear.weight.copy_(torch.from_numpy(weight.T))
-        linear.bias.copy_(torch.from_numpy(bias))
+        linear.weight.copy_(torch.tensor(weight.T))
+        linear.bias.copy_(torch.tensor(bias))
 
 
 class Trainer:

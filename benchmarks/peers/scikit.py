@@ -93,7 +93,7 @@ class Line:
     def epochs(self, count: int) -> float:
         """Train; it tells no loss."""
         ((weight, bias),) = self.first
-        self.net.set_params(max_iter=count).fit(self.X, self.y, weight.ravel(), bias)
+        self.net.set_params(max_iter=count).fit(self.X, self.y, weight[0].copy(), bias.copy())
         return np.nan
 
     def layers(self) -> list[Layer]:
