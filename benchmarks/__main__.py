@@ -112,6 +112,7 @@ def main() -> None:
         try:
             with Group(threads) as group:
                 measure(group, threads, options, results)
+            write(results, options.out)  # a long run may be cut short
         except Unsupported as reason:
             say(f"not run: {reason}")
             results.missing |= {f"{threads} threads": str(reason)}

@@ -222,7 +222,7 @@ def grid() -> list[Training]:
         *(square(w, b, optimizer="SGD") for w in (8, 128, 512) for b in (1, 256)),
         *(square(w, 256, activation=a) for w in (32, 512) for a in ("Tanh", "Sigmoid")),
         Training(Network((13, 57, 3), "Tanh"), 7, steps=300),
-        Training(Network((100, 1)), 64, steps=100),
+        Training(Network((100, 1), "Identity"), 64, steps=100),
         Training(Network((1, 1000, 1), "Tanh"), 256, steps=10),
         Training(Network((32,) * 9, "Tanh"), 64, steps=50),
     ]
