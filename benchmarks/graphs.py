@@ -1,6 +1,6 @@
 """Graphs: of single numbers beside pure Python objects and PyTorch, of arrays beside NumPy.
 
-``python benchmarks/graphs.py [--seconds 1]`` prints two tables of the shortest of many timings on
+``python -m benchmarks.graphs [--seconds 1]`` prints two tables of the shortest of many timings on
 one core. That all sides come to the same values and deltas is asserted.
 """
 

@@ -99,6 +99,13 @@ CASES = {
         torch=lambda t, x: t.reshape(x * x, (4, 3)),
         jax=lambda j, x: j.reshape(x * x, (4, 3)),
     ),
+    "stack": Case(
+        lambda x, y: graph.stack([x, x * y, y]),
+        lambda x, y: np.stack([x, x * y, y]),
+        ((3, 4), (3, 4)),
+        torch=lambda t, x, y: t.stack([x, x * y, y]),
+        jax=lambda j, x, y: j.stack([x, x * y, y]),
+    ),
     "transpose": Case(
         lambda x: graph.transpose(x * x),
         lambda x: np.transpose(x * x),

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "check.hpp"
+#include "deltaprop/kernels/load.hpp"
 #include "deltaprop/kernels/table.hpp"
 
 /// The order of summation that the design promises, written as plainly as it can be.
@@ -14,7 +15,7 @@ namespace deltaprop::testing {
 template <class T>
 T fused(T a, T b, T c) {
 #if defined(__x86_64__)
-  static const std::string set = kernels::table().instruction_set;
+  static const std::string& set = kernels::choice().name;
   static const bool one_rounding = set == "x86-64-v3" || set == "x86-64-v4";
 #else
   static const bool one_rounding = true;

@@ -1,9 +1,17 @@
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
-#include "deltaprop/kernels/table.hpp"
+#include <iostream>
+#include <stdexcept>
+
+#include "deltaprop/kernels/load.hpp"
 
 int main(int argc, char** argv) {
-  deltaprop::kernels::load();
+  try {
+    deltaprop::kernels::load();
+  } catch (const std::runtime_error& e) {
+    std::cerr << e.what() << "\n";
+    return 1;
+  }
   return doctest::Context(argc, argv).run();
 }

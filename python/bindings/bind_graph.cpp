@@ -375,12 +375,11 @@ void bind_graph(py::module_& m) {
       .def_property_readonly("op", [](const Node& n) { return kind_name(n); })
       .def_property_readonly("details",
                              [](const Node& n) { return n.op() == nullptr ? std::string() : n.op()->details(); })
-      .def_property_readonly(
-          "inputs",
-          [](const Node& n) {
-            for (const NodePtr& x : n.inputs()) x->reveal();
-            return py::tuple(py::cast(std::vector<NodePtr>(n.inputs().begin(), n.inputs().end())));
-          })
+      .def_property_readonly("inputs",
+                             [](const Node& n) {
+                               for (const NodePtr& x : n.inputs()) x->reveal();
+                               return py::tuple(py::cast(std::vector<NodePtr>(n.inputs().begin(), n.inputs().end())));
+                             })
       .def_property_readonly("shape", [](const Node& n) { return py::tuple(py::cast(n.shape())); })
       .def_property_readonly("size", &Node::size)
       .def_property_readonly("dtype",

@@ -5,7 +5,7 @@
 #include <stdexcept>
 
 #include "deltaprop/core/errors.hpp"
-#include "deltaprop/kernels/table.hpp"
+#include "deltaprop/kernels/load.hpp"
 
 namespace py = pybind11;
 
@@ -27,7 +27,7 @@ PYBIND11_MODULE(_core, m) {
       PyErr_SetString(PyExc_FloatingPointError, e.what());
     }
   });
-  m.attr("instruction_set") = deltaprop::kernels::table().instruction_set;
+  deltaprop::python::bind_config(m);
   deltaprop::python::bind_graph(m);
   deltaprop::python::bind_layers(m);
   deltaprop::python::bind_init(m);

@@ -15,6 +15,7 @@ True
 from importlib.metadata import version
 
 from deltaprop import graph, nn, optim
+from deltaprop.config import show_config
 from deltaprop.gradcheck import GradientReport, check_gradients
 from deltaprop.nn.sequential import load
 from deltaprop.training import (
@@ -48,4 +49,5 @@ __all__ = [
     "lr_range_test",
     "nn",
     "optim",
+    "show_config",
 ]

@@ -9,7 +9,7 @@ from deltaprop.graph.drawing import Drawing
 _Array = NDArray[Any]
 _OneOrSeveral = _Array | tuple[_Array, ...]
 
-instruction_set: str
+def config() -> dict[str, Any]: ...
 
 class Layer:
     def describe(self) -> str: ...

@@ -152,7 +152,7 @@ template <class T>
 
 /// Whether neither e^x nor e^-x overflows, underflows or is NaN: almost always so, and much the faster then.
 template <class T>
-[[gnu::always_inline]] inline Vector<T> exp_is_normal(Vector<T> x) {
+[[gnu::always_inline]] inline Mask<T> exp_is_normal(Vector<T> x) {
   return abs(x) < Vector<T>::all(Constants<T>::exp_normal);
 }
 
@@ -225,7 +225,7 @@ template <class T>
 
 /// Whether x is positive, finite and not subnormal: almost always so, and much the faster then.
 template <class T>
-[[gnu::always_inline]] inline Vector<T> is_normal(Vector<T> x) {
+[[gnu::always_inline]] inline Mask<T> is_normal(Vector<T> x) {
   const auto least = Vector<T>::all(std::numeric_limits<T>::min()),
              most = Vector<T>::all(std::numeric_limits<T>::max());
   return (least <= x) & (x <= most);

@@ -1,7 +1,9 @@
+#include "deltaprop/kernels/load.hpp"
+
 #include <dlfcn.h>
 
+#include <cstdlib>
 #include <stdexcept>
-#include <string>
 
 #include "deltaprop/kernels/table.hpp"
 
@@ -9,22 +11,76 @@ namespace deltaprop::kernels {
 namespace {
 
 const Table* loaded = nullptr;
+Choice chosen;
 
-void check_cpu() {
-#ifdef DELTAPROP_NEEDS_V3
-  __builtin_cpu_init();
-  if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
-        __builtin_cpu_supports("bmi2"))) {
-    throw std::runtime_error(
-        "deltaprop needs an x86-64-v3 CPU (AVX2, FMA and BMI2: Intel Haswell, AMD Excavator or newer), which "
-        "this one is not");
-  }
+/// A set that there can be kernels for, whether this CPU has it (and its system saves the registers), and who does.
+struct InstructionSet {
+  const char* name;
+  bool (*here)();
+  const char* who;
+};
+constexpr InstructionSet kSets[] = {
+    {"plain", [] { return true; }, "any"},
+#if defined(__x86_64__)
+    {"x86-64-v2", [] { return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt"); },
+     "SSE4.2 and POPCNT: Intel Nehalem, AMD Bulldozer or newer"},
+    {"x86-64-v3",
+     [] {
+       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+              __builtin_cpu_supports("bmi2");
+     },
+     "AVX2, FMA and BMI2: Intel Haswell, AMD Excavator or newer"},
+    {"x86-64-v4",
+     [] {
+       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+              __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+              __builtin_cpu_supports("avx512vl");
+     },
+     "AVX-512: Intel Skylake-X, AMD Zen 4 or newer"},
 #endif
+};
+
+bool built(const std::string& set) {
+  return std::string("," DELTAPROP_ISAS ",").find("," + set + ",") != std::string::npos;
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string all;
+  for (const auto& name : names) all += (all.empty() ? "" : ", ") + name;
+  return all;
+}
+
+/// The best that is built and that the CPU has, or the one that DELTAPROP_ISA asks for.
+Choice choose() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+#endif
+  Choice choice;
+  const InstructionSet* least = nullptr;
+  for (const auto& set : kSets) {
+    if (!built(set.name)) continue;
+    if (least == nullptr) least = &set;
+    choice.built.emplace_back(set.name);
+    if (set.here()) choice.available.emplace_back(set.name);
+  }
+  if (choice.available.empty()) {
+    throw std::runtime_error(std::string("deltaprop needs an ") + least->name + " CPU (" + least->who +
+                             "), which this one is not");
+  }
+  choice.name = choice.available.back();
+  const char* asked = std::getenv("DELTAPROP_ISA");
+  if (asked == nullptr || *asked == '\0') return choice;
+  choice.forced = true;
+  for (const auto& set : choice.available) {
+    if (set == asked) return choice.name = set, choice;
+  }
+  throw std::runtime_error("DELTAPROP_ISA is '" + std::string(asked) + "': there are kernels for " +
+                           joined(choice.built) + ", of which this CPU has " + joined(choice.available));
 }
 
 std::string own_folder() {
   Dl_info info;
-  if (dladdr(reinterpret_cast<const void*>(&check_cpu), &info) == 0 || info.dli_fname == nullptr) return ".";
+  if (dladdr(reinterpret_cast<const void*>(&choose), &info) == 0 || info.dli_fname == nullptr) return ".";
   const std::string path = info.dli_fname;
   const auto slash = path.rfind('/');
   return slash == std::string::npos ? "." : path.substr(0, slash);
@@ -34,8 +90,8 @@ std::string own_folder() {
 
 void load() {
   if (loaded != nullptr) return;
-  check_cpu();
-  const std::string path = own_folder() + "/" DELTAPROP_KERNELS_FILE;
+  chosen = choose();
+  const std::string path = own_folder() + "/kernels/deltaprop-" + chosen.name + ".so";
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) throw std::runtime_error(std::string("deltaprop cannot load its kernels: ") + dlerror());
   void* symbol = dlsym(library, "deltaprop_kernels");
@@ -44,5 +100,6 @@ void load() {
 }
 
 const Table& table() { return *loaded; }
+const Choice& choice() { return chosen; }
 
 }  // namespace deltaprop::kernels

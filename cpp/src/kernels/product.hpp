@@ -15,7 +15,7 @@ namespace deltaprop::kernels {
 template <class T>
 struct Tile {
 #ifdef __AVX512F__
-  static constexpr Index rows = 12;  // of 32 registers: 24 sums, 2 of b, the rest for a
+  static constexpr Index rows = 8;  // of 32 registers: 16 sums suffice, and batches are multiples of 8 rather than 12
 #else
   static constexpr Index rows = 6;  // of 16 registers: 12 sums, 2 of b, the rest for a
 #endif

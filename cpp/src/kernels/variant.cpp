@@ -57,6 +57,6 @@ Kernels<T> kernels() {
 
 extern "C" [[gnu::visibility("default")]] const deltaprop::kernels::Table* deltaprop_kernels() {
   using namespace deltaprop::kernels;
-  static const Table table{DELTAPROP_INSTRUCTION_SET, kernels<float>(), kernels<double>()};
+  static const Table table{kernels<float>(), kernels<double>()};
   return &table;
 }

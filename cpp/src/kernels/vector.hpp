@@ -1,6 +1,5 @@
 #pragma once
 
-#include <Eigen/Core>
 #include <array>
 #include <bit>
 #include <cstdint>
@@ -9,17 +8,27 @@
 #include <utility>
 
 #include "deltaprop/core/types.hpp"
+#include "native.hpp"
 
 /// A thin layer over Eigen's packets: as many numbers at once as the instruction set of this build holds. Each
 /// operation rounds as IEEE 754 says, so results do not depend on how many that is.
 namespace deltaprop::kernels {
 
-namespace packets = Eigen::internal;
+template <class T>
+struct Vector;
+
+/// A truth for each lane.
+template <class T>
+struct Mask {
+  typename Native<T>::Mask m;
+
+  friend Mask operator&(Mask a, Mask b) { return {Native<T>::both(a.m, b.m)}; }
+};
 
 template <class T>
 struct Vector {
-  using Packet = typename packets::packet_traits<T>::type;
-  static constexpr Index size = packets::unpacket_traits<Packet>::size;
+  using Packet = typename Native<T>::Packet;
+  static constexpr Index size = Native<T>::size;
 
   Packet p;
 
@@ -28,75 +37,21 @@ struct Vector {
   static Vector load(const T* from) { return {packets::ploadu<Packet>(from)}; }
   void store(T* to) const { packets::pstoreu(to, p); }
   /// The same past the caches, to where vectors are aligned; other threads see it after finish_streams().
-  void stream(T* to) const {
-#ifdef __AVX__
-    if constexpr (size * sizeof(T) == 32) {
-      return _mm256_stream_si256(reinterpret_cast<__m256i*>(to), std::bit_cast<__m256i>(p));
-    }
-#endif
-    store(to);
-  }
-  static void finish_streams() {
-#ifdef __AVX__
-    _mm_sfence();
-#endif
-  }
+  void stream(T* to) const { Native<T>::stream(to, p); }
+  static void finish_streams() { Native<T>::finish_streams(); }
 
   /// The first n lanes; the others are `rest`, and their memory is not touched.
-  static Vector load(const T* from, Index n, T rest = T(0)) {
-#ifdef __AVX2__
-    if constexpr (size * sizeof(T) == 32) {
-      if (rest == T(0)) return {masked_load(from, n)};
-    }
-#endif
-    alignas(64) T lanes[size];
-    for (Index i = 0; i < size; ++i) lanes[i] = i < n ? from[i] : rest;
-    return load(lanes);
-  }
-  void store(T* to, Index n) const {
-#ifdef __AVX2__
-    if constexpr (size * sizeof(T) == 32) return masked_store(to, n);
-#endif
-    alignas(64) T lanes[size];
-    store(lanes);
-    for (Index i = 0; i < n && i < size; ++i) to[i] = lanes[i];
-  }
+  static Vector load(const T* from, Index n, T rest = T(0)) { return {Native<T>::load(from, n, rest)}; }
+  void store(T* to, Index n) const { Native<T>::store(to, p, n); }
 
   friend Vector operator+(Vector a, Vector b) { return {packets::padd(a.p, b.p)}; }
   friend Vector operator-(Vector a, Vector b) { return {packets::psub(a.p, b.p)}; }
   friend Vector operator*(Vector a, Vector b) { return {packets::pmul(a.p, b.p)}; }
   friend Vector operator/(Vector a, Vector b) { return {packets::pdiv(a.p, b.p)}; }
   friend Vector operator-(Vector a) { return {packets::pnegate(a.p)}; }
-  /// Masks, for `select` and `all`.
-  friend Vector operator<(Vector a, Vector b) { return {packets::pcmp_lt(a.p, b.p)}; }
-  friend Vector operator<=(Vector a, Vector b) { return {packets::pcmp_le(a.p, b.p)}; }
-  friend Vector operator==(Vector a, Vector b) { return {packets::pcmp_eq(a.p, b.p)}; }
-  friend Vector operator&(Vector a, Vector b) { return {packets::pand(a.p, b.p)}; }
-
- private:
-#ifdef __AVX2__
-  static __m256i mask(Index n) {
-    if constexpr (sizeof(T) == 4) {
-      return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-    } else {
-      return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
-    }
-  }
-  static Packet masked_load(const T* from, Index n) {
-    if constexpr (sizeof(T) == 4) {
-      return _mm256_maskload_ps(from, mask(n));
-    } else {
-      return _mm256_maskload_pd(from, mask(n));
-    }
-  }
-  void masked_store(T* to, Index n) const {
-    if constexpr (sizeof(T) == 4) {
-      _mm256_maskstore_ps(to, mask(n), p);
-    } else {
-      _mm256_maskstore_pd(to, mask(n), p);
-    }
-  }
-#endif
+  friend Mask<T> operator<(Vector a, Vector b) { return {Native<T>::less(a.p, b.p)}; }
+  friend Mask<T> operator<=(Vector a, Vector b) { return {Native<T>::less_equal(a.p, b.p)}; }
+  friend Mask<T> operator==(Vector a, Vector b) { return {Native<T>::equal(a.p, b.p)}; }
 };
 
 /// a b + c in one rounding where the instruction set has it.
@@ -106,16 +61,12 @@ Vector<T> fma(Vector<T> a, Vector<T> b, Vector<T> c) {
 }
 /// Lane by lane: mask ? a : b.
 template <class T>
-Vector<T> select(Vector<T> mask, Vector<T> a, Vector<T> b) {
-  return {packets::pselect(mask.p, a.p, b.p)};
+Vector<T> select(Mask<T> mask, Vector<T> a, Vector<T> b) {
+  return {Native<T>::select(mask.m, a.p, b.p)};
 }
-/// Whether a mask has every lane set.
 template <class T>
-bool all(Vector<T> mask) {
-#ifdef __AVX2__
-  if constexpr (Vector<T>::size * sizeof(T) == 32) return _mm256_movemask_epi8(std::bit_cast<__m256i>(mask.p)) == -1;
-#endif
-  return packets::predux_min(select(mask, Vector<T>::all(T(1)), Vector<T>::zero()).p) != T(0);
+bool all(Mask<T> mask) {
+  return Native<T>::all(mask.m);
 }
 /// A NaN a stays NaN.
 template <class T>
@@ -155,7 +106,7 @@ Vector<T> round(Vector<T> a) {
 }
 template <class T>
 T first_lane(Vector<T> a) {
-  return packets::pfirst(a.p);
+  return std::bit_cast<std::array<T, Vector<T>::size>>(a.p)[0];
 }
 
 /// The bits of numbers, as whole numbers without a sign; bits + 1 adds to each of them.
@@ -176,12 +127,16 @@ struct Bits {
 /// a 2^exponent, the exponent a whole number, |a| from 1/4 to 4 or 0: in two steps, as 2^exponent may be no number.
 template <class T>
 Vector<T> scale_by_power_of_two(Vector<T> a, Vector<T> exponent) {
+#ifdef __AVX512F__
+  return {Native<T>::scale(a.p, exponent.p)};
+#else
   using B = Bits<T>;
   const auto most = Vector<T>::all(2 * B::bias);
   const auto inside = max(min(exponent, most), -most);
   const auto half = round(inside * Vector<T>::all(T(0.5)));
   const auto power = [](Vector<T> n) { return B::number(B::of(n + Vector<T>::all(B::base + B::bias)) << B::mantissa); };
   return a * power(half) * power(inside - half);
+#endif
 }
 
 /// a = mantissa 2^exponent with a whole exponent and a mantissa from sqrt(1/2) to sqrt(2), for a finite a > 0.
@@ -189,21 +144,34 @@ template <class T>
 struct Split {
   Vector<T> mantissa, exponent;
 };
+template <class T>
+Split<T> split(Vector<T> a);
 /// The same for one that is not subnormal.
 template <class T>
 Split<T> split_normal(Vector<T> a) {
+#ifdef __AVX512F__
+  return split(a);
+#else
   using B = Bits<T>;
   constexpr auto root_half = B::of(static_cast<T>(0x1.6a09e667f3bcdp-1));
   const auto bits = B::of(a) + (B::of(T(1)) - root_half);
   const auto exponent = B::number(bits >> B::mantissa | B::of(B::base)) - Vector<T>::all(B::base + B::bias);
   return {B::number((bits & ((typename B::Lane(1) << B::mantissa) - 1)) + root_half), exponent};
+#endif
 }
 template <class T>
 Split<T> split(Vector<T> a) {
+#ifdef __AVX512F__
+  const Vector<T> mantissa{Native<T>::mantissa(a.p)}, exponent{Native<T>::exponent(a.p)};
+  const auto upper = Vector<T>::all(static_cast<T>(0x1.6a09e667f3bcdp+0)) <= mantissa;
+  const auto one = Vector<T>::all(T(1));
+  return {select(upper, Vector<T>::all(T(0.5)) * mantissa, mantissa), select(upper, exponent + one, exponent)};
+#else
   using B = Bits<T>;
   const auto subnormal = a < Vector<T>::all(std::numeric_limits<T>::min());
   const auto [mantissa, exponent] = split_normal(select(subnormal, a * Vector<T>::all(B::base), a));
   return {mantissa, exponent - select(subnormal, Vector<T>::all(T(B::mantissa)), Vector<T>::zero())};
+#endif
 }
 
 /// high + low, low no more than half of high's last place.
@@ -231,7 +199,9 @@ template <Index N, class F>
 /// The lanes of a float vector in double.
 using Widened = std::array<Vector<double>, static_cast<std::size_t>(Vector<float>::size / Vector<double>::size)>;
 inline Widened widen(Vector<float> a) {
-#if defined(__AVX2__) && !defined(__AVX512F__)
+#if defined(__AVX512F__)
+  return {{{_mm512_cvtps_pd(_mm512_castps512_ps256(a.p))}, {_mm512_cvtps_pd(_mm512_extractf32x8_ps(a.p, 1))}}};
+#elif defined(__AVX2__)
   return {{{_mm256_cvtps_pd(_mm256_castps256_ps128(a.p))}, {_mm256_cvtps_pd(_mm256_extractf128_ps(a.p, 1))}}};
 #else
   alignas(64) float lanes[Vector<float>::size];
@@ -246,7 +216,9 @@ inline Widened widen(Vector<float> a) {
 }
 /// And back, rounded.
 inline Vector<float> narrow(const Widened& w) {
-#if defined(__AVX2__) && !defined(__AVX512F__)
+#if defined(__AVX512F__)
+  return {_mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(w[0].p)), _mm512_cvtpd_ps(w[1].p), 1)};
+#elif defined(__AVX2__)
   return {_mm256_set_m128(_mm256_cvtpd_ps(w[1].p), _mm256_cvtpd_ps(w[0].p))};
 #else
   alignas(64) float lanes[Vector<float>::size];

@@ -8,8 +8,8 @@
 namespace deltaprop::graph {
 
 /// All that a node is made of, in an order in which it can be evaluated. Runs of single numbers are one list of steps,
-/// so that a graph of scalars costs little more than its arithmetic; runs of formulas over arrays of one size go tile by
-/// tile.
+/// so that a graph of scalars costs little more than its arithmetic; runs of formulas over arrays of one size go tile
+/// by tile.
 class Program {
  public:
   explicit Program(Node& root);

@@ -374,14 +374,9 @@ struct Kernels {
 };
 
 struct Table {
-  const char* instruction_set;
   Kernels<float> float32;
   Kernels<double> float64;
 };
-
-/// Loads the variant for this CPU from the folder `kernels` beside the calling binary. Throws std::runtime_error with
-/// one clear line where the CPU or the file is not there. Called once, before any other function of the library.
-void load();
 
 /// The table that load() has chosen.
 const Table& table();

@@ -1,0 +1,1 @@
+"""Speed, memory and size beside the peers: ``python -m benchmarks --help``."""

@@ -1,0 +1,92 @@
+"""The machine's own limits, measured beside the works: a core's FMA peak and a stream of memory."""
+
+import ctypes
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+CHAINS = 12
+
+
+def shortest(call: Callable[[], object], seconds: float) -> float:
+    """Give the shortest of the times that fit into the given one, of two at least."""
+    end, times = time.perf_counter() + seconds, []
+    while len(times) < 2 or time.perf_counter() < end:
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+class Machine:
+    """The limits, as the largest of all that was measured."""
+
+    def __init__(self) -> None:
+        compiler = os.environ.get("CC") or shutil.which("cc") or "gcc"
+        with tempfile.TemporaryDirectory() as folder:
+            library = Path(folder, "machine.so")
+            source = Path(__file__).with_suffix(".c")
+            flags = ["-O3", "-march=native", "-ffp-contract=fast", "-Wno-psabi", "-shared", "-fPIC"]
+            subprocess.run([compiler, *flags, str(source), "-o", str(library)], check=True)
+            self.library = ctypes.CDLL(str(library))
+        self.library.fma32.restype = self.library.fma64.restype = ctypes.c_float
+        self.peak = 0.0
+        """GFLOP/s of one core in float32; float64 has half."""
+        self.stream: dict[int, float] = {}
+        """GB/s by number of threads: two arrays read and one written, each larger than caches."""
+        self.arrays = [np.ones(8_000_000) for _ in range(3)]
+        self.pool = ThreadPoolExecutor()
+
+    def measure(self, seconds: float) -> None:
+        """Look again at what the machine can do now."""
+        steps = 100_000
+        for size in (32, 64):
+            run = getattr(self.library, f"fma{size}")
+            took = shortest(partial(run, ctypes.c_long(steps)), seconds)
+            self.peak = max(self.peak, 2 * steps * CHAINS * (size / 4) / took / 1e9)
+        for threads in range(1, len(os.sched_getaffinity(0)) + 1):
+            took = shortest(partial(self.triads, threads), seconds)
+            rate = 3 * self.arrays[0].nbytes / took / 1e9
+            self.stream[threads] = max(self.stream.get(threads, 0.0), rate)
+
+    def triads(self, threads: int) -> None:
+        """Share the stream between threads; ctypes lets them run at once."""
+        parts = zip(*(np.array_split(array, threads) for array in self.arrays), strict=True)
+        list(self.pool.map(self.triad, parts))
+
+    def triad(self, arrays: tuple[np.ndarray, ...]) -> None:
+        """Run the stream on the calling thread."""
+        pointers = (array.ctypes.data_as(ctypes.c_void_p) for array in arrays)
+        self.library.triad(ctypes.c_long(arrays[0].size), *pointers)
+
+    def __str__(self) -> str:
+        stream = ", ".join(f"{rate:.1f} GB/s on {n}" for n, rate in self.stream.items())
+        return (
+            f"FMA peak of a core {self.peak:.1f} GFLOP/s in float32; "
+            f"stream of memory (threads) {stream}"
+        )
+
+
+def description() -> str:
+    """Name processor, cores, memory and system."""
+    cpu = Path("/proc/cpuinfo").read_text()
+    lines = dict(
+        line.split("\t: ", 1) for line in cpu.split("\n\n")[0].splitlines() if ": " in line
+    )
+    lines = {key.strip(): value for key, value in lines.items()}
+    model = f"{lines.get('model name', platform.machine())} (family {lines.get('cpu family')}, "
+    model += f"model {lines.get('model')})"
+    caches = f"{lines.get('cache size', '')} cache" if "cache size" in lines else ""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    system = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
+    cores = len(os.sched_getaffinity(0))
+    return f"{model}, {cores} cores, {caches}, {memory:.0f} GiB; {system}"

@@ -1,0 +1,89 @@
+"""deltaprop: the epochs of a slice are one call of `fit`."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+import deltaprop as dp
+from benchmarks import peers
+from benchmarks.works import Layer, Network, Product, Serving, Training
+from deltaprop import nn, optim
+
+
+def sequential(network: Network) -> nn.Sequential:
+    """Give the network with the first weights."""
+    layers: list[nn.Layer] = []
+    for i, (a, b) in enumerate(pairwise(network.widths)):
+        layers += [getattr(nn, network.activation)()] if i else []
+        layers.append(nn.Linear(a, b))
+    net = nn.Sequential(*layers, dtype=network.dtype, seed=0)
+    load(net, network.layers())
+    return net
+
+
+def linears(net: nn.Sequential) -> list[Any]:
+    """Give the layers that have weights."""
+    return list(net)[::2]
+
+
+def load(net: nn.Sequential, layers: list[Layer]) -> None:
+    """Copy the weights into the network."""
+    for linear, (weight, bias) in zip(linears(net), layers, strict=True):
+        linear.weight[:], linear.bias[:] = weight.T, bias
+
+
+class Trainer:
+    """A network in `fit`."""
+
+    def __init__(self, work: Training) -> None:
+        self.work, (self.X, self.y) = work, work.data()
+        self.first = work.network.layers()
+        self.net = sequential(work.network)
+        self.loss = nn.CrossEntropyLoss() if work.classes else nn.MSELoss()
+
+    def begin(self) -> None:
+        """Take the first weights and a new optimizer."""
+        load(self.net, self.first)
+        rule = getattr(optim, self.work.optimizer)
+        self.optimizer = rule(self.net.parameters(), lr=self.work.rate)
+
+    def epochs(self, count: int) -> float:
+        """Train and return the last epoch's loss."""
+        history = self.net.fit(
+            self.X,
+            self.y,
+            loss=self.loss,
+            optimizer=self.optimizer,
+            epochs=count,
+            batch_size=self.work.batch,
+            shuffle=False,
+        )
+        return float(history["loss"][-1])
+
+    def layers(self) -> list[Layer]:
+        """Give weights and biases."""
+        return [(np.array(k.weight.T), np.array(k.bias)) for k in linears(self.net)]
+
+
+class Peer(peers.Peer):
+    """deltaprop; a product is a layer without bias."""
+
+    version = dp.__version__
+
+    def train(self, work: Training) -> Trainer:
+        """Give the network."""
+        return Trainer(work)
+
+    def serve(self, work: Serving) -> Callable[[], Any]:
+        """Give a call of the network."""
+        net, x = sequential(work.network), work.data()
+        return lambda: net(x)
+
+    def product(self, work: Product) -> Callable[[], Any]:
+        """Give a call of a network that is one layer."""
+        a, b = work.data()
+        net = nn.Sequential(nn.Linear(work.inner, work.columns, bias=False))
+        net[0].weight[:] = b.T
+        return lambda: net(a)

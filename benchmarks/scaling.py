@@ -1,0 +1,86 @@
+"""Our cost against width, depth, batch and rows, fitted by the straight line that theory gives."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks.peers import OURS
+from benchmarks.turns import Group
+from benchmarks.works import Network, Serving, Training, Work, square
+
+
+@dataclass
+class Law:
+    """Microseconds against a quantity, and the line `fixed + each * quantity` through them."""
+
+    name: str
+    quantity: str
+    amounts: list[int]
+    micros: list[float]
+    fixed: float
+    each: float
+    off: float
+    """The largest distance from the line, as a part of the line."""
+    power: float
+    """Slope of the logarithms over the larger half."""
+
+
+def parameters(work: Training) -> int:
+    """Count the numbers of all layers."""
+    return sum(array.size for layer in work.network.layers() for array in layer)
+
+
+Family = tuple[str, str, Sequence[Work], Callable[[Any], int]]
+DEEP = (1, 2, 4, 8, 16, 32)
+
+
+def families(most: int) -> list[Family]:
+    """Give the series of works, each of at most that many."""
+    widths = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)[:most]
+    deep = [Training(Network((64,) * (n + 1), "Tanh"), 64, steps=20) for n in DEEP[:most]]
+    counts = [4**i for i in range(9)][:most]
+    batches = [Training(Network((64, 128, 64, 10)), n, steps=max(2, 4096 // n)) for n in counts[:7]]
+    served = [Serving(Network((64, 128, 64, 10)), n) for n in counts]
+    return [
+        (
+            "width",
+            "parameters of w-w-w-10, a step of 256 rows",
+            [square(w, 256) for w in widths],
+            parameters,
+        ),
+        (
+            "depth",
+            "layers 64 wide, a step of 64 rows",
+            deep,
+            lambda work: len(work.network.widths) - 1,
+        ),
+        ("batch", "rows of a step of 64-128-64-10", batches, lambda work: work.batch),
+        ("rows", "rows predicted by 64-128-64-10", served, lambda work: work.rows),
+    ]
+
+
+def fit(amounts: list[int], micros: list[float]) -> tuple[float, float, float, float]:
+    """Fit a line by least squares of relative errors, neither cost below 0."""
+    x, t = np.array(amounts, float), np.array(micros)
+    fixed, each = np.linalg.lstsq(np.stack([1 / t, x / t], 1), np.ones(len(t)))[0]
+    if fixed < 0:
+        fixed, each = 0.0, np.sum(x / t) / np.sum((x / t) ** 2)
+    off = np.max(np.abs(t / (fixed + each * x) - 1))
+    half = len(x) // 2
+    power = np.polyfit(np.log(x[half:]), np.log(t[half:]), 1)[0] if len(x) - half > 1 else np.nan
+    return float(fixed), float(each), float(off), float(power)
+
+
+def laws(group: Group, turns: int, seconds: float, most: int) -> list[Law]:
+    """Measure every series on our own process, the shortest of the turns."""
+    remote, found = group.remotes[OURS], []
+    for name, quantity, works, amount in families(most):
+        micros = []
+        for work in works:
+            remote.ask("prepare", work)
+            micros.append(min(remote.ask("slice", seconds)[0] for _ in range(turns)))
+        amounts = [amount(work) for work in works]
+        found.append(Law(name, quantity, amounts, micros, *fit(amounts, micros)))
+    return found

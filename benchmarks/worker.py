@@ -1,0 +1,170 @@
+"""One peer in a process of its own, so that no thread pool or memory allocator disturbs another.
+
+``python -m benchmarks.worker MODULE THREADS CORE...`` answers pickled requests, each the name of a
+method of `Worker` and its arguments, until its input ends. Waiting for the next, it sleeps.
+"""
+
+import importlib
+import os
+import pickle
+import sys
+import time
+import traceback
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+from benchmarks.peers import Peer, Unsupported
+from benchmarks.works import Network, Product, Serving, Training, Work
+
+REST = 0.05  # seconds in which pools of threads stop to spin
+
+
+class Steps:
+    """Training, from the first weights in each slice: long training would meet other numbers."""
+
+    def __init__(self, peer: Peer, work: Training) -> None:
+        self.work, self.trainer = work, peer.train(work)
+        self.units = work.steps
+
+    def begin(self) -> None:
+        """Go back to the first weights and a new optimizer."""
+        self.trainer.begin()
+
+    def run(self, count: int) -> None:
+        """Train for `count` epochs."""
+        self.trainer.epochs(count)
+
+    def result(self) -> float:
+        """Tell by how much two epochs lower the loss."""
+        self.begin()
+        self.run(2)
+        layers = self.trainer.layers()
+        return self.work.loss(self.work.network.layers()) - self.work.loss(layers)
+
+
+class Calls:
+    """Calls of a function without arguments."""
+
+    units = 1
+
+    def __init__(self, peer: Peer, work: Serving | Product) -> None:
+        self.peer = peer
+        self.call = peer.serve(work) if isinstance(work, Serving) else peer.product(work)
+
+    def begin(self) -> None:
+        """Do nothing: a call changes nothing."""
+
+    def run(self, count: int) -> None:
+        """Call `count` times."""
+        call = self.call
+        for _ in repeat(None, count):
+            call()
+
+    def result(self) -> Any:
+        """Give what a call returns, as an array of NumPy's."""
+        return self.peer.array(self.call())
+
+
+class Worker:
+    """What the driving process may ask of a peer."""
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+        self.job: Steps | Calls | None = None
+        self.done = time.process_time(), time.perf_counter()
+
+    def version(self) -> str:
+        """Give the version of the peer's library."""
+        return self.peer.version
+
+    def prepare(self, work: Work) -> Any:
+        """Make ready to run the work, and give its result."""
+        self.job, self.count = None, 0
+        self.job = Steps(self.peer, work) if isinstance(work, Training) else Calls(self.peer, work)
+        return self.job.result()
+
+    def slice(self, seconds: float) -> tuple[float, float, float]:
+        """Run for about the given time.
+
+        Returns the microseconds a unit, and the seconds of processor and of clock since the last
+        answer: what the process took from the others while it should have slept.
+        """
+        used, waited = time.process_time() - self.done[0], time.perf_counter() - self.done[1]
+        if not self.count:
+            self.count = 1
+            taken = self.timed()
+            while taken < seconds / 4:
+                self.count *= 2 if taken > 1e-4 else 16
+                taken = self.timed()
+            self.count = max(1, round(self.count * seconds / taken))
+        micros = self.timed() / self.count / self.job.units * 1e6
+        if self.peer.threads > 1:
+            time.sleep(REST)
+        return micros, used, waited
+
+    def timed(self) -> float:
+        """Take the time of one run."""
+        self.job.begin()
+        start = time.perf_counter()
+        self.job.run(self.count)
+        return time.perf_counter() - start
+
+    def memory(self, work: Training) -> int:
+        """Give the bytes that training adds to the process at its peak, data set not counted.
+
+        What a library allocates once, with the first network of all, is not counted either.
+        """
+        self.prepare(Training(Network((2, 3, 1), "Sigmoid", work.network.dtype), 4))
+        self.job = None
+        work.data()  # made once and kept, as are the first weights
+        work.network.layers()
+        before = self.resident("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+        trainer = self.peer.train(work)
+        trainer.begin()
+        trainer.epochs(2)
+        return self.resident("VmHWM") - before
+
+    @staticmethod
+    def resident(name: str) -> int:
+        """Read one of the kernel's figures of this process, in bytes."""
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(name)) * 1024
+
+
+def main() -> None:
+    """Answer requests from standard input on standard output."""
+    module, *cores = sys.argv[1], *map(int, sys.argv[2:])
+    os.sched_setaffinity(0, cores)
+    # What libraries print must not get between the answers.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+
+    def answer(value: Any) -> None:
+        pickle.dump(value, answers)
+        answers.flush()
+
+    try:
+        peer = importlib.import_module(f"benchmarks.peers.{module}").Peer(len(cores))
+    except ImportError as missing:
+        answer(Unsupported(str(missing)))
+        return
+    worker = Worker(peer)
+    answer(peer.version)
+    while True:
+        try:
+            name, *arguments = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        try:
+            answer(getattr(worker, name)(*arguments))
+        except Unsupported as reason:
+            answer(reason)
+        except Exception:
+            answer(RuntimeError(traceback.format_exc()))
+        worker.done = time.process_time(), time.perf_counter()
+
+
+if __name__ == "__main__":
+    main()
