@@ -1,6 +1,7 @@
 """What the package computes: everything in its registries, at many sizes, by name.
 
-Run as a program it writes them into a file: tests compare those of several processes.
+``everything.py FILE [THREADS]`` writes them into a file: tests compare those of several processes.
+With a number of threads these share whatever can be shared, however small.
 """
 
 import sys
@@ -243,4 +244,7 @@ def everything():
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        dp.set_num_threads(int(sys.argv[2]))
+        dp._core.share_from(0)
     np.savez(sys.argv[1], **everything())

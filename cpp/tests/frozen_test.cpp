@@ -51,7 +51,7 @@ std::vector<Index> found(const nn::Network<double>& network, Index in) {
   const auto x = numbers<double>(2 * in, 1);
   std::copy(x.begin(), x.end(), workspace.a(0).data);
   for (const Index v : section.outputs) std::fill_n(workspace.delta(v).data, workspace.delta(v).size(), 1.0);
-  program.run(2, 2);
+  program.run(2, 2, 1);
   std::vector<Index> values;
   for (Index v = 0; v < network.plan().values(); ++v) {
     const auto d = workspace.delta(v);

@@ -41,7 +41,7 @@ Program every_kind(Trace& trace, bool interruptible) {
 
 TEST_CASE("stages run in order, and a stage of rows tile by tile") {
   Trace trace;
-  every_kind(trace, false).run(5, 2);
+  every_kind(trace, false).run(5, 2, 1);
   CHECK(trace.text == "a0-2 b0-2 a2-4 b2-4 a4-5 b4-5 c0-5 d0-2 d2-4 d4-5 t0 t1 o e0-2 e2-4 e4-5 ");
 }
 
@@ -49,14 +49,14 @@ TEST_CASE("rows that fill their tiles leave no empty one") {
   Trace trace;
   Program program;
   program.add_rows(trace.rows('a'));
-  program.run(4, 2);
-  program.run(2, 100);
+  program.run(4, 2, 1);
+  program.run(2, 100, 1);
   CHECK(trace.text == "a0-2 a2-4 a0-2 ");
 }
 
 TEST_CASE("no rows run once") {
   Trace trace;
-  every_kind(trace, false).run(0, 3);
+  every_kind(trace, false).run(0, 3, 1);
   CHECK(trace.text == "a0-0 b0-0 c0-0 d0-0 t0 t1 o e0-0 ");
 }
 
@@ -65,7 +65,7 @@ TEST_CASE("two operations over all rows are two stages") {
   Program program;
   program.add_rows(trace.rows('a'), false);
   program.add_rows(trace.rows('b'), false);
-  program.run(3, 1);
+  program.run(3, 1, 1);
   CHECK(trace.text == "a0-3 b0-3 ");
 }
 
@@ -73,7 +73,7 @@ TEST_CASE("`between` is called where leaving does no harm, and nowhere else") {
   const auto traced = [](bool interruptible) {
     Trace trace;
     const std::function<void()> between = trace.once('.');
-    every_kind(trace, interruptible).run(3, 2, &between);
+    every_kind(trace, interruptible).run(3, 2, 1, &between);
     return trace.text;
   };
   CHECK(traced(false) == "a0-2 b0-2 . a2-3 b2-3 c0-3 d0-2 . d2-3 t0 t1 o e0-2 . e2-3 ");
@@ -84,9 +84,9 @@ TEST_CASE("an exception ends the run, and the program can run again") {
   Trace trace;
   const Program program = every_kind(trace, true);
   const std::function<void()> between = [] { throw std::runtime_error("stop"); };
-  CHECK_THROWS_WITH(program.run(3, 2, &between), "stop");
+  CHECK_THROWS_WITH(program.run(3, 2, 1, &between), "stop");
   CHECK(trace.text == "a0-2 b0-2 ");
   trace.text.clear();
-  program.run(1, 2);
+  program.run(1, 2, 1);
   CHECK(trace.text == "a0-1 b0-1 c0-1 d0-1 t0 t1 o e0-1 ");
 }

@@ -33,8 +33,8 @@ Pass<T> pass(const nn::Network<T>& network, const Set<T>& set, Index rows_per_ti
   engine::add_backward(backward, network, section, workspace, reach);
   std::copy(set.x.begin(), set.x.end(), workspace.a(section.inputs[0]).data);
   std::copy(set.y.begin(), set.y.end(), workspace.delta(section.outputs[0]).data);
-  forward.run(set.rows, rows_per_tile);
-  backward.run(set.rows, rows_per_tile);
+  forward.run(set.rows, rows_per_tile, 1);
+  backward.run(set.rows, rows_per_tile, 1);
   for (const auto& tile : engine::gradient_tiles(network)) engine::find_gradient(network, workspace, tile);
   Pass<T> result;
   for (Index v = 0; v < network.plan().values(); ++v) {

@@ -117,7 +117,7 @@ TEST_CASE_TEMPLATE("a pass through every tree has the same bits in tiles of any 
       for (std::size_t k = 0; k < tree.out.size(); ++k) {
         std::copy(tables.y[k].begin(), tables.y[k].end(), workspace.delta(section.outputs[k]).data);
       }
-      program.run(tables.rows, rows_per_tile);
+      program.run(tables.rows, rows_per_tile, 1);
       for (const auto& tile : engine::gradient_tiles(network)) engine::find_gradient(network, workspace, tile);
       const auto& p = *network.parameters();
       return std::vector<T>(p.gradients.data(), p.gradients.data() + p.size());

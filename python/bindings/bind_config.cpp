@@ -1,6 +1,7 @@
 #include <pybind11/stl.h>
 
 #include "bindings.hpp"
+#include "deltaprop/core/threads.hpp"
 #include "deltaprop/kernels/load.hpp"
 
 namespace py = pybind11;
@@ -15,11 +16,15 @@ void bind_config(py::module_& m) {
     d["chosen_by"] = choice.forced ? "DELTAPROP_ISA" : "CPU";
     d["available"] = choice.available;
     d["built"] = choice.built;
+    d["threads"] = threads::count();
     d["compiler"] = DELTAPROP_COMPILER;
     d["build_type"] = DELTAPROP_BUILD_TYPE;
     d["eigen"] = DELTAPROP_EIGEN;
     return d;
   });
+  m.def("num_threads", &threads::count);
+  m.def("set_num_threads", &threads::set_count, py::arg("count"));
+  m.def("share_from", &threads::set_worth, py::arg("operations"));
 }
 
 }  // namespace deltaprop::python

@@ -5,6 +5,7 @@
 
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "deltaprop/core/threads.hpp"
 #include "deltaprop/train/fit.hpp"
 #include "deltaprop/train/judge.hpp"
 #include "gil.hpp"
@@ -311,6 +312,7 @@ py::dict fit(train::Model<T>& model, optim::Optimizer<T>& optimizer, const Losse
 
   train::History history;
   {
+    const threads::Limit limit(option<Index>(o, "num_threads"));
     const WithoutGil released;
     if (whole) {
       check_values<T>(model, *whole, heads, true, poll);

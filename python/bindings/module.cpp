@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "deltaprop/core/errors.hpp"
+#include "deltaprop/core/threads.hpp"
 #include "deltaprop/kernels/load.hpp"
 
 namespace py = pybind11;
@@ -13,6 +14,7 @@ PYBIND11_MODULE(_core, m) {
   m.doc() = "The compiled core of deltaprop; its public face is the package around it.";
   try {
     deltaprop::kernels::load();
+    deltaprop::threads::count();
   } catch (const std::runtime_error& e) {
     throw py::import_error(e.what());
   }

@@ -15,7 +15,7 @@ True
 from importlib.metadata import version
 
 from deltaprop import graph, nn, optim
-from deltaprop.config import show_config
+from deltaprop.config import get_num_threads, set_num_threads, show_config
 from deltaprop.gradcheck import GradientReport, check_gradients
 from deltaprop.nn.sequential import load
 from deltaprop.training import (
@@ -44,10 +44,12 @@ __all__ = [
     "StopOnPlateau",
     "__version__",
     "check_gradients",
+    "get_num_threads",
     "graph",
     "load",
     "lr_range_test",
     "nn",
     "optim",
+    "set_num_threads",
     "show_config",
 ]

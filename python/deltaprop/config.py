@@ -9,6 +9,7 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from deltaprop import _core
+from deltaprop._arrays import as_count
 
 
 def _cpu() -> str:
@@ -42,7 +43,8 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     dict or None
         With ``mode="dicts"``: ``version``, ``instruction_set``, ``chosen_by`` ("CPU" or
         "DELTAPROP_ISA"), ``available`` (the sets that this CPU has), ``built`` (those there are
-        kernels for), ``cpu``, ``compiler``, ``build_type``, ``eigen``, ``numpy`` and ``python``.
+        kernels for), ``threads``, ``cpu``, ``compiler``, ``build_type``, ``eigen``, ``numpy`` and
+        ``python``.
 
     Raises
     ------
@@ -71,3 +73,34 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
         shown = ", ".join(value) if isinstance(value, list) else value
         print(f"{name.replace('_', ' ')}: {shown}")
     return None
+
+
+def get_num_threads() -> int:
+    """Return how many threads may work on one step, or on one prediction.
+
+    At first this is what the environment variable ``DELTAPROP_NUM_THREADS`` says, or else the
+    number of processors that the process may use, ``OMP_NUM_THREADS`` at the most.
+
+    Returns
+    -------
+    int
+    """
+    return _core.num_threads()
+
+
+def set_num_threads(count: int) -> None:
+    """Set how many threads may work on one step, or on one prediction, from now on.
+
+    What is too small to share takes one. Results have the same bits for any number.
+
+    Parameters
+    ----------
+    count : int
+        1 or more.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where it is not an integer, or smaller.
+    """
+    _core.set_num_threads(as_count(count, "set_num_threads", 1))

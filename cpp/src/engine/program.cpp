@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "deltaprop/core/threads.hpp"
+
 namespace deltaprop::engine {
 
 void Program::add_rows(RowOperation operation, bool rowwise) {
@@ -24,26 +26,34 @@ void Program::add_once(std::function<void()> operation) {
   add_tiles(1, [operation = std::move(operation)](Index) { operation(); });
 }
 
-void Program::run(Index rows, Index rows_per_tile, const std::function<void()>* between, bool often) const {
+void Program::run(Index rows, Index rows_per_tile, Index threads, const std::function<void()>* between,
+                  bool often) const {
   for (const Stage& stage : stages_) {
-    for (Index tile = 0; tile < stage.tiles; ++tile) {
-      if (between != nullptr && stage.interruptible) (*between)();
+    threads::share(stage.tiles, threads, [&](Index tile, Index thread) {
+      if (between != nullptr && stage.interruptible && thread == 0) (*between)();
       stage.tile_operation(tile);
-    }
+    });
     if (stage.row_operations.empty()) continue;
+    const Index step = stage.rowwise ? tile_for_each(rows, rows_per_tile, threads) : std::max<Index>(rows, 1);
     // An empty batch still runs once: a layer written in Python has to say what it makes of it.
-    const Index step = stage.rowwise ? rows_per_tile : std::max<Index>(rows, 1);
-    Index begin = 0;
-    do {
-      if (between != nullptr && begin > 0) (*between)();
-      const Range tile{begin, std::min(begin + step, rows)};
+    const Index tiles = std::max<Index>((rows + step - 1) / step, 1);
+    threads::share(tiles, threads, [&](Index number, Index thread) {
+      const bool mine = between != nullptr && thread == 0;
+      if (mine && number > 0) (*between)();
+      const Range tile{number * step, std::min((number + 1) * step, rows)};
       for (const RowOperation& operation : stage.row_operations) {
-        if (between != nullptr && often) (*between)();
+        if (mine && often) (*between)();
         operation(tile);
       }
-      begin += step;
-    } while (begin < rows);
+    });
   }
+}
+
+Index tile_for_each(Index rows, Index rows_per_tile, Index threads) {
+  if (threads == 1) return rows_per_tile;
+  constexpr Index kWhole = 8;  // rows, so that products have few that are left over
+  const Index share = (rows + threads - 1) / threads;
+  return std::min(rows_per_tile, (share + kWhole - 1) / kWhole * kWhole);
 }
 
 }  // namespace deltaprop::engine

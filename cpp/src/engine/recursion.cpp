@@ -263,18 +263,22 @@ void Inference<T>::assign_slots() {
 template <class T>
 void Inference<T>::run(std::span<const Source> x, const std::vector<Matrix<T>>& out,
                        const std::function<void()>* between) {
-  const Index rows = x[0].rows;
-  const Index step = step_ == 0 ? std::max<Index>(rows, 1) : std::min(step_, std::max<Index>(rows, 1));
-  buffers_.resize(sizes_.size());
-  for (std::size_t s = 0; s < sizes_.size(); ++s) buffers_[s].reserve(checked_size(step, sizes_[s]));
-  Index begin = 0;
-  do {
-    if (between != nullptr) (*between)();
-    const Range tile{begin, std::min(begin + step, rows)};
+  const Index rows = x[0].rows, some = std::max<Index>(rows, 1);
+  const Index threads = step_ == 0 ? 1 : threads_for(network_, widths_, rows);
+  const Index step = step_ == 0 ? some : std::min(tile_for_each(rows, step_, threads), some);
+  const std::size_t slots = sizes_.size();
+  buffers_.resize(std::max(buffers_.size(), slots * static_cast<std::size_t>(threads)));
+  for (std::size_t b = 0; b < slots * static_cast<std::size_t>(threads); ++b) {
+    buffers_[b].reserve(checked_size(step, sizes_[b % slots]));
+  }
+  threads::share((some + step - 1) / step, threads, [&](Index number, Index thread) {
+    if (between != nullptr && thread == 0) (*between)();
+    const Range tile{number * step, std::min((number + 1) * step, rows)};
+    const Buffer<T>* const own = buffers_.data() + static_cast<std::size_t>(thread) * slots;
     const auto a = [&](Index value) -> Matrix<T> {
       const Index s = slot(value);
       if (s < 0) return out[static_cast<std::size_t>(-1 - s)].slice(tile);
-      return {buffers_[static_cast<std::size_t>(s)].data(), tile.size(), widths_[static_cast<std::size_t>(value)]};
+      return {own[s].data(), tile.size(), widths_[static_cast<std::size_t>(value)]};
     };
     for (std::size_t k = 0; k < section_.inputs.size(); ++k) {
       gather<T>(x[k], nullptr, tile.begin, a(section_.inputs[k]));
@@ -303,8 +307,7 @@ void Inference<T>::run(std::span<const Source> x, const std::vector<Matrix<T>>& 
         case Node::Kind::fork: break;
       }
     }
-    begin += step;
-  } while (begin < rows);
+  });
 }
 
 template <class T>

@@ -100,6 +100,14 @@ void Model<T>::compile(const nn::Section& section) {
 }
 
 template <class T>
+void Model<T>::run(const engine::Program& program, const engine::Workspace<T>& workspace,
+                   const std::function<void()>* between) const {
+  const std::vector<Index>& widths = workspace.widths();
+  program.run(workspace.rows(), engine::rows_per_tile<T>(widths),
+              engine::threads_for(network_, widths, workspace.rows()), between);
+}
+
+template <class T>
 void Model<T>::forward(std::span<const Source> x, const std::function<void()>* between) {
   network_.parameters()->check_idle("forward");
   state_ = State::none;
@@ -116,7 +124,7 @@ void Model<T>::forward(std::span<const Source> x, const std::function<void()>* b
   workspace_.resize(x[0].rows);
   gather_inputs(x, section_, workspace_);
   workspace_.pass = static_cast<std::uint32_t>(passes);
-  forward_.run(x[0].rows, engine::rows_per_tile<T>(workspace_.widths()), between);
+  run(forward_, workspace_, between);
   engine::update_buffers(network_, workspace_);
   ++passes;
   state_ = State::forward;
@@ -131,7 +139,7 @@ void Model<T>::backward(std::span<const Source> deltas) {
   }
   // Consumed even if a layer written in Python raises: its gradients may be half added.
   state_ = State::none;
-  backward_.run(deltas[0].rows, engine::rows_per_tile<T>(workspace_.widths()));
+  run(backward_, workspace_);
   state_ = State::backward;
 }
 
@@ -183,9 +191,8 @@ void Model<T>::probe(std::span<const Source> x, const Probe& use) {
   engine::add_forward(there, network_, section, workspace, engine::Mode::probing);
   engine::add_backward(back, network_, section, workspace, engine::Reach::inputs, engine::Mode::probing);
   gather_inputs(x, section, workspace);
-  const Index tile = engine::rows_per_tile<T>(workspace.widths());
-  there.run(x[0].rows, tile);
-  use(workspace, section, [&] { back.run(x[0].rows, tile); });
+  run(there, workspace);
+  use(workspace, section, [&] { run(back, workspace); });
 }
 
 template <class T>

@@ -51,6 +51,7 @@ class Step {
     constexpr double kLong = 4e9;  // some tens of milliseconds
     const bool all_first =
         batches.size() > 1 || optimizer_.needs_all_gradients() || static_cast<double>(most_rows) * parameters > kLong;
+    const Index threads = engine::threads_for(network_, workspace_.widths(), most_rows);
     KeepBuffers keep(*this);
     find_scales(batches);
     for (const Batch& batch : batches) {
@@ -63,10 +64,10 @@ class Step {
         workspace_.inputs[k] = {batch.data->x[k], batch.order, batch.first};
       }
       workspace_.pass = static_cast<std::uint32_t>(model_.passes++);
-      pass_.run(batch.rows, tile_rows_, &between, slow);
-      if (all_first) gradients_.run(batch.rows, tile_rows_, &between);
+      pass_.run(batch.rows, tile_rows_, threads, &between, slow);
+      if (all_first) gradients_.run(batch.rows, tile_rows_, threads, &between);
     }
-    (all_first ? update_ : gradients_and_update_).run(0, 1, &between);
+    (all_first ? update_ : gradients_and_update_).run(0, 1, threads, &between);
     keep.commit();
   }
 

@@ -248,6 +248,7 @@ class Sequential(Container):
         callbacks: Iterable[Callback | Callable[[Run], object]] = (),
         resume: str | os.PathLike[str] | None = None,
         progress: bool = False,
+        num_threads: int | None = None,
     ) -> History:
         """Train on NumPy arrays, in C++ and without the GIL.
 
@@ -307,6 +308,9 @@ class Sequential(Container):
             callback had stopped goes on; one that a rule had stopped only if that lets it.
         progress : bool, default False
             Show a progress bar (tqdm's, where it is installed; else a line an epoch, from 1 on).
+        num_threads : int, optional
+            The most that may work on a step; None: as `deltaprop.get_num_threads` says. Steps too
+            small to share take one. Results have the same bits for any number.
 
         Returns
         -------
@@ -353,6 +357,7 @@ class Sequential(Container):
             callbacks=callbacks,
             resume=resume,
             progress=progress,
+            num_threads=num_threads,
         )
 
     def evaluate(

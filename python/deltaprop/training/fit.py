@@ -52,6 +52,7 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
     callbacks: Iterable[Callback | Callable[[Run], object]],
     resume: str | os.PathLike[str] | None,
     progress: bool,
+    num_threads: int | None,
 ) -> History:
     _check_optimizer(network, optimizer)
     heads = HeadLosses.of(loss, loss_weights, several_inputs=network._shares_input())
@@ -66,6 +67,7 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
         "accumulate": heads.accumulated(as_count(accumulate, "fit: accumulate", 1)),
         "shuffle": bool(shuffle),
         "seed": None if seed is None else as_seed(seed, "fit"),
+        "num_threads": 0 if num_threads is None else as_count(num_threads, "fit: num_threads", 1),
     }
 
     widths = network._network.out_features()[network._home().block]

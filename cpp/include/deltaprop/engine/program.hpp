@@ -7,11 +7,14 @@
 
 namespace deltaprop::engine {
 
+/// Rows of a tile where so many threads share them.
+Index tile_for_each(Index rows, Index rows_per_tile, Index threads);
+
 /// A step as a list of stages, and the one executor that runs it.
 ///
 /// A stage of rows runs its operations one after the other over a tile of rows, then over the next tile: between
 /// the first and the last of them the rows stay in cache. A stage of tiles runs one operation over numbered tiles.
-/// Tiles of a stage touch nothing in common, so they may run in any order; stages run in their order.
+/// Tiles of a stage touch nothing in common, so threads may share them; stages run in their order.
 class Program {
  public:
   using RowOperation = std::function<void(Range rows)>;
@@ -25,9 +28,11 @@ class Program {
   /// Runs once, after all that was added before it.
   void add_once(std::function<void()> operation);
 
-  /// `between` is called between tiles of stages that may be left by an exception; stages of rows always may.
-  /// `often`: between the operations of a tile of rows as well, where each of them takes long.
-  void run(Index rows, Index rows_per_tile, const std::function<void()>* between = nullptr, bool often = false) const;
+  /// By so many threads at the most. `between` is called, by this one alone, between tiles of stages that may be left
+  /// by an exception; stages of rows always may. `often`: between the operations of a tile of rows as well, where each
+  /// of them takes long.
+  void run(Index rows, Index rows_per_tile, Index threads, const std::function<void()>* between = nullptr,
+           bool often = false) const;
 
  private:
   struct Stage {

@@ -73,7 +73,7 @@ class Inference {
   /// The features of each output.
   std::vector<Index> out_features() const { return nn::taken(widths_, section_.outputs); }
   /// Writes the outputs for the rows of the inputs, tile by tile. Any number of threads may do so at once, each
-  /// with an Inference of its own. `between` is called between tiles, and may throw.
+  /// with an Inference of its own. `between` is called between tiles, by the calling thread, and may throw.
   void run(std::span<const Source> x, const std::vector<Matrix<T>>& out,
            const std::function<void()>* between = nullptr);
 
@@ -86,9 +86,9 @@ class Inference {
   nn::Section section_;
   std::vector<Index> widths_;
   std::vector<Index> places_, origins_, slots_;
-  std::vector<Index> sizes_;  // of the slots, a row
-  std::vector<Buffer<T>> buffers_;
-  Index step_;  // rows a tile; 0: all at once
+  std::vector<Index> sizes_;        // of the slots, a row
+  std::vector<Buffer<T>> buffers_;  // the slots of each thread
+  Index step_;                      // rows a tile; 0: all at once
 };
 
 }  // namespace deltaprop::engine

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "deltaprop/core/buffer.hpp"
+#include "deltaprop/core/threads.hpp"
 #include "deltaprop/nn/network.hpp"
 
 namespace deltaprop::engine {
@@ -83,6 +84,14 @@ class Workspace {
   std::vector<Buffer<T>> a_, delta_;
   std::vector<Kept> kept_;
 };
+
+/// How many threads are worth it for a pass of so many rows.
+template <class T>
+Index threads_for(const nn::Network<T>& network, const std::vector<Index>& widths, Index rows) {
+  double row = static_cast<double>(network.parameters()->size());
+  for (const Index w : widths) row += 8 * static_cast<double>(w);  // activations, deltas, losses
+  return threads::worth(row * static_cast<double>(rows));
+}
 
 /// Rows that together fit the second-level cache with all that layers keep of them. Only a matter of speed.
 template <class T>

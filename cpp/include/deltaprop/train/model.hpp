@@ -81,6 +81,8 @@ class Model {
   enum class State { none, forward, backward };
 
   void compile(const nn::Section& section);
+  void run(const engine::Program& program, const engine::Workspace<T>& workspace,
+           const std::function<void()>* between = nullptr) const;
   using Probe = std::function<void(engine::Workspace<T>&, const nn::Section&, const std::function<void()>& back)>;
   void probe(std::span<const Source> x, const Probe& use);
 

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <algorithm>
+#include <functional>
+
+#include "deltaprop/core/types.hpp"
+
+/// A few threads that share numbered pieces of work. What a piece computes depends on its number alone, so results
+/// never depend on how many there are.
+namespace deltaprop::threads {
+
+/// How many may work on what one call asks for; at first DELTAPROP_NUM_THREADS, or else as many as the process has
+/// processors, OMP_NUM_THREADS at the most.
+Index count();
+/// ValueError for less than 1.
+void set_count(Index count);
+
+/// The most for calls of this thread, for a scope. 0: as many as there are.
+class Limit {
+ public:
+  explicit Limit(Index most);
+  ~Limit();
+  Limit(const Limit&) = delete;
+  Limit& operator=(const Limit&) = delete;
+
+ private:
+  Index before_;
+};
+
+/// How many are worth waking for this many multiplications and additions.
+Index worth(double operations);
+/// So many operations a thread make it worth it, from now on; for tests.
+void set_worth(double operations);
+
+/// A piece of work: its number, and that of the thread, 0 for the one that asked for it.
+using Piece = std::function<void(Index piece, Index thread)>;
+void share_among(Index pieces, Index threads, const Piece& work);
+
+/// work(piece, thread) for each piece, by so many threads at the most; returns when all are done. Of the exceptions,
+/// that of the first piece is thrown, and pieces not begun are left out. While others share, the calling thread works
+/// alone.
+template <class F>
+void share(Index pieces, Index threads, F&& work) {
+  if (threads > 1 && pieces > 1) return share_among(pieces, threads, std::ref(work));
+  for (Index i = 0; i < pieces; ++i) work(i, Index{0});
+}
+
+}  // namespace deltaprop::threads

@@ -1,0 +1,87 @@
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "deltaprop/core/errors.hpp"
+#include "deltaprop/core/threads.hpp"
+
+using namespace deltaprop;
+
+TEST_CASE("every piece is worked on once, whoever does it") {
+  for (const Index threads : {1, 2, 3, 8}) {
+    for (int turn = 0; turn < 300; ++turn) {
+      const Index pieces = turn % 23;
+      std::vector<std::atomic<int>> done(static_cast<std::size_t>(pieces));
+      std::atomic<bool> fits{true};
+      threads::share(pieces, threads, [&](Index piece, Index thread) {
+        ++done[static_cast<std::size_t>(piece)];
+        if (thread < 0 || thread >= threads) fits = false;
+      });
+      CHECK(fits);
+      for (const auto& count : done) CHECK(count == 1);
+    }
+  }
+}
+
+TEST_CASE("nobody shares a number with another at the same time") {
+  for (int turn = 0; turn < 200; ++turn) {
+    std::vector<std::atomic<int>> at_work(4);
+    std::atomic<bool> alone{true};
+    threads::share(64, 4, [&](Index, Index thread) {
+      std::atomic<int>& own = at_work[static_cast<std::size_t>(thread)];
+      if (own.fetch_add(1) != 0) alone = false;
+      std::this_thread::yield();
+      own.fetch_sub(1);
+    });
+    CHECK(alone);
+  }
+}
+
+TEST_CASE("the exception of the first piece is thrown, and the threads go on to the next work") {
+  for (int turn = 0; turn < 100; ++turn) {
+    std::string found;
+    try {
+      threads::share(40, 4, [](Index piece, Index) {
+        if (piece % 10 == 3) throw std::runtime_error(std::to_string(piece));
+      });
+    } catch (const std::runtime_error& e) {
+      found = e.what();
+    }
+    CHECK(found == "3");
+    std::atomic<Index> sum{0};
+    threads::share(40, 4, [&](Index piece, Index) { sum += piece; });
+    CHECK(sum == 780);
+  }
+}
+
+TEST_CASE("work within work, and that of several at once, is done by whoever asks") {
+  std::vector<std::thread> callers;
+  std::atomic<Index> sum{0};
+  for (int caller = 0; caller < 4; ++caller) {
+    callers.emplace_back([&] {
+      for (int turn = 0; turn < 50; ++turn) {
+        threads::share(8, 3, [&](Index, Index) { threads::share(5, 3, [&](Index piece, Index) { sum += piece; }); });
+      }
+    });
+  }
+  for (std::thread& t : callers) t.join();
+  CHECK(sum == 4 * 50 * 8 * 10);
+}
+
+TEST_CASE("little work is not worth a thread") {
+  const Index before = threads::count();
+  threads::set_count(4);
+  CHECK(threads::worth(1e3) == 1);
+  CHECK(threads::worth(1e12) == 4);
+  {
+    const threads::Limit limit(2);
+    CHECK(threads::worth(1e12) == 2);
+  }
+  CHECK(threads::worth(1e12) == 4);
+  CHECK_THROWS_WITH_AS(threads::set_count(0), "set_num_threads: expected 1 or more, got 0", ValueError);
+  threads::set_count(before);
+}
