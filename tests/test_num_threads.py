@@ -80,7 +80,7 @@ def everything(folder, *threads):
     return dict(np.load(folder / "all.npz"))
 
 
-@pytest.mark.parametrize("threads", ["2", "3", "8"])
+@pytest.mark.parametrize("threads", ["3"])  # others in what follows, which takes less long
 def test_everything_has_the_same_bits(alone, tmp_path, threads):
     found = everything(tmp_path, threads)
     assert found.keys() == alone.keys()

@@ -16,7 +16,8 @@ FUNCTIONS = {
     f"{owner.name + '.' if isinstance(owner, ast.ClassDef) else ''}{f.name}": f
     for owner in [STUBS, *(n for n in STUBS.body if isinstance(n, ast.ClassDef))]
     for f in owner.body
-    if isinstance(f, ast.FunctionDef) and not f.decorator_list
+    # A slot that is called takes whatever comes and looks for itself.
+    if isinstance(f, ast.FunctionDef) and not f.decorator_list and f.name != "__call__"
 }
 
 

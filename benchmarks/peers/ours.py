@@ -77,9 +77,9 @@ class Peer(peers.Peer):
         return Trainer(work)
 
     def serve(self, work: Serving) -> Callable[[], Any]:
-        """Give a call of the network."""
-        net, x = sequential(work.network), work.data()
-        return lambda: net(x)
+        """Give a call of the network's predictor."""
+        predict, x = sequential(work.network).predictor(), work.data()
+        return lambda: predict(x)
 
     def product(self, work: Product) -> Callable[[], Any]:
         """Give a call of a network that is one layer."""

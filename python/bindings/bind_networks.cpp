@@ -46,16 +46,52 @@ py::object copied(Matrix<const T> m, const std::vector<Index>& shape) {
   return out;
 }
 
+/// Arrays for what a call gives: those that it was given, or fresh ones.
 template <class T>
-py::object infer(const Model<T>& model, Index section, const py::object& x) {
+std::vector<py::object> outputs(const Given& given, const std::vector<Index>& widths, const py::object& out) {
+  std::vector<py::object> list;
+  if (out.is_none()) {
+    for (const Index width : widths) list.push_back(fresh<T>(given.shape(width)));
+    return list;
+  }
+  const bool several = py::isinstance<py::tuple>(out);
+  const py::tuple arrays = several ? py::reinterpret_borrow<py::tuple>(out) : py::make_tuple(out);
+  if (arrays.size() != widths.size()) {
+    throw ValueError("out: expected " + std::to_string(widths.size()) + " arrays, got " +
+                     std::to_string(arrays.size()));
+  }
+  const py::object share_memory = py::module_::import("numpy").attr("may_share_memory");
+  for (std::size_t k = 0; k < widths.size(); ++k) {
+    const std::vector<Index> shape = given.shape(widths[k]);
+    const std::string name = sizeof(T) == 4 ? "float32" : "float64";
+    const auto expected = "out: expected a writable C-contiguous array of " + name + " " + shape_text(shape) + ", got ";
+    if (!py::isinstance<py::array>(arrays[k])) throw TypeError(expected + type_name(arrays[k]));
+    const auto array = py::reinterpret_borrow<py::array>(arrays[k]);
+    const bool laid_out = (array.flags() & py::array::c_style) != 0;
+    if (!array.dtype().is(py::dtype::of<T>()) || shape_of(array) != shape || !laid_out || !array.writeable()) {
+      throw ValueError(expected + (array.writeable() ? "" : "a read-only ") + (laid_out ? "" : "a strided ") +
+                       py::str(array.dtype()).cast<std::string>() + " " + shape_text(shape_of(array)));
+    }
+    for (const py::array& x : given.arrays) {
+      if (share_memory(x, array).cast<bool>()) throw ValueError("out: expected memory apart from x's");
+    }
+    list.push_back(array);
+  }
+  return list;
+}
+
+template <class T>
+py::object infer(const Model<T>& model, Index section, const py::object& x, const py::object& given_out) {
   const Given given(model, section, x);
   auto inference = model.borrow(section, given.section, given.sources);
-  std::vector<py::object> out;
+  const std::vector<Index> widths = inference->out_features();
+  const std::vector<py::object> out = outputs<T>(given, widths, given_out);
+  Pins pins;
   std::vector<Matrix<T>> into;
-  for (const Index width : inference->out_features()) {
-    py::array_t<T> array = fresh<T>(given.shape(width));
-    into.push_back({array.mutable_data(), given.sources[0].rows, width});
-    out.push_back(std::move(array));
+  for (std::size_t k = 0; k < out.size(); ++k) {
+    auto array = py::reinterpret_borrow<py::array_t<T>>(out[k]);
+    if (!given_out.is_none()) pins.add(array);
+    into.push_back({array.mutable_data(), given.sources[0].rows, widths[k]});
   }
   {
     const WithoutGil released;
@@ -64,6 +100,127 @@ py::object infer(const Model<T>& model, Index section, const py::object& x) {
   }
   model.give_back(section, std::move(inference));
   return one_or_tuple(out);
+}
+
+/// A network that nobody trains, called with as little around it as can be.
+class Predictor {
+ public:
+  virtual ~Predictor() = default;
+  virtual PyObject* call(PyObject* x, PyObject* out) = 0;
+};
+
+template <class T>
+class PredictorOf final : public Predictor {
+ public:
+  /// `owner` is the same network in Python, which takes whatever can be taken.
+  PredictorOf(std::shared_ptr<Model<T>> model, py::object owner) : model_(std::move(model)), owner_(std::move(owner)) {
+    const nn::Network<T>& network = model_->network();
+    const std::vector<Index> in = network.block(0).inputs();
+    if (in.size() != 1 || in[0] < 0) return;
+    in_ = in[0];
+    auto inference = std::make_unique<engine::Inference<T>>(network, network.entered(0, {{in_}}), in);
+    if (!inference->rowwise() || inference->out_features().size() != 1) return;
+    out_ = inference->out_features()[0];
+    operations_ = static_cast<double>(network.parameters()->size());
+    inference_ = std::move(inference);
+  }
+
+  PyObject* call(PyObject* x, PyObject* out) override {
+    if (inference_) {
+      if (PyObject* result = few_rows(x, out)) return result;
+      if (PyErr_Occurred() != nullptr) throw py::error_already_set();
+    }
+    return owner_(py::handle(x), py::handle(out)).release().ptr();
+  }
+
+ private:
+  static constexpr Index kNumbers = 1 << 15;  // of a tile of rows, held for each thread
+  static constexpr int kWritable = py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+
+  /// Whether it is an array that can be read, or written, as it lies.
+  static const py::detail::PyArray_Proxy* plain(PyObject* object, int flags) {
+    static const auto& numpy = py::detail::npy_api::get();
+    static PyObject* const descriptor = py::dtype::of<T>().release().ptr();
+    if (Py_TYPE(object) != numpy.PyArray_Type_) return nullptr;
+    const auto* array = py::detail::array_proxy(object);
+    flags |= py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+    const bool fits = array->descr == descriptor && (array->flags & flags) == flags && array->nd > 0 && array->nd < 3;
+    return fits ? array : nullptr;
+  }
+
+  /// A new array (rows, out), or (out,) as x is (in,).
+  PyObject* empty(const py::detail::PyArray_Proxy& x) const {
+    static const auto& numpy = py::detail::npy_api::get();
+    static PyObject* const descriptor = py::dtype::of<T>().release().ptr();
+    Py_intptr_t shape[] = {x.dimensions[0], x.dimensions[0]};
+    shape[x.nd - 1] = out_;
+    return numpy.PyArray_NewFromDescr_(numpy.PyArray_Type_, Py_NewRef(descriptor), x.nd, shape, nullptr, nullptr, 0,
+                                       nullptr);
+  }
+
+  /// Null for what is not a plain array of a few rows; whoever knows all about arrays takes that.
+  PyObject* few_rows(PyObject* x_object, PyObject* out_object) const {
+    const auto* x = plain(x_object, 0);
+    if (x == nullptr || x->dimensions[x->nd - 1] != in_) return nullptr;
+    const Index rows = x->nd == 1 ? 1 : x->dimensions[0];
+    if (rows == 0 || rows * inference_->numbers_a_row() > kNumbers) return nullptr;
+    py::object result;
+    if (out_object == Py_None) {
+      result = py::reinterpret_steal<py::object>(empty(*x));
+      if (!result) return nullptr;
+    } else {
+      const auto* out = plain(out_object, kWritable);
+      if (out == nullptr || out->nd != x->nd || out->dimensions[out->nd - 1] != out_) return nullptr;
+      if (x->nd == 2 && out->dimensions[0] != rows) return nullptr;
+      const T *from = reinterpret_cast<const T*>(x->data), *to = reinterpret_cast<const T*>(out->data);
+      if (from < to + rows * out_ && to < from + rows * in_) return nullptr;
+      result = py::reinterpret_borrow<py::object>(out_object);
+    }
+    static thread_local const Buffer<T> memory(kNumbers);
+    const Source source{reinterpret_cast<const std::byte*>(x->data),
+                        sizeof(T) == 4 ? Dtype::float32 : Dtype::float64,
+                        rows,
+                        in_,
+                        in_ * Index{sizeof(T)},
+                        sizeof(T)};
+    const Matrix<T> into{reinterpret_cast<T*>(py::detail::array_proxy(result.ptr())->data), rows, out_};
+    const auto run = [&] { inference_->run(std::span(&source, 1), std::span(&into, 1), memory.data()); };
+    if (static_cast<double>(rows) * operations_ < 1e5) {
+      run();
+    } else {
+      Pins pins;
+      pins.add(py::reinterpret_borrow<py::array>(x_object));
+      pins.add(py::reinterpret_borrow<py::array>(result));
+      const WithoutGil released;
+      run();
+    }
+    return result.release().ptr();
+  }
+
+  std::shared_ptr<Model<T>> model_;
+  py::object owner_;
+  Index in_ = 0, out_ = 0;
+  double operations_ = 0;  // a row
+  std::unique_ptr<engine::Inference<T>> inference_;
+};
+
+/// predictor(x, out=None), without pybind11's own way of calling, which takes longer than a small network.
+PyObject* call_predictor(PyObject* self, PyObject* args, PyObject* options) {
+  try {
+    PyObject* out = Py_None;
+    Py_ssize_t known = 0;
+    if (options != nullptr) {
+      if (PyObject* given = PyDict_GetItemString(options, "out")) out = given, known = 1;
+    }
+    if (PyTuple_GET_SIZE(args) != 1 || (options != nullptr && PyDict_GET_SIZE(options) != known)) {
+      throw TypeError("predictor: expected arguments (x, out=None)");
+    }
+    auto* predictor = reinterpret_cast<py::detail::instance*>(self)->get_value_and_holder().value_ptr<Predictor>();
+    return predictor->call(PyTuple_GET_ITEM(args, 0), out);
+  } catch (...) {
+    py::detail::try_translate_exceptions();
+    return nullptr;
+  }
 }
 
 template <class T>
@@ -271,7 +428,13 @@ void bind_network(py::module_& m, const char* name) {
              for (const nn::Section& section : plan.sections()) blocks.push_back(nn::taken(widths, section.outputs));
              return blocks;
            })
-      .def("infer", &infer<T>, py::arg("block"), py::arg("x"))
+      .def("infer", &infer<T>, py::arg("block"), py::arg("x"), py::arg("out") = py::none())
+      .def(
+          "predictor",
+          [](const std::shared_ptr<M>& s, py::object owner) -> std::unique_ptr<Predictor> {
+            return std::make_unique<PredictorOf<T>>(s, std::move(owner));
+          },
+          py::arg("owner"))
       .def("forward", &forward<T>, py::arg("x"))
       .def("backward", &backward<T>, py::arg("delta"))
       .def("jacobian", &jacobian<T>, py::arg("x"))
@@ -301,6 +464,11 @@ void bind_network(py::module_& m, const char* name) {
 }  // namespace
 
 void bind_networks(py::module_& m) {
+  py::class_<Predictor> predictor(m, "Predictor", py::is_final(), py::custom_type_setup([](PyHeapTypeObject* type) {
+                                    type->ht_type.tp_call = call_predictor;
+                                    type->ht_type.tp_flags |= Py_TPFLAGS_DISALLOW_INSTANTIATION;
+                                  }));
+  predictor.attr("__module__") = "deltaprop.nn";
   bind_network<float>(m, "Network32");
   bind_network<double>(m, "Network64");
 }

@@ -216,6 +216,8 @@ Inference<T>::Inference(const nn::Network<T>& network, nn::Section section, cons
       slots_(widths_.size(), 0),
       step_(rows_per_tile<T>(widths_)) {
   assign_slots();
+  before_.resize(sizes_.size());
+  std::exclusive_scan(sizes_.begin(), sizes_.end(), before_.begin(), Index{0});
   for (Index n = section_.nodes.begin; n < section_.nodes.end; ++n) {
     const Node& node = network_.plan().node(n);
     if (node.kind == Node::Kind::layer && !network_.layer(node.layer).rowwise(false)) step_ = 0;
@@ -261,53 +263,62 @@ void Inference<T>::assign_slots() {
 }
 
 template <class T>
-void Inference<T>::run(std::span<const Source> x, const std::vector<Matrix<T>>& out,
+void Inference<T>::run(std::span<const Source> x, std::span<const Matrix<T>> out,
                        const std::function<void()>* between) {
   const Index rows = x[0].rows, some = std::max<Index>(rows, 1);
   const Index threads = step_ == 0 ? 1 : threads_for(network_, widths_, rows);
   const Index step = step_ == 0 ? some : std::min(tile_for_each(rows, step_, threads), some);
-  const std::size_t slots = sizes_.size();
-  buffers_.resize(std::max(buffers_.size(), slots * static_cast<std::size_t>(threads)));
-  for (std::size_t b = 0; b < slots * static_cast<std::size_t>(threads); ++b) {
-    buffers_[b].reserve(checked_size(step, sizes_[b % slots]));
+  buffers_.resize(std::max(buffers_.size(), static_cast<std::size_t>(threads)));
+  for (Index t = 0; t < threads; ++t) {
+    buffers_[static_cast<std::size_t>(t)].reserve(checked_size(step, numbers_a_row()));
   }
   threads::share((some + step - 1) / step, threads, [&](Index number, Index thread) {
     if (between != nullptr && thread == 0) (*between)();
     const Range tile{number * step, std::min((number + 1) * step, rows)};
-    const Buffer<T>* const own = buffers_.data() + static_cast<std::size_t>(thread) * slots;
-    const auto a = [&](Index value) -> Matrix<T> {
-      const Index s = slot(value);
-      if (s < 0) return out[static_cast<std::size_t>(-1 - s)].slice(tile);
-      return {own[s].data(), tile.size(), widths_[static_cast<std::size_t>(value)]};
-    };
-    for (std::size_t k = 0; k < section_.inputs.size(); ++k) {
-      gather<T>(x[k], nullptr, tile.begin, a(section_.inputs[k]));
-    }
-    for (Index n = section_.nodes.begin; n < section_.nodes.end; ++n) {
-      const Node& node = network_.plan().node(n);
-      const Index i = node.layer;
-      switch (node.kind) {
-        case Node::Kind::layer: {
-          const Index origin = origins_[static_cast<std::size_t>(node.inputs[0])];
-          network_.layer(i).forward(nn::Forward<T>{
-              .parameters = network_.values_of(i),
-              .x = a(node.inputs[0]),
-              .y = a(node.outputs[0]),
-              .training = false,
-              .buffers = network_.buffers_of(i),
-              .draws = {.first_row = tile.begin},
-              .origin =
-                  origin < 0 ? SourceRows{} : SourceRows{x[static_cast<std::size_t>(origin)], nullptr, tile.begin}});
-          break;
-        }
-        case Node::Kind::add: sum<T>(a(node.inputs[0]), a(node.inputs[1]), a(node.outputs[0])); break;
-        case Node::Kind::concat:
-          join<T>(node, [&](std::size_t k) { return a(node.inputs[k]); }, a(node.outputs[0]));
-          break;
-        case Node::Kind::fork: break;
-      }
-    }
+    run_tile(x, out, tile, buffers_[static_cast<std::size_t>(thread)].data());
   });
+}
+
+template <class T>
+void Inference<T>::run(std::span<const Source> x, std::span<const Matrix<T>> out, T* memory) const {
+  run_tile(x, out, {0, x[0].rows}, memory);
+}
+
+template <class T>
+void Inference<T>::run_tile(std::span<const Source> x, std::span<const Matrix<T>> out, Range tile, T* memory) const {
+  const auto a = [&](Index value) -> Matrix<T> {
+    const Index s = slot(value);
+    if (s < 0) return out[static_cast<std::size_t>(-1 - s)].slice(tile);
+    return {memory + before_[static_cast<std::size_t>(s)] * tile.size(), tile.size(),
+            widths_[static_cast<std::size_t>(value)]};
+  };
+  for (std::size_t k = 0; k < section_.inputs.size(); ++k) {
+    gather<T>(x[k], nullptr, tile.begin, a(section_.inputs[k]));
+  }
+  for (Index n = section_.nodes.begin; n < section_.nodes.end; ++n) {
+    const Node& node = network_.plan().node(n);
+    const Index i = node.layer;
+    switch (node.kind) {
+      case Node::Kind::layer: {
+        const Index origin = origins_[static_cast<std::size_t>(node.inputs[0])];
+        network_.layer(i).forward(nn::Forward<T>{
+            .parameters = network_.values_of(i),
+            .x = a(node.inputs[0]),
+            .y = a(node.outputs[0]),
+            .training = false,
+            .buffers = network_.buffers_of(i),
+            .draws = {.first_row = tile.begin},
+            .origin =
+                origin < 0 ? SourceRows{} : SourceRows{x[static_cast<std::size_t>(origin)], nullptr, tile.begin}});
+        break;
+      }
+      case Node::Kind::add: sum<T>(a(node.inputs[0]), a(node.inputs[1]), a(node.outputs[0])); break;
+      case Node::Kind::concat:
+        join<T>(node, [&](std::size_t k) { return a(node.inputs[k]); }, a(node.outputs[0]));
+        break;
+      case Node::Kind::fork: break;
+    }
+  }
 }
 
 template <class T>

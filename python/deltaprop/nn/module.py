@@ -149,7 +149,7 @@ class Module:
         """
         return self._set_frozen(False)
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Any, out: Any = None) -> Any:
         """Return the outputs in inference, (N, in) to (N, out) or (in,) to (out,).
 
         Keeps nothing, so any number of threads may call it at once. Row i of the result is, to the
@@ -159,16 +159,18 @@ class Module:
         ----------
         x : array_like, shape (N, in_features) or (in_features,), or a tuple of them
             A tuple gives each branch of a `Concat` or `Heads` an input of its own.
+        out : ndarray, or a tuple of them, optional
+            Where the outputs go: writable, C-contiguous, of the network's dtype, apart from x.
 
         Returns
         -------
         ndarray, shape (N, out_features) or (out_features,), or a tuple of them
-            A tuple where the network ends in `Heads`.
+            `out`, or else new. A tuple where the network ends in `Heads`.
 
         Raises
         ------
         ValueError
-            For a wrong shape; the message names the layer.
+            For a wrong shape (the message names the layer), and an `out` that does not fit.
         TypeError
             For what are not real numbers.
         RuntimeError
@@ -176,7 +178,7 @@ class Module:
         """
         place = self._home()
         several = isinstance(x, tuple) and self._shares_input()
-        return place.network.infer(place.block, one_or_several(x, several))
+        return place.network.infer(place.block, one_or_several(x, several), out)
 
     def __copy__(self) -> Self:
         # Two objects cannot own one buffer: a copy is always a whole one.

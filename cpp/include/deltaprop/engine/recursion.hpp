@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <numeric>
 #include <span>
 #include <vector>
 
@@ -68,18 +69,24 @@ class Inference {
     return std::equal(x.begin(), x.end(), section_.inputs.begin(), section_.inputs.end(),
                       [this](const Source& s, Index v) { return s.cols == widths_[static_cast<std::size_t>(v)]; });
   }
+  /// Whether rows may be run apart from each other.
+  bool rowwise() const { return step_ != 0; }
   /// Numbers that it keeps.
   Index size() const;
   /// The features of each output.
   std::vector<Index> out_features() const { return nn::taken(widths_, section_.outputs); }
   /// Writes the outputs for the rows of the inputs, tile by tile. Any number of threads may do so at once, each
   /// with an Inference of its own. `between` is called between tiles, by the calling thread, and may throw.
-  void run(std::span<const Source> x, const std::vector<Matrix<T>>& out,
-           const std::function<void()>* between = nullptr);
+  void run(std::span<const Source> x, std::span<const Matrix<T>> out, const std::function<void()>* between = nullptr);
+  /// The same for all rows at once, in memory of the caller's: so many numbers a row.
+  void run(std::span<const Source> x, std::span<const Matrix<T>> out, T* memory) const;
+  Index numbers_a_row() const { return std::accumulate(sizes_.begin(), sizes_.end(), Index{0}); }
 
  private:
-  /// Where a value is kept: a buffer's number, or -1 - i for output i.
+  /// Where a value is kept: a slot's number, or -1 - i for output i.
   Index& slot(Index value) { return slots_[static_cast<std::size_t>(places_[static_cast<std::size_t>(value)])]; }
+  Index slot(Index value) const { return slots_[static_cast<std::size_t>(places_[static_cast<std::size_t>(value)])]; }
+  void run_tile(std::span<const Source> x, std::span<const Matrix<T>> out, Range tile, T* memory) const;
   void assign_slots();
 
   const nn::Network<T>& network_;
@@ -87,6 +94,7 @@ class Inference {
   std::vector<Index> widths_;
   std::vector<Index> places_, origins_, slots_;
   std::vector<Index> sizes_;        // of the slots, a row
+  std::vector<Index> before_;       // the sum of those before
   std::vector<Buffer<T>> buffers_;  // the slots of each thread
   Index step_;                      // rows a tile; 0: all at once
 };
