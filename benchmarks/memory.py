@@ -21,11 +21,9 @@ class Memory:
 
 def needed(work: Training) -> int:
     """Count parameters, gradients, Adam's two states, and a batch's activations and deltas."""
-    layers = work.network.layers()
-    parameters = sum(array.size for layer in layers for array in layer)
     arrays = 4 if work.optimizer == "Adam" else 2
     batch = 2 * work.batch * sum(work.network.widths[1:])
-    return (arrays * parameters + batch) * np.dtype(work.network.dtype).itemsize
+    return (arrays * work.network.parameters + batch) * np.dtype(work.network.dtype).itemsize
 
 
 def memory(work: Training) -> Memory:

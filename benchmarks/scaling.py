@@ -27,11 +27,6 @@ class Law:
     """Slope of the logarithms over the larger half."""
 
 
-def parameters(work: Training) -> int:
-    """Count the numbers of all layers."""
-    return sum(array.size for layer in work.network.layers() for array in layer)
-
-
 Family = tuple[str, str, Sequence[Work], Callable[[Any], int]]
 DEEP = (1, 2, 4, 8, 16, 32)
 
@@ -48,7 +43,7 @@ def families(most: int) -> list[Family]:
             "width",
             "parameters of w-w-w-10, a step of 256 rows",
             [square(w, 256) for w in widths],
-            parameters,
+            lambda work: work.network.parameters,
         ),
         (
             "depth",

@@ -32,6 +32,11 @@ class Network:
         """Give the first weights; they are read only."""
         return first_layers(self)
 
+    @property
+    def parameters(self) -> int:
+        """Count the numbers of all layers."""
+        return sum((a + 1) * b for a, b in pairwise(self.widths))
+
     def outputs(self, layers: list[Layer], x: np.ndarray) -> np.ndarray:
         """Compute in float64 what all must come to."""
         a = x.astype(np.float64)

@@ -1,9 +1,7 @@
 """Instruction sets: the same bits with AVX2 and AVX-512, near them without; choices; binaries."""
 
-import os
 import re
 import struct
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 import pytest
 
 import deltaprop as dp
+import processes
 
 PACKAGE = Path(dp.__file__).parent
 CONFIG = dp.show_config(mode="dicts")
@@ -19,17 +18,7 @@ KERNELS = sorted((PACKAGE / "kernels").glob("*.so"))
 
 def run(*command, isa=None):
     """Run Python with a choice of an instruction set."""
-    environment = {k: v for k, v in os.environ.items() if k != "DELTAPROP_ISA"}
-    if isa is not None:
-        environment["DELTAPROP_ISA"] = isa
-    return subprocess.run(
-        [sys.executable, *command],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        env=environment | {"PYTHONPATH": os.pathsep.join([str(PACKAGE.parent), *sys.path])},
-    )
+    return processes.run(*command, DELTAPROP_ISA=isa)
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +33,7 @@ def everything(tmp_path_factory):
             pytest.skip(f"not run: this CPU has no {isa}")
         if isa not in known:
             path = tmp_path_factory.mktemp("results") / f"{isa}.npz"
-            done = run(Path(__file__).with_name("everything.py"), path, isa=isa)
-            assert done.returncode == 0, done.stderr
-            known[isa] = dict(np.load(path))
+            known[isa] = processes.everything(path, DELTAPROP_ISA=isa)
             assert known[isa].pop("instruction set") == isa
         return known[isa]
 

@@ -1,34 +1,23 @@
 """Threads: the same bits for any number, choices, life beside fork and other threads."""
 
 import os
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import deltaprop as dp
+import processes
 from deltaprop import nn, optim
 
-PACKAGE = Path(dp.__file__).parent
+# What of it there is would decide otherwise.
+UNSET = {"DELTAPROP_NUM_THREADS": None, "OMP_NUM_THREADS": None}
 
 
 def run(*command, **environment):
-    """Run Python in an environment of its own."""
-    inherited = {k: v for k, v in os.environ.items() if not k.endswith("NUM_THREADS")}
-    return subprocess.run(
-        [sys.executable, *command],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        env=inherited
-        | environment
-        | {"PYTHONPATH": os.pathsep.join([str(PACKAGE.parent), *sys.path])},
-    )
+    """Run Python with a choice of numbers of threads."""
+    return processes.run(*command, **UNSET | environment)
 
 
 @pytest.fixture(autouse=True)
@@ -68,23 +57,12 @@ def trained(net, **options):
     return net.flat_parameters.copy(), history["loss"], history["val_loss"], net(X)
 
 
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory):
-    """Give everything in the registries as one thread computes it."""
-    return everything(tmp_path_factory.mktemp("alone"))
-
-
-def everything(folder, *threads):
-    done = run(Path(__file__).with_name("everything.py"), folder / "all.npz", *threads)
-    assert done.returncode == 0, done.stderr
-    return dict(np.load(folder / "all.npz"))
-
-
-@pytest.mark.parametrize("threads", ["3"])  # others in what follows, which takes less long
-def test_everything_has_the_same_bits(alone, tmp_path, threads):
-    found = everything(tmp_path, threads)
-    assert found.keys() == alone.keys()
-    for name, a in alone.items():
+def test_everything_has_the_same_bits(tmp_path):
+    """Other numbers are met in what follows, which takes less long."""
+    expected = processes.everything(tmp_path / "alone.npz", "1")
+    found = processes.everything(tmp_path / "shared.npz", "3")
+    assert found.keys() == expected.keys()
+    for name, a in expected.items():
         assert a.tobytes() == found[name].tobytes(), name
 
 

@@ -36,6 +36,7 @@ PYBIND11_MODULE(_core, m) {
   deltaprop::python::bind_losses(m);
   deltaprop::python::bind_expressions(m);
   deltaprop::python::bind_networks(m);
+  deltaprop::python::bind_predictor(m);
   deltaprop::python::bind_optimizers(m);
   deltaprop::python::bind_schedules(m);
   deltaprop::python::bind_fit(m);

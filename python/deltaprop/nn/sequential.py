@@ -199,7 +199,7 @@ class Sequential(Container):
         True
         """
         frozen = copy.deepcopy(self)
-        return frozen._network.predictor(frozen)
+        return _core.predictor(frozen._network, frozen)
 
     def node(self, x: Any) -> Node:
         """Return the network's output as a node of a computational graph, its parameters constant.

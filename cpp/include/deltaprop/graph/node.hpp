@@ -133,11 +133,6 @@ class Node : public std::enable_shared_from_this<Node> {
     return reinterpret_cast<const T*>(delta_ ? delta_.get() : cell_.delta);
   }
   const Memory& delta_memory() const { return delta_; }
-  /// The one number that all elements of its delta are, where that is known; null elsewhere.
-  template <class T>
-  const T* uniform_delta() const {
-    return uniform_ ? reinterpret_cast<const T*>(cell_.delta) : nullptr;
-  }
 
   /// A number and its delta, where the node is one.
   kernels::ScalarCell& cell() { return cell_; }
