@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from benchmarks import plots, report, works
+from benchmarks.crowds import crowds
 from benchmarks.machine import Machine, description
 from benchmarks.memory import memory
 from benchmarks.peers import OURS, Unsupported
@@ -34,7 +35,9 @@ def arguments() -> argparse.Namespace:
     which.add_argument("--works", action="store_true", help="train the six works (default)")
     which.add_argument("--grid", action="store_true", help="train the grid around them as well")
     which.add_argument("--smoke", action="store_true", help="a little of everything, for CI")
-    parser.add_argument("--scaling", action="store_true", help="fit our cost against size")
+    parser.add_argument(
+        "--scaling", action="store_true", help="fit our cost against size, and train many at once"
+    )
     parser.add_argument(
         "--only",
         default="",
@@ -118,6 +121,8 @@ def main() -> None:
             results.missing |= {f"{threads} threads": str(reason)}
     if options.only in "memory":
         results.memories = [memory(work) for work in works.SIX[1 : 2 if options.smoke else None]]
+    if options.scaling:
+        results.crowds = crowds(options.turns, options.seconds, 1 if options.smoke else 4)
     if options.only in "startup":
         results.startups = startups(results.missing, 1 if options.smoke else 15)
         results.wheel = wheel_size()

@@ -1,18 +1,19 @@
 /* What the machine can do: fused multiply-adds of a core and a stream through memory. */
 #define CHAINS 12 /* more than latency times ports, and few enough for 16 registers */
 
-#define FMA(BYTES)                                                    \
-  float fma##BYTES(long steps) {                                      \
-    typedef float vector __attribute__((vector_size(BYTES)));         \
-    vector sums[CHAINS], factor = {0}, sum = {0};                     \
-    factor += 0.5f;                                                   \
-    for (int i = 0; i < CHAINS; ++i) sums[i] = factor * (float)i;           \
-    for (long k = 0; k < steps; ++k) {                                \
-      _Pragma("GCC unroll 12") for (int i = 0; i < CHAINS; ++i)       \
-        sums[i] = sums[i] * factor + factor;                          \
-    }                                                                 \
-    for (int i = 0; i < CHAINS; ++i) sum += sums[i];                  \
-    return sum[0];                                                    \
+/* All numbers come from the caller: of a chain whose numbers it knows, the compiler computes the end itself. */
+#define FMA(BYTES)                                                                    \
+  float fma##BYTES(long steps, const float* starts, float factor, float term) {       \
+    typedef float vector __attribute__((vector_size(BYTES)));                         \
+    const vector zero = {0}, factors = zero + factor, terms = zero + term;            \
+    vector sums[CHAINS], sum = zero;                                                  \
+    for (int i = 0; i < CHAINS; ++i) sums[i] = zero + starts[i];                      \
+    for (long k = 0; k < steps; ++k) {                                                \
+      _Pragma("GCC unroll 12") for (int i = 0; i < CHAINS; ++i)                       \
+        sums[i] = sums[i] * factors + terms;                                          \
+    }                                                                                 \
+    for (int i = 0; i < CHAINS; ++i) sum += sums[i];                                  \
+    return sum[0];                                                                    \
   }
 
 FMA(32)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 CHAINS = 12
+STARTS = (ctypes.c_float * CHAINS)(*range(CHAINS))
 
 
 def shortest(call: Callable[[], object], seconds: float) -> float:
@@ -27,17 +28,21 @@ def shortest(call: Callable[[], object], seconds: float) -> float:
     return min(times)
 
 
+def compiled(folder: str | Path) -> Path:
+    """Compile the loops that are timed into a library."""
+    compiler = os.environ.get("CC") or shutil.which("cc") or "gcc"
+    source, library = Path(__file__).with_suffix(".c"), Path(folder, "machine.so")
+    flags = ["-O3", "-march=native", "-ffp-contract=fast", "-Wno-psabi", "-shared", "-fPIC"]
+    subprocess.run([compiler, *flags, str(source), "-o", str(library)], check=True)
+    return library
+
+
 class Machine:
     """The limits, as the largest of all that was measured."""
 
     def __init__(self) -> None:
-        compiler = os.environ.get("CC") or shutil.which("cc") or "gcc"
         with tempfile.TemporaryDirectory() as folder:
-            library = Path(folder, "machine.so")
-            source = Path(__file__).with_suffix(".c")
-            flags = ["-O3", "-march=native", "-ffp-contract=fast", "-Wno-psabi", "-shared", "-fPIC"]
-            subprocess.run([compiler, *flags, str(source), "-o", str(library)], check=True)
-            self.library = ctypes.CDLL(str(library))
+            self.library = ctypes.CDLL(str(compiled(folder)))
         self.library.fma32.restype = self.library.fma64.restype = ctypes.c_float
         self.peak = 0.0
         """GFLOP/s of one core in float32; float64 has half."""
@@ -48,10 +53,10 @@ class Machine:
 
     def measure(self, seconds: float) -> None:
         """Look again at what the machine can do now."""
-        steps = 100_000
+        steps, half = 100_000, ctypes.c_float(0.5)
         for size in (32, 64):
             run = getattr(self.library, f"fma{size}")
-            took = shortest(partial(run, ctypes.c_long(steps)), seconds)
+            took = shortest(partial(run, ctypes.c_long(steps), STARTS, half, half), seconds)
             self.peak = max(self.peak, 2 * steps * CHAINS * (size / 4) / took / 1e9)
         for threads in range(1, len(os.sched_getaffinity(0)) + 1):
             took = shortest(partial(self.triads, threads), seconds)

@@ -99,7 +99,7 @@ def laws(found: list[Law], path: Path) -> None:
         panel.loglog(x, law.fixed + law.each * x, color="#0072b2", lw=1)
         panel.loglog(law.amounts, law.micros, "o", color="#d55e00", ms=5)
         panel.set(
-            title=f"{law.name}: {law.fixed:.3g} + {law.each:.3g} n (within {law.off:.0%})",
+            title=f"{law.name}: {law.fixed:.3g} + {law.each:.3g} n (within {abs(law.off):.0%})",
             xlabel=law.quantity,
             ylabel="microseconds",
         )

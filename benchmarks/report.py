@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
+from benchmarks.crowds import NETWORKS, Crowd
 from benchmarks.machine import Machine
 from benchmarks.memory import Memory
 from benchmarks.peers import OURS, PEERS
@@ -33,6 +34,7 @@ class Results:
     wheel: int = 0
     memories: list[Memory] = field(default_factory=list)
     laws: list[Law] = field(default_factory=list)
+    crowds: list[Crowd] = field(default_factory=list)
 
     def of(self, kind: type[Work], threads: int) -> list[tuple[Any, list[Timing]]]:
         """Give the timings of one kind of work."""
@@ -178,10 +180,24 @@ def law_table(results: Results) -> list[str]:
     head = ["against", "n", "fixed, us", "each n, us", "furthest off", "power", "n from"]
     rows = []
     for law in results.laws:
-        line = [number(law.fixed), f"{law.each:.3g}", f"{law.off:.0%}", f"{law.power:.2f}"]
+        off = f"{law.off:+.0%} at {law.at:,}"
+        line = [number(law.fixed), f"{law.each:.3g}", off, f"{law.power:.2f}"]
         span = f"{law.amounts[0]:,} to {law.amounts[-1]:,}"
         rows.append([law.name, law.quantity, *line, span])
     return ["## Cost of deltaprop against size", "", *table(head, rows)]
+
+
+def crowd_table(results: Results) -> list[str]:
+    """Give what cores bring to many networks."""
+    workers = list(results.crowds[0].gains)
+    rows = [[str(c.work), *(f"{c.gains[n]:.2f}" for n in workers)] for c in results.crowds]
+    return [
+        f"## {NETWORKS} networks trained at once: times as fast as one after the other",
+        "",
+        *table(["work", *(f"{n} worker{'s' * (n > 1)}" for n in workers)], rows),
+        "By a ThreadPoolExecutor of so many workers in one process; each `fit` takes one thread.",
+        "",
+    ]
 
 
 def markdown(results: Results) -> str:
@@ -209,6 +225,7 @@ def markdown(results: Results) -> str:
         *(startup_table(results) if results.startups else []),
         *(memory_table(results) if results.memories else []),
         *(law_table(results) if results.laws else []),
+        *(crowd_table(results) if results.crowds else []),
     ]
     return "\n".join(lines)
 
@@ -220,6 +237,7 @@ def as_json(results: Results) -> str:
         | {"peers": [asdict(timing) for timing in each]}
         for threads, work, each in results.timings
     ]
+    crowds = [asdict(crowd) | {"work": str(crowd.work)} for crowd in results.crowds]
     memories = [asdict(memory) | {"work": str(memory.work)} for memory in results.memories]
     figures = {
         "date": results.date,
@@ -235,5 +253,6 @@ def as_json(results: Results) -> str:
         "wheel": results.wheel,
         "memory": memories,
         "scaling": [asdict(law) for law in results.laws],
+        "at_once": crowds,
     }
     return json.dumps(figures, indent=1)

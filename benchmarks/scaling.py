@@ -22,7 +22,9 @@ class Law:
     fixed: float
     each: float
     off: float
-    """The largest distance from the line, as a part of the line."""
+    """The largest distance from the line, as a part of the line, above it or (negative) below."""
+    at: int
+    """The amount where it is so far off."""
     power: float
     """Slope of the logarithms over the larger half."""
 
@@ -56,16 +58,17 @@ def families(most: int) -> list[Family]:
     ]
 
 
-def fit(amounts: list[int], micros: list[float]) -> tuple[float, float, float, float]:
+def fit(amounts: list[int], micros: list[float]) -> tuple[float, float, float, int, float]:
     """Fit a line by least squares of relative errors, neither cost below 0."""
     x, t = np.array(amounts, float), np.array(micros)
     fixed, each = np.linalg.lstsq(np.stack([1 / t, x / t], 1), np.ones(len(t)))[0]
     if fixed < 0:
         fixed, each = 0.0, np.sum(x / t) / np.sum((x / t) ** 2)
-    off = np.max(np.abs(t / (fixed + each * x) - 1))
+    residuals = t / (fixed + each * x) - 1
+    worst = np.argmax(np.abs(residuals))
     half = len(x) // 2
     power = np.polyfit(np.log(x[half:]), np.log(t[half:]), 1)[0] if len(x) - half > 1 else np.nan
-    return float(fixed), float(each), float(off), float(power)
+    return float(fixed), float(each), float(residuals[worst]), amounts[worst], float(power)
 
 
 def laws(group: Group, turns: int, seconds: float, most: int) -> list[Law]:

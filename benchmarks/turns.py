@@ -39,14 +39,14 @@ class Timing:
 class Remote:
     """A peer's process at the other end of two pipes."""
 
-    def __init__(self, name: str, cores: list[int]) -> None:
+    def __init__(self, name: str, cores: list[int], threads: int | None = None) -> None:
         module, _ = PEERS[name]
         self.name = name
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", module, *map(str, cores)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=environment(len(cores)),
+            env=environment(threads or len(cores)),
         )
 
     def ask(self, *request: Any) -> Any:

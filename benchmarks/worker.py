@@ -10,6 +10,7 @@ import pickle
 import sys
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,25 @@ class Worker:
         if self.peer.threads > 1:
             time.sleep(REST)
         return micros, used, waited
+
+    def gather(self, work: Training, networks: int, seconds: float) -> None:
+        """Make ready to train so many networks, each for about the given time."""
+        self.jobs = [Steps(self.peer, work) for _ in range(networks)]
+        self.job, self.count = self.jobs[0], 0
+        self.slice(seconds)
+
+    def crowd(self, workers: int) -> float:
+        """Take the time of training all, from a pool or (0) one after the other."""
+        for job in self.jobs:
+            job.begin()
+        start = time.perf_counter()
+        if workers:
+            with ThreadPoolExecutor(workers) as pool:
+                list(pool.map(Steps.run, self.jobs, repeat(self.count)))
+        else:
+            for job in self.jobs:
+                job.run(self.count)
+        return time.perf_counter() - start
 
     def timed(self) -> float:
         """Take the time of one run."""

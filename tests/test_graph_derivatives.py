@@ -10,7 +10,7 @@ from deltaprop import graph
 from nodes import CASES, differences, weights
 
 # What is told of no other module here: a new function has to come with a case.
-MODULES = {f"deltaprop.graph.{name}" for name in ("node", "derivatives", "solve")}
+MODULES = {f"deltaprop.graph.{name}" for name in ("node", "derivatives", "solving")}
 NAMES = {
     name
     for name in graph.__all__

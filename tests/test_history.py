@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from deltaprop import nn, optim
+from nests import Nest
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(20, 3)), RNG.normal(size=(20, 2))
@@ -132,6 +133,18 @@ def test_recording_changes_no_bit():
     fit(a, record=("activations", "deltas", "gradients"))
     fit(b)
     assert a.flat_parameters.tobytes() == b.flat_parameters.tobytes()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_nor_does_it_in_any_network(seed):
+    # Without records, activations and deltas take each other's places.
+    nets = []
+    for record in ((), ("activations",), ("deltas",)):
+        nest = Nest(np.random.default_rng(seed), 3, 4, smooth=False)
+        net = nn.Sequential(nest.ours(), nn.Linear(nest.out, 2), nn.LeakyReLU(), seed=seed)
+        fit(net, record=record, optimizer=optim.Adam(net.parameters()))
+        nets.append(net)
+    assert len({net.flat_parameters.tobytes() for net in nets}) == 1
 
 
 def test_norms_of_a_frozen_layer():

@@ -17,8 +17,10 @@ from deltaprop.nn.losses import Loss
 # But for those whose formula is the user's.
 MEMBERS = {
     name: kind
-    for name, kind in vars(nn).items()
-    if isinstance(kind, type) and issubclass(kind, Loss) and kind not in (Loss, nn.ExpressionLoss)
+    for name in nn.__all__
+    if isinstance(kind := getattr(nn, name), type)
+    and issubclass(kind, Loss)
+    and kind not in (Loss, nn.ExpressionLoss)
 }
 COLS = 6
 WEIGHT = (0.5, 2.0, 1.0, 3.0, 0.0, 1.5)

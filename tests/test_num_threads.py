@@ -110,12 +110,12 @@ class TestChoice:
         )
         assert run("-c", self.SHOW, DELTAPROP_NUM_THREADS="", OMP_NUM_THREADS="1").stdout == "1 1\n"
 
-    @pytest.mark.parametrize("text", ["0", "-2", "two"])
+    @pytest.mark.parametrize("text", ["0", "-2", "two", "1025", "1000000000", "9" * 30])
     def test_no_number(self, text):
         done = run("-c", "import deltaprop", DELTAPROP_NUM_THREADS=text)
         assert done.returncode == 1
         assert done.stderr.splitlines()[-1] == (
-            f"ImportError: DELTAPROP_NUM_THREADS: expected a number of 1 or more, got '{text}'"
+            f"ImportError: DELTAPROP_NUM_THREADS: expected a number from 1 to 1024, got '{text}'"
         )
 
     def test_set(self):
@@ -127,6 +127,8 @@ class TestChoice:
         [
             (0, ValueError, "expected 1 or more, got 0"),
             (-1, ValueError, "expected 1 or more, got -1"),
+            (1025, ValueError, "expected 1024 or less, got 1025"),
+            (10**9, ValueError, "expected 1024 or less, got 1000000000"),
             (1.5, TypeError, "expected an integer, got float"),
             (True, TypeError, "expected an integer, got bool"),
         ],

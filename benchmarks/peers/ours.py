@@ -70,7 +70,10 @@ class Trainer:
 class Peer(peers.Peer):
     """deltaprop; a product is a layer without bias."""
 
-    version = dp.__version__
+    @property
+    def version(self) -> str:
+        """Looked up in installed files, for which importing does not wait."""
+        return dp.__version__
 
     def train(self, work: Training) -> Trainer:
         """Give the network."""

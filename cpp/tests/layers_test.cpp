@@ -67,7 +67,7 @@ TEST_CASE_TEMPLATE("draws hang on seed, pass, layer and row, never on tiles", T,
   const std::vector<T> ones(at(rows * 5), T(1));
   const Source x = table(ones.data(), rows, 5);
   Model<T> model(sequential(std::make_shared<Noise>(), activation("Tanh"), std::make_shared<Noise>()), 9);
-  REQUIRE(engine::rows_per_tile<T>({5, 5, 5, 5}) < rows);
+  REQUIRE(engine::rows_per_tile<T>(0, {5, 5, 5, 5}) < rows);
   for (std::uint32_t pass = 0; pass < 2; ++pass) {
     forward(model, x);
     backward(model, x);

@@ -21,7 +21,8 @@ std::vector<Shape> small_shapes() {
   return shapes;
 }
 
-// Beyond kBlock along k, beyond the 192 rows that are packed at once, beyond the kilobyte from which panels are.
+// Beyond kBlock along k, beyond what is packed at once of either side, beyond the kilobyte from which rows lie apart;
+// few columns of c beside many rows.
 std::vector<Shape> large_shapes() {
   std::vector<Shape> shapes;
   for (const Index m : {1, 6, 8}) {
@@ -29,8 +30,19 @@ std::vector<Shape> large_shapes() {
       for (const Index k : {255, 256, 257, 512, 515}) shapes.push_back({m, n, k});
     }
   }
-  for (const Shape s :
-       {Shape{192, 17, 40}, {193, 33, 300}, {385, 20, 6}, {31, 300, 20}, {50, 513, 260}, {13, 300, 9}}) {
+  for (const Shape s : {Shape{192, 17, 40},
+                        {193, 33, 300},
+                        {385, 20, 6},
+                        {31, 300, 20},
+                        {50, 513, 260},
+                        {13, 300, 9},
+                        {40, 700, 300},
+                        {530, 140, 1030},
+                        {300, 1, 1100},
+                        {70, 2, 600},
+                        {45, 4, 30},
+                        {1, 700, 1100},
+                        {2, 300, 40}}) {
     shapes.push_back(s);
   }
   return shapes;

@@ -19,12 +19,12 @@ struct Trace {
   Program::TileOperation tiles(char name) {
     return [this, name](Index tile) { text += name + std::to_string(tile) + " "; };
   }
-  std::function<void()> once(char name) {
+  std::function<void()> between(char name) {
     return [this, name] { text += std::string(1, name) + " "; };
   }
 };
 
-/// Two operations over rows, one over all of them, one more, tiles, once.
+/// Two operations over rows, one over all of them, one more, tiles, and one of rows.
 Program every_kind(Trace& trace, bool interruptible) {
   Program program;
   program.add_rows(trace.rows('a'));
@@ -32,7 +32,6 @@ Program every_kind(Trace& trace, bool interruptible) {
   program.add_rows(trace.rows('c'), false);
   program.add_rows(trace.rows('d'));
   program.add_tiles(2, trace.tiles('t'), interruptible);
-  program.add_once(trace.once('o'));
   program.add_rows(trace.rows('e'));
   return program;
 }
@@ -42,7 +41,7 @@ Program every_kind(Trace& trace, bool interruptible) {
 TEST_CASE("stages run in order, and a stage of rows tile by tile") {
   Trace trace;
   every_kind(trace, false).run(5, 2, 1);
-  CHECK(trace.text == "a0-2 b0-2 a2-4 b2-4 a4-5 b4-5 c0-5 d0-2 d2-4 d4-5 t0 t1 o e0-2 e2-4 e4-5 ");
+  CHECK(trace.text == "a0-2 b0-2 a2-4 b2-4 a4-5 b4-5 c0-5 d0-2 d2-4 d4-5 t0 t1 e0-2 e2-4 e4-5 ");
 }
 
 TEST_CASE("rows that fill their tiles leave no empty one") {
@@ -57,7 +56,7 @@ TEST_CASE("rows that fill their tiles leave no empty one") {
 TEST_CASE("no rows run once") {
   Trace trace;
   every_kind(trace, false).run(0, 3, 1);
-  CHECK(trace.text == "a0-0 b0-0 c0-0 d0-0 t0 t1 o e0-0 ");
+  CHECK(trace.text == "a0-0 b0-0 c0-0 d0-0 t0 t1 e0-0 ");
 }
 
 TEST_CASE("two operations over all rows are two stages") {
@@ -72,12 +71,12 @@ TEST_CASE("two operations over all rows are two stages") {
 TEST_CASE("`between` is called where leaving does no harm, and nowhere else") {
   const auto traced = [](bool interruptible) {
     Trace trace;
-    const std::function<void()> between = trace.once('.');
+    const std::function<void()> between = trace.between('.');
     every_kind(trace, interruptible).run(3, 2, 1, &between);
     return trace.text;
   };
-  CHECK(traced(false) == "a0-2 b0-2 . a2-3 b2-3 c0-3 d0-2 . d2-3 t0 t1 o e0-2 . e2-3 ");
-  CHECK(traced(true) == "a0-2 b0-2 . a2-3 b2-3 c0-3 d0-2 . d2-3 . t0 . t1 o e0-2 . e2-3 ");
+  CHECK(traced(false) == "a0-2 b0-2 . a2-3 b2-3 c0-3 d0-2 . d2-3 t0 t1 e0-2 . e2-3 ");
+  CHECK(traced(true) == "a0-2 b0-2 . a2-3 b2-3 c0-3 d0-2 . d2-3 . t0 . t1 e0-2 . e2-3 ");
 }
 
 TEST_CASE("an exception ends the run, and the program can run again") {
@@ -88,5 +87,5 @@ TEST_CASE("an exception ends the run, and the program can run again") {
   CHECK(trace.text == "a0-2 b0-2 ");
   trace.text.clear();
   program.run(1, 2, 1);
-  CHECK(trace.text == "a0-1 b0-1 c0-1 d0-1 t0 t1 o e0-1 ");
+  CHECK(trace.text == "a0-1 b0-1 c0-1 d0-1 t0 t1 e0-1 ");
 }

@@ -101,9 +101,9 @@ TEST_CASE("a network's gradient tiles cover its buffer once, each in its own par
 }
 
 TEST_CASE("there are always rows for a tile") {
-  CHECK(engine::rows_per_tile<float>({0, 0}) > 0);
-  CHECK(engine::rows_per_tile<double>({1, 1}) > 0);
-  CHECK(engine::rows_per_tile<double>({1 << 20, 1 << 20}) > 0);
+  CHECK(engine::rows_per_tile<float>(0, {0, 0}) > 0);
+  CHECK(engine::rows_per_tile<double>(1, {1, 1}) > 0);
+  CHECK(engine::rows_per_tile<double>(Index{1} << 40, {1 << 20, 1 << 20}) > 0);
 }
 
 TEST_CASE_TEMPLATE("a row predicted alone has the bits it has among others", T, float, double) {

@@ -132,11 +132,13 @@ TEST_CASE_TEMPLATE("gather reads unaligned numbers", T, float, double) {
 }
 
 TEST_CASE("without an order, rows are taken from `first`") {
-  const auto v = numbers<double>(20, 3);
-  const Guarded<double> out(6);
-  gather<double>(table(v.data(), 10, 2), nullptr, 4, {out.data(), 3, 2});
-  CHECK(first_difference(out.data(), v.data() + 8, 6) == -1);
-  CHECK(out.intact());
+  const auto v = numbers<double>(40, 3);
+  for (const Index rows : {3, 15}) {  // a few, and enough to be copied at once
+    const Guarded<double> out(2 * rows);
+    gather<double>(table(v.data(), 20, 2), nullptr, 4, {out.data(), rows, 2});
+    CHECK(first_difference(out.data(), v.data() + 8, 2 * rows) == -1);
+    CHECK(out.intact());
+  }
 }
 
 TEST_CASE("no rows, no columns and no data") {

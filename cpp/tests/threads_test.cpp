@@ -82,6 +82,7 @@ TEST_CASE("little work is not worth a thread") {
     CHECK(threads::worth(1e12) == 2);
   }
   CHECK(threads::worth(1e12) == 4);
-  CHECK_THROWS_WITH_AS(threads::set_count(0), "set_num_threads: expected 1 or more, got 0", ValueError);
+  CHECK_THROWS_WITH_AS(threads::set_count(0), "set_num_threads: expected 1 to 1024, got 0", ValueError);
+  CHECK_THROWS_WITH_AS(threads::set_count(1025), "set_num_threads: expected 1 to 1024, got 1025", ValueError);
   threads::set_count(before);
 }

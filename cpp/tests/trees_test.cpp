@@ -127,6 +127,25 @@ TEST_CASE_TEMPLATE("a pass through every tree has the same bits in tiles of any 
   }
 }
 
+TEST_CASE("in place an activation takes its input's place, where nobody reads that again") {
+  const nn::Network<double> network(
+      {linear(3, 8), activation("Tanh"), activation("ReLU"), linear(8, 8), activation("GELU")}, 1);
+  for (const bool in_place : {false, true}) {
+    CAPTURE(in_place);
+    engine::Workspace<double> workspace;
+    workspace.shape(network, network.plan().section(0), {3}, in_place);
+    workspace.resize(5);
+    const auto shared = [&](Index x, Index y) {
+      CHECK((workspace.a(x).data == workspace.a(y).data) == (workspace.delta(x).data == workspace.delta(y).data));
+      return workspace.a(x).data == workspace.a(y).data;
+    };
+    CHECK(shared(1, 2) == in_place);
+    CHECK_FALSE(shared(2, 3));  // Tanh's delta follows from its output
+    CHECK_FALSE(shared(3, 4));
+    CHECK_FALSE(shared(4, 5));  // GELU's from its input
+  }
+}
+
 TEST_CASE("every block of a tree can be run alone, on its activations in the pass") {
   for (const Tree& tree : trees()) {
     CAPTURE(tree.name);

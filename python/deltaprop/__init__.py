@@ -12,25 +12,34 @@ Examples
 True
 """
 
-from importlib.metadata import version
+from typing import TYPE_CHECKING
 
-from deltaprop import graph, nn, optim
+from deltaprop import _later, graph, nn, optim
 from deltaprop.config import get_num_threads, set_num_threads, show_config
-from deltaprop.gradcheck import GradientReport, check_gradients
 from deltaprop.nn.sequential import load
 from deltaprop.training import (
     Callback,
     EarlyStopping,
     History,
-    LRRange,
     Metric,
     ModelCheckpoint,
     Run,
     StopOnPlateau,
-    lr_range_test,
 )
 
-__version__ = version("deltaprop")
+if TYPE_CHECKING:
+    from deltaprop._version import __version__
+    from deltaprop.gradcheck import GradientReport, check_gradients
+    from deltaprop.training.lr_range import LRRange, lr_range_test
+else:
+    __getattr__, __dir__ = _later.names(
+        __name__,
+        {
+            "_version": ("__version__",),
+            "gradcheck": ("GradientReport", "check_gradients"),
+            "training.lr_range": ("LRRange", "lr_range_test"),
+        },
+    )
 
 __all__ = [
     "Callback",

@@ -66,7 +66,7 @@ def main() -> int:
     """Run both; the second one needs scikit-learn, for its data."""
     trapezoid()
     try:
-        import sklearn  # noqa: F401, PLC0415  (an extra)
+        import sklearn  # noqa: F401
     except ImportError:
         print('\nThe digits come with scikit-learn: pip install "deltaprop[examples]"')
         return 0

@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import os
 from typing import Any
 
 import numpy as np
@@ -69,13 +70,18 @@ def as_seed(seed: Any, name: str) -> int:
     return int(seed)
 
 
-def as_count(value: Any, name: str, at_least: int) -> int:
-    """Return `value` as an integer of `at_least` or more.
+def entropy() -> int:
+    """Return a seed from the operating system, where nobody has given one."""
+    return int.from_bytes(os.urandom(8), "little")
+
+
+def as_count(value: Any, name: str, at_least: int, at_most: int = 2**63 - 1) -> int:
+    """Return `value` as an integer from `at_least` to `at_most`.
 
     Raises
     ------
     TypeError, ValueError
-        Where it is not an integer, or smaller.
+        Where it is not an integer, or out of range.
     """
     if not isinstance(value, int | np.integer) or isinstance(value, bool):
         raise TypeError(f"{name}: expected an integer, got {type(value).__name__}")
@@ -83,6 +89,8 @@ def as_count(value: Any, name: str, at_least: int) -> int:
         raise ValueError(f"{name}: expected {at_least} or more, got {value}")
     if value >= 2**63:
         raise ValueError(f"{name}: expected less than 2**63, got {value}")
+    if value > at_most:
+        raise ValueError(f"{name}: expected {at_most} or less, got {value}")
     return int(value)
 
 

@@ -1,10 +1,7 @@
 """Files of arrays and plain values: a zip of JSON and .npy, without pickle."""
 
 import io
-import json
 import os
-import secrets
-import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,10 +21,13 @@ def write_file(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
     OSError
         Where it cannot be written.
     """
+    import json
+    import zipfile
+
     place = Path(path)
     arrays: list[Array] = []
     header = {"format": _FORMAT, "version": _VERSION, "content": _encoded(content, arrays)}
-    beside = place.with_name(f".{place.name}.{secrets.token_hex(8)}")
+    beside = place.with_name(f".{place.name}.{os.urandom(8).hex()}")
     try:
         with beside.open("xb") as file:
             with zipfile.ZipFile(file, "w") as archive:
@@ -64,6 +64,9 @@ def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _read(file: BinaryIO) -> dict[str, Any]:
+    import json
+    import zipfile
+
     with zipfile.ZipFile(file) as archive:
         header = json.loads(archive.read("header.json"))
         if header.get("format") != _FORMAT or header.get("version") != _VERSION:

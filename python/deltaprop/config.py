@@ -2,7 +2,6 @@
 
 import platform
 import re
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -60,8 +59,10 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     """
     if mode not in {"stdout", "dicts"}:
         raise ValueError(f"show_config: expected mode 'stdout' or 'dicts', got {mode!r}")
+    from deltaprop._version import __version__
+
     config = {
-        "version": version("deltaprop"),
+        "version": __version__,
         **_core.config(),
         "cpu": _cpu(),
         "numpy": np.__version__,
@@ -96,11 +97,11 @@ def set_num_threads(count: int) -> None:
     Parameters
     ----------
     count : int
-        1 or more.
+        1 to 1024.
 
     Raises
     ------
     TypeError, ValueError
-        Where it is not an integer, or smaller.
+        Where it is not an integer, or none of these.
     """
-    _core.set_num_threads(as_count(count, "set_num_threads", 1))
+    _core.set_num_threads(as_count(count, "set_num_threads", 1, _core.MOST_THREADS))

@@ -17,13 +17,18 @@ T converted(const std::byte* p) {
 template <class T, class S>
 void gather_as(const Source& source, const Index* order, Index first, Matrix<T> out) {
   const bool dense = source.col_stride == static_cast<Index>(sizeof(S));
+  const Index row_bytes = out.cols * static_cast<Index>(sizeof(S));
+  if (dense && std::is_same_v<T, S> && order == nullptr && source.row_stride == row_bytes && out.size() > 16) {
+    std::memcpy(out.data, source.data + first * row_bytes, static_cast<std::size_t>(out.rows * row_bytes));
+    return;
+  }
   for (Index i = 0; i < out.rows; ++i) {
     const std::byte* from = source.data + (order == nullptr ? first + i : order[i]) * source.row_stride;
     T* to = out.row(i);
     if (dense && std::is_same_v<T, S>) {
       // A handful of numbers is copied faster by this loop than by a call.
       if (out.cols > 16) {
-        std::memcpy(to, from, static_cast<std::size_t>(out.cols) * sizeof(T));
+        std::memcpy(to, from, static_cast<std::size_t>(row_bytes));
       } else {
         for (Index j = 0; j < out.cols; ++j) to[j] = converted<T, S>(from + j * static_cast<Index>(sizeof(S)));
       }

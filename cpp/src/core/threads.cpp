@@ -166,12 +166,14 @@ Index processors() {
 Index first_count() {
   if (const char* own = std::getenv("DELTAPROP_NUM_THREADS"); own != nullptr && *own != '\0') {
     const Index number = number_in(own);
-    if (number > 0) return number;
-    throw ValueError(std::string("DELTAPROP_NUM_THREADS: expected a number of 1 or more, got '") + own + "'");
+    if (number > 0 && number <= kMost) return number;
+    throw ValueError("DELTAPROP_NUM_THREADS: expected a number from 1 to " + std::to_string(kMost) + ", got '" + own +
+                     "'");
   }
+  const Index here = std::min(processors(), kMost);
   const char* common = std::getenv("OMP_NUM_THREADS");
   const Index most = common == nullptr ? 0 : number_in(common);
-  return most > 0 ? std::min(most, processors()) : processors();
+  return most > 0 ? std::min(most, here) : here;
 }
 
 std::atomic<Index>& current_count() {
@@ -187,7 +189,9 @@ std::atomic<double> operations_worth_it{2e6};
 Index count() { return current_count().load(std::memory_order_relaxed); }
 
 void set_count(Index count) {
-  if (count < 1) throw ValueError("set_num_threads: expected 1 or more, got " + std::to_string(count));
+  if (count < 1 || count > kMost) {
+    throw ValueError("set_num_threads: expected 1 to " + std::to_string(kMost) + ", got " + std::to_string(count));
+  }
   current_count().store(count, std::memory_order_relaxed);
 }
 
@@ -196,8 +200,9 @@ Limit::~Limit() { limit = before_; }
 
 Index worth(double operations) {
   const double threads = operations / operations_worth_it.load(std::memory_order_relaxed);
+  if (threads < 2) return 1;
   const Index most = limit > 0 ? limit : count();
-  return threads < 2 ? 1 : threads < static_cast<double>(most) ? static_cast<Index>(threads) : most;
+  return threads < static_cast<double>(most) ? static_cast<Index>(threads) : most;
 }
 
 void set_worth(double operations) { operations_worth_it.store(operations, std::memory_order_relaxed); }

@@ -22,10 +22,6 @@ void Program::add_tiles(Index tiles, TileOperation operation, bool interruptible
   stages_.back().interruptible = interruptible;
 }
 
-void Program::add_once(std::function<void()> operation) {
-  add_tiles(1, [operation = std::move(operation)](Index) { operation(); });
-}
-
 void Program::run(Index rows, Index rows_per_tile, Index threads, const std::function<void()>* between,
                   bool often) const {
   for (const Stage& stage : stages_) {
@@ -50,10 +46,11 @@ void Program::run(Index rows, Index rows_per_tile, Index threads, const std::fun
 }
 
 Index tile_for_each(Index rows, Index rows_per_tile, Index threads) {
-  if (threads == 1) return rows_per_tile;
   constexpr Index kWhole = 8;  // rows, so that products have few that are left over
-  const Index share = (rows + threads - 1) / threads;
-  return std::min(rows_per_tile, (share + kWhole - 1) / kWhole * kWhole);
+  const auto parts = [](Index n, Index size) { return (n + size - 1) / size; };
+  const Index some = std::max<Index>(rows, 1);
+  const Index tiles = parts(parts(some, rows_per_tile), threads) * threads;
+  return std::min(rows_per_tile, parts(parts(some, tiles), kWhole) * kWhole);
 }
 
 }  // namespace deltaprop::engine

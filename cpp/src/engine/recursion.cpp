@@ -214,7 +214,7 @@ Inference<T>::Inference(const nn::Network<T>& network, nn::Section section, cons
       places_(network.plan().activation_places(section_)),
       origins_(network.plan().origins(section_)),
       slots_(widths_.size(), 0),
-      step_(rows_per_tile<T>(widths_)) {
+      step_(rows_per_tile<T>(network_.parameters()->size(), widths_)) {
   assign_slots();
   before_.resize(sizes_.size());
   std::exclusive_scan(sizes_.begin(), sizes_.end(), before_.begin(), Index{0});

@@ -15,6 +15,7 @@ template <class T>
 using Options = const Vector<T>*;
 
 struct Identity {
+  static bool from_output(const double*) { return true; }
   template <class T>
   static Vector<T> value(Vector<T> x, Options<T>) {
     return x;
@@ -26,6 +27,7 @@ struct Identity {
 };
 
 struct Sigmoid {
+  static bool from_output(const double*) { return true; }
   template <class T>
   static Vector<T> value(Vector<T> x, Options<T>) {
     return sigmoid(x);
@@ -50,6 +52,7 @@ struct LogSigmoid {
 };
 
 struct Tanh {
+  static bool from_output(const double*) { return true; }
   template <class T>
   static Vector<T> value(Vector<T> x, Options<T>) {
     return tanh(x);
@@ -104,6 +107,7 @@ struct Softplus {
 };
 
 struct ReLU {
+  static bool from_output(const double*) { return true; }
   template <class T>
   static Vector<T> value(Vector<T> x, Options<T>) {
     return select(x < Vector<T>::zero(), Vector<T>::zero(), x);
@@ -116,6 +120,7 @@ struct ReLU {
 
 struct LeakyReLU {
   // (negative_slope)
+  static bool from_output(const double* o) { return o[0] >= 0; }  // y has the sign of x
   template <class T>
   static Vector<T> value(Vector<T> x, Options<T> o) {
     return select(Vector<T>::zero() < x, x, o[0] * x);
@@ -377,6 +382,11 @@ Activation<T> elementwise(const char* name, Index options = 0) {
   static_assert(kActivationOptions == 2);
   return {.name = name,
           .options = options,
+          .from_output =
+              [](const double* numbers) {
+                if constexpr (requires { F::from_output(numbers); }) return F::from_output(numbers);
+                return false;
+              },
           .forward =
               [](const ActivationForward<T>& call) {
                 const auto [rows, cols, x, y, numbers] = call;
@@ -400,6 +410,7 @@ template <class F, class T>
 Activation<T> rowwise(const char* name) {
   return {.name = name,
           .options = 0,
+          .from_output = [](const double*) { return false; },
           .forward =
               [](const ActivationForward<T>& c) {
                 // No turn for a row without features, which has no largest one.

@@ -211,20 +211,14 @@ struct Hinge : OneOutput {
   }
 };
 
-/// The first n numbers in float64; the others are 0.
+/// The first n numbers, or as many as a vector holds, in float64; the others are 0.
 template <class T>
 [[gnu::always_inline]] inline Vector<double> in_double(const T* from, Index n) {
+  const auto numbers = Vector<T>::load(from, std::min(n, Vector<double>::size));
   if constexpr (std::is_same_v<T, double>) {
-    return Vector<double>::load(from, n);
+    return numbers;
   } else {
-    constexpr Index size = Vector<double>::size;
-    alignas(64) double lanes[size] = {};
-    if (n >= size) {
-      for (Index i = 0; i < size; ++i) lanes[i] = static_cast<double>(from[i]);
-    } else {
-      for (Index i = 0; i < n; ++i) lanes[i] = static_cast<double>(from[i]);
-    }
-    return Vector<double>::load(lanes);
+    return widen(numbers)[0];
   }
 }
 
@@ -235,6 +229,26 @@ double row_weight(const LossRows<T>& l, Index i) {
 template <class T>
 double column_weight(const LossRows<T>& l, Index j) {
   return l.columns == nullptr ? 1 : static_cast<double>(l.columns[j]);
+}
+
+/// Adds to the rows' losses, from row `first` on, those of their elements, in order; as many rows side by side as a
+/// vector holds.
+template <class T>
+void add_rows(const LossRows<T>& l, Index first, Index rows, const double* elements, Index of_row) {
+  using V = Vector<double>;
+  Index i = 0;
+  for (; i + V::size <= rows; i += V::size) {
+    const auto weights = l.weights == nullptr ? V::all(1) : in_double(l.weights + first + i, V::size);
+    auto sums = V::load(l.values + first + i);
+    for (Index j = 0; j < of_row; ++j) sums = sums + V::load_apart(elements + i * of_row + j, of_row) * weights;
+    sums.store(l.values + first + i);
+  }
+  for (; i < rows; ++i) {
+    const double weight = row_weight(l, first + i);
+    double sum = l.values[first + i];
+    for (Index j = 0; j < of_row; ++j) sum += elements[i * of_row + j] * weight;
+    l.values[first + i] = sum;
+  }
 }
 
 /// The driver of all elementwise losses: deltas in T, values by the same formula in float64, added in order.
@@ -267,26 +281,20 @@ void elementwise_loss(const LossRows<T>& l) {
   if (l.values != nullptr) std::fill_n(l.values, l.rows, 0.0);
   if (l.values == nullptr && l.elements == nullptr) return;
   constexpr Index chunk = 256;
-  for (Index i = 0; i < l.rows; i += together) {
-    Index row = i;
-    for (Index first = 0; first < together * n; first += chunk) {
-      const Index count = std::min(chunk, together * n - first);
-      alignas(64) double values[chunk];
+  alignas(64) double values[chunk];
+  const Index some = std::min(together, std::max<Index>(chunk / std::max<Index>(n, 1), 1));  // rows in a chunk
+  for (Index i = 0; i < l.rows; i += some) {
+    const Index rows = std::min(some, l.rows - i);
+    for (Index first = 0; first < rows * n; first += chunk) {
+      const Index count = std::min(chunk, rows * n - first);
       for (Index k = 0; k < count; k += Vector<double>::size) {
         const auto load = [&](const T* from) { return in_double(from, count - k); };
         F::value(element(i, first + k, load), l.options).store(values + k);
       }
-      for (Index k = 0; k < count;) {
-        const Index row_end = (row - i + 1) * n - first;
-        const Index end = std::min(count, row_end);
-        const double weight = row_weight(l, row);
-        double sum = l.values == nullptr ? 0 : l.values[row];  // a row may begin in one chunk and end in another
-        for (; k < end; ++k) {
-          sum += values[k] * weight;
-          if (l.elements != nullptr) l.elements[i * n + first + k] = static_cast<T>(values[k] * weight);
-        }
-        if (l.values != nullptr) l.values[row] = sum;
-        if (k == row_end) ++row;
+      const Index of_row = rows == 1 ? count : n;  // a row alone may go on in the next chunk
+      if (l.values != nullptr) add_rows(l, i, rows, values, of_row);
+      for (Index k = 0; l.elements != nullptr && k < count; ++k) {
+        l.elements[i * n + first + k] = static_cast<T>(values[k] * row_weight(l, i + k / of_row));
       }
     }
   }
@@ -298,27 +306,17 @@ struct RowValue {
   double weight = 0, others = 0, times = 0, plus = 0;
 };
 
-/// The driver of all losses of whole rows. `row(i, d)` writes the delta, but for weights and scale, and gives the
-/// value; a row without a class counts for nothing, whatever its outputs are.
+/// The driver of all losses of whole rows. `some(first, rows, values)` writes the deltas of so many rows, and what
+/// their losses are made of.
 template <class T, class F>
-void loss_of_rows(const LossRows<T>& l, F&& row) {
+void loss_of_rows(const LossRows<T>& l, F&& some) {
   constexpr Index block = 64, width = Vector<double>::size;
   for (Index first = 0; first < l.rows; first += block) {
     RowValue values[block];
     alignas(64) double logs[block];
     const Index rows = std::min(block, l.rows - first);
-    for (Index k = 0; k < rows; ++k) {
-      const Index i = first + k;
-      T* d = l.deltas == nullptr ? nullptr : l.deltas + i * l.cols;
-      const bool skipped = l.cols == 0 || (l.classes != nullptr && l.classes[i] < 0);
-      if (skipped && d != nullptr) std::fill_n(d, l.cols, T(0));
-      if (!skipped) values[k] = row(i, d);
-      values[k].weight *= row_weight(l, i);
-      logs[k] = values[k].others;
-      if (d == nullptr) continue;
-      const auto factor = Vector<T>::all(static_cast<T>(l.scale * values[k].weight));
-      for_each_vector<T>(l.cols, [&](Index j, auto load, auto store) { store(d + j, load(d + j) * factor); });
-    }
+    some(first, rows, values);
+    for (Index k = 0; k < rows; ++k) logs[k] = values[k].others;
     for (Index k = 0; k < rows; k += width) {
       log1p(Vector<double>::load(logs + k, std::min(width, rows - k))).store(logs + k);
     }
@@ -330,17 +328,42 @@ void loss_of_rows(const LossRows<T>& l, F&& row) {
   }
 }
 
+/// A row without a class counts for nothing, whatever its outputs are.
+template <class T>
+bool counts(const LossRows<T>& l, Index i) {
+  return l.cols > 0 && (l.classes == nullptr || l.classes[i] >= 0);
+}
+
+/// One row after the other. `row(i, d)` writes the delta, but for weights and scale, and gives the value.
+template <class T, class F>
+void each_row(const LossRows<T>& l, Index first, Index rows, RowValue* values, F&& row) {
+  for (Index k = 0; k < rows; ++k) {
+    const Index i = first + k;
+    T* d = l.deltas == nullptr ? nullptr : l.deltas + i * l.cols;
+    if (counts(l, i)) {
+      values[k] = row(i, d);
+    } else if (d != nullptr) {
+      std::fill_n(d, l.cols, T(0));
+    }
+    values[k].weight *= row_weight(l, i);
+    if (d == nullptr) continue;
+    const auto factor = Vector<T>::all(static_cast<T>(l.scale * values[k].weight));
+    for_each_vector<T>(l.cols, [&](Index j, auto load, auto store) { store(d + j, load(d + j) * factor); });
+  }
+}
+
 /// l = -w_t a_t, a the logarithms of probabilities
 template <class T>
 void negative_log_likelihood(const LossRows<T>& l) {
-  loss_of_rows(l, [&](Index i, T* d) {
+  const auto row = [&](Index i, T* d) {
     const Index t = static_cast<Index>(l.classes[i]);
     if (d != nullptr) {
       std::fill_n(d, l.cols, T(0));
       d[t] = T(-1);
     }
     return RowValue{.weight = column_weight(l, t), .plus = -static_cast<double>(l.outputs[i * l.cols + t])};
-  });
+  };
+  loss_of_rows(l, [&](Index first, Index rows, RowValue* values) { each_row(l, first, rows, values, row); });
 }
 
 /// e^(a_j - m), m = max a, so that none overflows, and their sum without the largest: what is added to 1 keeps its
@@ -379,6 +402,57 @@ RowValue cross_entropy_of_class(const LossRows<T>& l, Index i, T* d) {
           static_cast<double>(s.largest) - static_cast<double>(a[t])};
 }
 
+/// The same, weighted and scaled, for a row in each lane: for a few classes a row would leave most of a vector empty,
+/// and be added up across its lanes.
+inline constexpr Index kFewClasses = 32;
+template <class T>
+void cross_entropy_in_lanes(const LossRows<T>& l, Index first, Index rows, RowValue* values) {
+  using V = Vector<T>;
+  constexpr Index chains = 16;  // those of row_sum
+  alignas(64) T columns[kFewClasses * V::size];
+  rows_to_lanes(l.outputs + first * l.cols, rows, l.cols, columns);
+  const auto number = [](Index j) { return V::all(static_cast<T>(j)); };
+  const auto column = [&](Index j) { return V::load(columns + j * V::size); };
+
+  auto largest = column(0), top = V::zero();
+  for (Index j = 1; j < l.cols; ++j) largest = max(largest, column(j));
+  for (Index j = l.cols; j-- > 0;) top = select(column(j) == largest, number(j), top);
+  alignas(64) T most[V::size], others[V::size], classes[V::size], factors[V::size];
+  largest.store(most);
+  V sums[chains];
+  unroll<chains>([&](auto k) { sums[k] = V::zero(); });
+  for (Index j = 0; j < l.cols; ++j) {
+    const auto e = exp(column(j) - largest);
+    e.store(columns + j * V::size);
+    sums[j % chains] = sums[j % chains] + select(top == number(j), V::zero(), e);
+  }
+  for (Index half = chains / 2; half > 0; half /= 2) {
+    for (Index k = 0; k < half; ++k) sums[k] = sums[k] + sums[k + half];
+  }
+  sums[0].store(others);
+
+  for (Index k = 0; k < V::size; ++k) {
+    const Index i = first + k;
+    const bool counted = k < rows && counts(l, i);
+    const Index t = counted ? static_cast<Index>(l.classes[i]) : -1;
+    classes[k] = static_cast<T>(t);
+    if (counted) {
+      values[k] = {column_weight(l, t) * row_weight(l, i), static_cast<double>(others[k]), 1,
+                   static_cast<double>(most[k]) - static_cast<double>(l.outputs[i * l.cols + t])};
+    }
+    factors[k] = static_cast<T>(counted ? l.scale * values[k].weight : 0);
+  }
+  if (l.deltas == nullptr) return;
+  const auto inverse = number(1) / (number(1) + sums[0]), of_top = -sums[0] * inverse;
+  const auto t = V::load(classes), factor = V::load(factors);
+  for (Index j = 0; j < l.cols; ++j) {
+    const auto p = column(j) * inverse;
+    const auto d = select(t == number(j), select(top == t, of_top, p - number(1)), p);
+    select(t < V::zero(), V::zero(), d * factor).store(columns + j * V::size);
+  }
+  lanes_to_rows(columns, rows, l.cols, l.deltas + first * l.cols);
+}
+
 /// l = -sum_j q_j log softmax(a)_j, dl/da_j = softmax(a)_j sum_k q_k - q_j, where q_j = w_j (smoothing / cols +
 /// (1 - smoothing) y_j), y_j = [j = t] for a class
 template <class T>
@@ -408,8 +482,19 @@ RowValue cross_entropy_of_probabilities(const LossRows<T>& l, Index i, T* d) {
 template <class T>
 void cross_entropy(const LossRows<T>& l) {
   const bool shared_out = l.classes == nullptr || l.options.smoothing != 0;
-  loss_of_rows(l, [&](Index i, T* d) {
-    return shared_out ? cross_entropy_of_probabilities(l, i, d) : cross_entropy_of_class(l, i, d);
+  loss_of_rows(l, [&](Index first, Index rows, RowValue* values) {
+    if (shared_out) {
+      return each_row(l, first, rows, values, [&](Index i, T* d) { return cross_entropy_of_probabilities(l, i, d); });
+    }
+    constexpr Index width = Vector<T>::size;
+    for (Index k = 0; k < rows; k += width) {
+      const Index together = std::min(width, rows - k);
+      if (l.cols <= kFewClasses && 4 * together > width) {
+        cross_entropy_in_lanes(l, first + k, together, values + k);
+      } else {
+        each_row(l, first + k, together, values + k, [&](Index i, T* d) { return cross_entropy_of_class(l, i, d); });
+      }
+    }
   });
 }
 

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "deltaprop/kernels/table.hpp"
+#include "packing.hpp"
 #include "vector.hpp"
 
 /// The matrix product: a tile of c is held in registers while one chain of fused multiply-adds runs along k.
@@ -19,8 +21,8 @@ struct Tile {
 #else
   static constexpr Index rows = 6;  // of 16 registers: 12 sums, 2 of b, the rest for a
 #endif
-  static constexpr Index vectors = 2;
-  static constexpr Index cols = vectors * Vector<T>::size;
+  /// Vectors of c side by side, by the rows that there are: so many sums at least that none waits for itself.
+  static constexpr Index vectors(Index rows_of_c) { return rows_of_c == 1 ? 8 : rows_of_c == 2 ? 4 : 2; }
 };
 
 enum class Chain {
@@ -49,10 +51,13 @@ void micro(const Micro<T>& m) {
   const auto load = [&](const T* from, auto v) {
     return Tail && v == Vectors - 1 ? V::load(from + v * V::size, m.tail) : V::load(from + v * V::size);
   };
+  const auto for_each = [](auto&& f) { unroll<Rows>([&](auto r) { unroll<Vectors>([&](auto v) { f(r, v); }); }); };
   V sum[Rows][Vectors];
-  unroll<Rows>([&](auto r) {
-    unroll<Vectors>([&](auto v) { sum[r][v] = m.chain == Chain::carry_on ? load(m.c + r * m.c_row, v) : V::zero(); });
-  });
+  if (m.chain == Chain::carry_on) {
+    for_each([&](auto r, auto v) { sum[r][v] = load(m.c + r * m.c_row, v); });
+  } else {
+    for_each([&](auto r, auto v) { sum[r][v] = V::zero(); });
+  }
   const T* a = m.a;
   const T* b = m.b;
   for (Index p = 0; p < m.k; ++p, a += m.a_col, b += m.b_row) {
@@ -63,137 +68,182 @@ void micro(const Micro<T>& m) {
       unroll<Vectors>([&](auto v) { sum[r][v] = fma(element, row_of_b[v], sum[r][v]); });
     });
   }
-  unroll<Rows>([&](auto r) {
+  if (m.chain == Chain::add_total) {
+    for_each([&](auto r, auto v) { sum[r][v] = load(m.c + r * m.c_row, v) + sum[r][v]; });
+  }
+  if (m.bias != nullptr) {
     unroll<Vectors>([&](auto v) {
-      T* c = m.c + r * m.c_row;
-      if (m.chain == Chain::add_total) sum[r][v] = load(c, v) + sum[r][v];
-      if (m.bias != nullptr) sum[r][v] = sum[r][v] + load(m.bias, v);
-      if (Tail && v == Vectors - 1) {
-        sum[r][v].store(c + v * V::size, m.tail);
-      } else {
-        sum[r][v].store(c + v * V::size);
-      }
+      const V bias = load(m.bias, v);
+      unroll<Rows>([&](auto r) { sum[r][v] = sum[r][v] + bias; });
     });
+  }
+  for_each([&](auto r, auto v) {
+    T* const to = m.c + r * m.c_row + v * V::size;
+    if (Tail && v == Vectors - 1) {
+      sum[r][v].store(to, m.tail);
+    } else {
+      sum[r][v].store(to);
+    }
   });
 }
 
-/// micro<T, rows, ...> for a number of rows known only now.
-template <class T, Index Vectors, bool Tail>
-void micro_rows(Index rows, const Micro<T>& m) {
-  using Function = void (*)(const Micro<T>&);
-  static constexpr auto functions = []<Index... I>(std::integer_sequence<Index, I...>) {
-    return std::array<Function, sizeof...(I)>{&micro<T, I + 1, Vectors, Tail>...};
-  }(std::make_integer_sequence<Index, Tile<T>::rows>{});
-  functions[static_cast<std::size_t>(rows - 1)](m);
-}
-
+/// micro for numbers of rows and columns known only now; `cols` no more than the tile of so many rows has.
 template <class T>
 void micro_any(Index rows, Index cols, Micro<T>& m) {
-  constexpr Index width = Vector<T>::size;
+  using Function = void (*)(const Micro<T>&);
+  constexpr Index width = Vector<T>::size, most = Tile<T>::vectors(1);
+  static constexpr auto functions = []<Index... I>(std::integer_sequence<Index, I...>) {
+    // [rows - 1][vectors - 1][tail]
+    return std::array<Function, sizeof...(I)>{[] {
+      constexpr Index r = I / 2 / most + 1, v = I / 2 % most + 1;
+      if constexpr (v <= Tile<T>::vectors(r)) {
+        return &micro<T, r, v, I % 2 != 0>;
+      } else {
+        return Function(nullptr);
+      }
+    }()...};
+  }(std::make_integer_sequence<Index, Tile<T>::rows * most * 2>{});
   m.tail = cols % width;
-  if (cols > width) return m.tail == 0 ? micro_rows<T, 2, false>(rows, m) : micro_rows<T, 2, true>(rows, m);
-  return m.tail == 0 ? micro_rows<T, 1, false>(rows, m) : micro_rows<T, 1, true>(rows, m);
+  const Index vectors = (cols - 1) / width;
+  functions[static_cast<std::size_t>(((rows - 1) * most + vectors) * 2 + (m.tail != 0))](m);
 }
 
-/// to[p][j] = from[p * row + j * col], (k, Tile::cols), columns beyond `cols` zero.
+/// What is packed at a time, in numbers: panels of b stay near while rows of a stream by.
 template <class T>
-void pack_panel(Index k, Index cols, const T* from, Index row, Index col, T* to) {
-  constexpr Index width = Vector<T>::size;
-  constexpr Index panel = Tile<T>::cols;
-  // What an earlier panel left could be denormal, and slow.
-  if (cols < panel) std::fill_n(to, k * panel, T(0));
-  Index done = 0;
-  if (row == 1 && cols == panel) {
-    for (; done + width <= k; done += width) {
-      unroll<Tile<T>::vectors>([&](auto v) {
-        packets::PacketBlock<typename Vector<T>::Packet, width> block;
-        unroll<width>([&](auto j) { block.packet[j] = Vector<T>::load(from + (v * width + j) * col + done).p; });
-        packets::ptranspose(block);
-        unroll<width>([&](auto j) { Vector<T>{block.packet[j]}.store(to + (done + j) * panel + v * width); });
-      });
-    }
-  } else if (col == 1 && cols == panel) {
-    for (; done < k; ++done) {
-      unroll<Tile<T>::vectors>(
-          [&](auto v) { Vector<T>::load(from + done * row + v * width).store(to + done * panel + v * width); });
-    }
-  }
-  for (; done < k; ++done) {
-    for (Index j = 0; j < cols; ++j) to[done * panel + j] = from[done * row + j * col];
-  }
-}
-
-/// to = strips of Tile::rows rows (the last one narrower), each strip (k, rows of the strip).
-template <class T>
-void pack_rows(Index rows, Index k, const T* from, Index row, Index col, T* to) {
-  for (Index first = 0; first < rows; first += Tile<T>::rows) {
-    const Index strip = std::min(Tile<T>::rows, rows - first);
-    const T* at = from + first * row;
-    if (row == 1 && strip == Tile<T>::rows) {
-      for (Index p = 0; p < k; ++p, to += Tile<T>::rows) {
-        unroll<Tile<T>::rows>([&](auto r) { to[r] = at[p * col + r]; });
-      }
-    } else {
-      for (Index p = 0; p < k; ++p) {
-        for (Index r = 0; r < strip; ++r) *to++ = at[r * row + p * col];
-      }
-    }
-  }
-}
-
-template <class T>
-struct Packed {
-  static constexpr Index rows = 192 / Tile<T>::rows * Tile<T>::rows;
-  alignas(64) T a[rows * kBlock];
-  alignas(64) T b[kBlock * Tile<T>::cols];
+struct Cache {
+  static constexpr Index depth = 4096 / sizeof(T);
+  static constexpr Index b = (1 << 18) / sizeof(T);
+  static constexpr Index a = (1 << 20) / sizeof(T);
 };
 
+/// How many of n rows or columns, in whole tiles of `unit`, are taken together: all, or those whose copies have room.
+inline Index together(bool packed, Index n, Index room, Index depth, Index unit) {
+  const Index whole = (n + unit - 1) / unit;
+  return (packed ? std::min(whole, std::max<Index>(room / depth / unit, 1)) : whole) * unit;
+}
+
+/// What will be packed after columns of b up to `to`, spread over the tiles of these.
+template <class T>
+Ahead<T> next_group(const Product<T>& p, Index k, const T* b, Index to, Index group, Index rows, Index step) {
+  const Index cols = std::min(group, p.n - to);
+  if (cols == 0) return {};
+  const Index calls = (rows + Tile<T>::rows - 1) / Tile<T>::rows * (group / step);
+  Ahead<T> ahead =
+      p.b_col == 1 ? Ahead<T>{b + group, k, p.b_row, cols, 0} : Ahead<T>{b + group * p.b_col, cols, p.b_col, k, 0};
+  ahead.each = (ahead.rows + calls - 1) / calls;
+  return ahead;
+}
+
 template <class T, bool Blocked>
-void run_product(const Product<T>& p) {
+void run_wide(const Product<T>& p) {
   using Shape = Tile<T>;
-  static thread_local Packed<T> packed;
-  // Columns of a are worth packing once several panels of b meet them, and a panel of b where its rows lie apart
-  // (they would share cache sets and pages) or where it runs down instead of across.
-  const bool pack_a = p.a_col != 1 && p.n > Shape::cols && p.k > 4;
+  // Rows of b are packed where they run down instead of across, or lie far apart: they would share cache sets and
+  // pages. Columns of a are worth it once several panels of b meet them, its rows only if they do not stay near.
+  const bool down = p.b_col != 1;
   const bool far_apart = p.b_row * static_cast<Index>(sizeof(T)) >= 1024 && p.m > 4 * Shape::rows;
-  const bool pack_b = p.b_col != 1 || far_apart;
-  const Index row_block = pack_a ? Packed<T>::rows : p.m;
+  const Index step = std::min<Index>(Shape::vectors(p.m), down ? 4 : 8) * Vector<T>::size;
+  const bool pack_b = down || far_apart;
+  const bool pack_a = p.a_col != 1 ? p.n > step && p.k > 4 : p.n > 4 * step && p.m * p.k > 2 * Cache<T>::a;
+  const Index depth = std::clamp<Index>(p.k, 1, Blocked ? kBlock : std::min(Cache<T>::depth, Cache<T>::b / step));
+  const Index group = together(pack_b, p.n, Cache<T>::b, depth, step);
+  const Index block = together(pack_a, p.m, Cache<T>::a, depth, Shape::rows);
+  T *packed_a = nullptr, *packed_b = nullptr;
+  if (pack_a || pack_b) {
+    const Index size = pack_b ? group * depth + kSpill : 0;
+    packed_b = scratch<T>(size + (pack_a ? block * depth + kSpill : 0));
+    packed_a = packed_b + size;
+  }
 
   Index first = 0;
   do {
-    const Index k = std::min(kBlock, p.k - first);
+    const Index k = std::min(depth, p.k - first);
     Micro<T> m{};
     m.k = k;
     m.c_row = p.c_row;
     m.chain = Blocked ? (first > 0 || p.accumulate ? Chain::add_total : Chain::fresh)
                       : (first > 0 ? Chain::carry_on : Chain::fresh);
     const bool last = first + k >= p.k;
-    for (Index row = 0; row < p.m; row += row_block) {
-      const Index rows = std::min(row_block, p.m - row);
+    for (Index row = 0; row < p.m; row += block) {
+      const Index rows = std::min(block, p.m - row);
       const T* a = p.a + row * p.a_row + first * p.a_col;
-      if (pack_a) pack_rows(rows, k, a, p.a_row, p.a_col, packed.a);
-      for (Index col = 0; col < p.n; col += Shape::cols) {
-        const Index cols = std::min(Shape::cols, p.n - col);
-        m.b = p.b + first * p.b_row + col * p.b_col;
-        m.b_row = p.b_row;
+      if (pack_a) pack(k, rows, Shape::rows, a, p.a_col, p.a_row, packed_a);
+      for (Index from = 0; from < p.n; from += group) {
+        const Index to = std::min(from + group, p.n);
+        const T* b = p.b + first * p.b_row + from * p.b_col;
+        Ahead<T> ahead{};
         if (pack_b) {
-          pack_panel(k, cols, m.b, p.b_row, p.b_col, packed.b);
-          m.b = packed.b;
-          m.b_row = Shape::cols;
+          pack(k, to - from, step, b, p.b_row, p.b_col, packed_b);
+          ahead = next_group(p, k, b, to, group, rows, step);
         }
-        m.bias = last && p.bias != nullptr ? p.bias + col : nullptr;
-        for (Index r = 0; r < rows; r += Shape::rows) {
-          const Index strip = std::min(Shape::rows, rows - r);
-          m.a = pack_a ? packed.a + r * k : a + r * p.a_row;
-          m.a_row = pack_a ? 1 : p.a_row;
-          m.a_col = pack_a ? strip : p.a_col;
-          m.c = p.c + (row + r) * p.c_row + col;
-          micro_any(strip, cols, m);
+        for (Index col = from; col < to; col += step) {
+          const Index cols = std::min(step, to - col);
+          m.b = pack_b ? packed_b + (col - from) * k : b + (col - from);
+          m.b_row = pack_b ? step : p.b_row;
+          m.bias = last && p.bias != nullptr ? p.bias + col : nullptr;
+          for (Index r = 0; r < rows; r += Shape::rows) {
+            m.a = pack_a ? packed_a + r * k : a + r * p.a_row;
+            m.a_row = pack_a ? 1 : p.a_row;
+            m.a_col = pack_a ? Shape::rows : p.a_col;
+            m.c = p.c + (row + r) * p.c_row + col;
+            ahead.some();
+            micro_any(std::min(Shape::rows, rows - r), cols, m);
+          }
         }
       }
     }
     first += k;
   } while (first < p.k);
+}
+
+/// c^T = b^T a^T: where c has few columns the lanes are its rows.
+template <class T, bool Blocked>
+void run_narrow(const Product<T>& p) {
+  constexpr Index most = 8 * Vector<T>::size;
+  T turned[most];
+  const bool straight = p.c_row == 1;
+  const Index step = Tile<T>::vectors(p.n) * Vector<T>::size;
+  for (Index first = 0; first < p.m; first += step) {
+    const Index rows = std::min(step, p.m - first);
+    T* const c = p.c + first * p.c_row;
+    if (p.accumulate && !straight) {
+      for (Index i = 0; i < rows; ++i) {
+        for (Index j = 0; j < p.n; ++j) turned[j * step + i] = c[i * p.c_row + j];
+      }
+    }
+    run_wide<T, Blocked>({.m = p.n,
+                          .n = rows,
+                          .k = p.k,
+                          .a = p.b,
+                          .a_row = p.b_col,
+                          .a_col = p.b_row,
+                          .b = p.a + first * p.a_row,
+                          .b_row = p.a_col,
+                          .b_col = p.a_row,
+                          .c = straight ? c : turned,
+                          .c_row = step,
+                          .bias = nullptr,
+                          .accumulate = p.accumulate});
+    if (straight) {
+      if (p.bias != nullptr) {
+        for (Index i = 0; i < rows; ++i) c[i] += p.bias[0];
+      }
+      continue;
+    }
+    for (Index i = 0; i < rows; ++i) {
+      for (Index j = 0; j < p.n; ++j) {
+        c[i * p.c_row + j] = p.bias == nullptr ? turned[j * step + i] : turned[j * step + i] + p.bias[j];
+      }
+    }
+  }
+}
+
+template <class T, bool Blocked>
+void run_product(const Product<T>& p) {
+  if ((p.n == 1 || 4 * p.n <= Vector<T>::size) && p.m >= Vector<T>::size) {
+    run_narrow<T, Blocked>(p);
+  } else {
+    run_wide<T, Blocked>(p);
+  }
 }
 
 }  // namespace deltaprop::kernels

@@ -1,16 +1,26 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
 #include "deltaprop/kernels/table.hpp"
 #include "vector.hpp"
 
 namespace deltaprop::kernels {
 
-/// Adds to `total` what `add(block, i)` adds for each row i: chains of kBlock rows, the blocks added in order.
-template <class S, class F>
+/// Adds to `total` what `add(block, i)` adds for each row i: chains of kBlock rows, the blocks added in order. So many
+/// `together` run side by side, as each waits for its own last sum.
+template <Index together = 1, class S, class F>
 [[gnu::always_inline]] inline S sum_over_rows(Index rows, S total, F&& add) {
-  for (Index first = 0; first < rows; first += kBlock) {
+  Index first = 0;
+  for (; together > 1 && first + together * kBlock <= rows; first += together * kBlock) {
+    S blocks[together]{};
+    for (Index i = first; i < first + kBlock; ++i) {
+      unroll<together>([&](auto b) { blocks[b] = add(blocks[b], i + b * kBlock); });
+    }
+    unroll<together>([&](auto b) { total = total + blocks[b]; });
+  }
+  for (; first < rows; first += kBlock) {
     const Index last = std::min(first + kBlock, rows);
     S block{};
     for (Index i = first; i < last; ++i) block = add(block, i);
@@ -52,7 +62,8 @@ void column_sums(const ColumnSums<T>& s) {
   const auto columns = [&](Index j, auto load, auto store) {
     using V = decltype(load(s.a));
     const auto before = s.accumulate ? load(s.sums + j) : V{};
-    const auto sum = [&](auto add) { store(s.sums + j, sum_over_rows(s.rows, before, add)); };
+    constexpr Index together = std::is_same_v<V, Wide<T>> ? 1 : 4;
+    const auto sum = [&](auto add) { store(s.sums + j, sum_over_rows<together>(s.rows, before, add)); };
     if (s.factors == nullptr) {
       sum([&](const V& block, Index i) { return block + load(s.a + i * s.cols + j); });
     } else {
@@ -71,11 +82,43 @@ void column_sums(const ColumnSums<T>& s) {
 /// Whether no element is infinite or NaN: 0 x is 0 exactly for the finite ones.
 template <class T>
 bool all_finite(const T* a, Index n) {
-  auto sum = Vector<T>::zero();
-  for_each_vector<T>(n, [&](Index i, auto load, auto) { sum = fma(load(a + i), Vector<T>::zero(), sum); });
-  T lanes[Vector<T>::size];
-  sum.store(lanes);
-  return std::all_of(lanes, lanes + Vector<T>::size, [](T lane) { return lane == T(0); });
+  constexpr Index together = 4, run = together * Vector<T>::size;
+  const auto zero = Vector<T>::zero();
+  Vector<T> sums[together] = {zero, zero, zero, zero};
+  Index first = 0;
+  for (; first + run <= n; first += run) {
+    unroll<together>([&](auto k) { sums[k] = fma(Vector<T>::load(a + first + k * Vector<T>::size), zero, sums[k]); });
+  }
+  for_each_vector<T>(n - first, [&](Index i, auto load, auto) { sums[0] = fma(load(a + first + i), zero, sums[0]); });
+  return all((sums[0] + sums[1]) + (sums[2] + sums[3]) == zero);
+}
+
+/// The columns of so many rows, Vector<T>::size at the most, as a vector each: a row in each lane, those past the rows
+/// zero. `to` has room for whole squares of vectors.
+template <class T>
+void rows_to_lanes(const T* from, Index rows, Index cols, T* to) {
+  constexpr Index width = Vector<T>::size;
+  for (Index j = 0; j < cols; j += width) {
+    packets::PacketBlock<typename Vector<T>::Packet, width> square;
+    unroll<width>([&](auto i) {
+      square.packet[i] = (i < rows ? Vector<T>::load(from + i * cols + j, cols - j) : Vector<T>::zero()).p;
+    });
+    packets::ptranspose(square);
+    unroll<width>([&](auto k) { Vector<T>{square.packet[k]}.store(to + (j + k) * width); });
+  }
+}
+/// And back.
+template <class T>
+void lanes_to_rows(const T* from, Index rows, Index cols, T* to) {
+  constexpr Index width = Vector<T>::size;
+  for (Index j = 0; j < cols; j += width) {
+    packets::PacketBlock<typename Vector<T>::Packet, width> square;
+    unroll<width>([&](auto k) { square.packet[k] = Vector<T>::load(from + (j + k) * width).p; });
+    packets::ptranspose(square);
+    unroll<width>([&](auto i) {
+      if (i < rows) Vector<T>{square.packet[i]}.store(to + i * cols + j, cols - j);
+    });
+  }
 }
 
 /// The sum within a row, of f over its elements, by a tree that its length alone fixes: 16 chains, element j in

@@ -35,6 +35,8 @@ struct Vector {
   static Vector all(T value) { return {packets::pset1<Packet>(value)}; }
   static Vector zero() { return all(T(0)); }
   static Vector load(const T* from) { return {packets::ploadu<Packet>(from)}; }
+  /// Numbers that lie so far apart.
+  static Vector load_apart(const T* from, Index stride) { return {packets::pgather<T, Packet>(from, stride)}; }
   void store(T* to) const { packets::pstoreu(to, p); }
   /// The same past the caches, to where vectors are aligned; other threads see it after finish_streams().
   void stream(T* to) const { Native<T>::stream(to, p); }

@@ -68,10 +68,11 @@ void Linear::run_backward(const Backward<T>& b) const {
 }
 
 std::vector<Range> Linear::gradient_tiles() const {
-  // Rows of w: a tile large enough to pay for packing its operands, small enough to be in cache still when
-  // it is updated; the bias goes with the last one of its own.
-  constexpr Index kTile = 1 << 16;
-  const Index rows = std::max<Index>(96, kTile / out_ / 12 * 12);
+  // Rows of w: as many tiles of one size as leave each large enough to pay for packing its operands, and small enough
+  // to be in cache still when it is updated; the bias goes with the last one of its own.
+  constexpr Index kTile = 1 << 16, kRows = 192, kWhole = 24;  // rows in whole tiles of every instruction set
+  const Index count = (in_ - 1) / std::max(kRows, kTile / out_) + 1;
+  const Index rows = ((in_ - 1) / count / kWhole + 1) * kWhole;
   std::vector<Range> tiles;
   for (Index row = 0; row < in_; row += rows) tiles.push_back({row * out_, std::min(row + rows, in_) * out_});
   if (bias_) tiles.push_back({weights(), weights() + out_});

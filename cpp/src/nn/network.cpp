@@ -114,6 +114,13 @@ Section Network<T>::entered(Index section, const std::vector<std::vector<Index>>
 }
 
 template <class T>
+Index Network<T>::least_rows() const {
+  Index least = 0;
+  for (const Place& place : layers_) least = std::max(least, place.frozen ? 0 : place.layer->least_rows());
+  return least;
+}
+
+template <class T>
 void Network<T>::check_rows(Index rows, const char* advice) const {
   for (const Place& place : layers_) {
     const Index least = place.frozen ? 0 : place.layer->least_rows();

@@ -164,10 +164,16 @@ kernels::Update<T> Optimizer<T>::run_of(const Slot& slot, Range run) const {
 }
 
 template <class T>
-void Optimizer<T>::update(Index parameter, Range run) {
-  const Slot& s = slots_[static_cast<std::size_t>(parameter)];
-  if (s.plan == nullptr) return;
-  kernels::get<T>().updates[static_cast<int>(s.plan->formula)](run_of(s, run));
+void Optimizer<T>::update(Index p, Range run) {
+  while (run.size() > 0) {
+    const Slot& s = slots_[static_cast<std::size_t>(p)];
+    // As far as the plan is the same.
+    Index end = parameter(p++).range.end;
+    for (; end < run.end && slots_[static_cast<std::size_t>(p)].plan == s.plan; ++p) end = parameter(p).range.end;
+    const Range part{run.begin, std::min(end, run.end)};
+    if (s.plan != nullptr) kernels::get<T>().updates[static_cast<int>(s.plan->formula)](run_of(s, part));
+    run.begin = part.end;
+  }
 }
 
 template <class T>
@@ -206,7 +212,7 @@ void Optimizer<T>::step() {
   const Busy::Visit visit(parameters_->busy);
   parameters_->check_own_values();
   begin_step();
-  for (Index p = 0; p < size(); ++p) update(p, parameter(p).range);
+  update(0, {0, parameters_->size()});
   end_step();
 }
 

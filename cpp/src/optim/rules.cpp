@@ -14,9 +14,7 @@ using kernels::Formula;
 /// base^n by squaring: std::pow differs from one C library to the next.
 double power(double base, std::int64_t n) {
   double result = 1;
-  for (; n > 0; n /= 2, base *= base) {
-    if (n % 2 == 1) result *= base;
-  }
+  for (; n > 0; n /= 2, base *= base) result *= n % 2 == 1 ? base : 1;  // no branch that cannot be foreseen
   return result;
 }
 

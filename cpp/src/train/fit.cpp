@@ -28,10 +28,10 @@ void MemoryFeed::begin_epoch(std::uint64_t epoch, const std::function<void()>& p
 
 std::optional<Batch> MemoryFeed::next() {
   if (begin_ == data_.rows()) return std::nullopt;
-  const Batch all{&data_, order_.empty() ? nullptr : order_.data(), 0, data_.rows()};
-  const Range rows{begin_, std::min(begin_ + batch_size_, data_.rows())};
-  begin_ = rows.end;
-  return all.slice(rows);
+  const Index first = begin_;
+  begin_ = std::min(begin_ + batch_size_, data_.rows());
+  return order_.empty() ? Batch{&data_, nullptr, first, begin_ - first}
+                        : Batch{&data_, order_.data() + first, 0, begin_ - first};
 }
 
 namespace {
@@ -147,7 +147,8 @@ class Training {
         options_(options),
         between_(options.poll ? options.poll : [] {}),
         step_(model, optimizer, heads, feed.example(),
-              options.record_deltas ? engine::Reach::inputs : engine::Reach::gradients),
+              options.record_deltas ? engine::Reach::inputs : engine::Reach::gradients,
+              options.record_activations || options.record_deltas),
         norms_(model.network(), options) {
     if (const auto rows = feed.least_rows()) model.network().check_rows(*rows, kAdvice);
     if (options.stop) {
@@ -209,7 +210,7 @@ class Training {
   void update() {
     if (options_.schedule.every_update) set_options(history_.updates);
     lr_ = optimizer_.group(0).options[0];
-    between_();
+    poll_after_some_work();
     try {
       const Stepping<T> stepping(*model_.network().parameters());
       step_.run(batches_, between_);
@@ -229,6 +230,17 @@ class Training {
     if (options_.batch_end && options_.batch_end(history_, step_.value()) && history_.stop_reason.empty()) {
       history_.stop_reason = "callback";
     }
+  }
+
+  /// A step may take less time than a look at the clock.
+  void poll_after_some_work() {
+    constexpr double kSome = 1e4;
+    double rows = 0;
+    for (const Batch& batch : batches_) rows += static_cast<double>(batch.rows);
+    work_ += step_.work_of_row() * rows;
+    if (work_ < kSome) return;
+    work_ = 0;
+    between_();
   }
 
   void end_epoch() {
@@ -274,7 +286,8 @@ class Training {
   std::vector<Batch> batches_;
   Mean loss_;
   std::vector<Mean> losses_;
-  double lr_ = 0;  // of the last update
+  double lr_ = 0;    // of the last update
+  double work_ = 0;  // since the last poll
   Index batches_seen_ = 0;
   History history_;
 };

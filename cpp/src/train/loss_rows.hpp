@@ -54,7 +54,13 @@ template <class T>
 class LossRows {
  public:
   explicit LossRows(const nn::Loss& loss)
-      : loss_(loss), target_limits_(loss.target_limits()), output_limits_(loss.output_limits()) {}
+      : loss_(loss),
+        kind_(loss.target_kind()),
+        repeats_(loss.repeats()),
+        ignored_(loss.ignored_class()),
+        given_columns_(loss.column_weights()),
+        target_limits_(loss.target_limits()),
+        output_limits_(loss.output_limits()) {}
 
   const nn::Loss& loss() const { return loss_; }
   /// The rows' sums of the last run().
@@ -74,7 +80,11 @@ class LossRows {
       weights_.reserve(n);
       gather<T>(*answers.weights, order, first, {weights_.data(), n, 1});
     }
-    if (!weighted_ && targets_.classes == nullptr) return static_cast<double>(n);
+    const std::int64_t* classes = targets_.classes;
+    if (!weighted_ && classes == nullptr) return static_cast<double>(n);
+    if (!weighted_ && columns_.size() == 0) {
+      return static_cast<double>(std::count_if(classes, classes + n, [](std::int64_t c) { return c >= 0; }));
+    }
     double sum = 0;
     for (Index i = 0; i < n; ++i) sum += weight(i);
     return sum;
@@ -98,27 +108,26 @@ class LossRows {
  private:
   /// The weights of the columns, repeated over them.
   void find_columns(Index cols) {
-    const std::vector<double>& given = loss_.column_weights();
-    if (given.empty() || columns_.size() == cols) return;
+    const std::size_t given = given_columns_.size();
+    if (given == 0 || columns_.size() == cols) return;
     columns_ = Buffer<T>(cols);
     for (Index j = 0; j < cols; ++j) {
-      columns_.data()[j] = static_cast<T>(given[static_cast<std::size_t>(j) % given.size()]);
+      columns_.data()[j] = static_cast<T>(given_columns_[static_cast<std::size_t>(j) % given]);
     }
   }
 
   void gather_targets(const Answers& answers, Index cols) {
     const Source& y = answers.y;
-    switch (loss_.target_kind()) {
+    switch (kind_) {
       case nn::TargetKind::values: {
-        const Index repeats = loss_.repeats();
-        values_.reserve(checked_size(rows_, y.cols * repeats));
+        values_.reserve(checked_size(rows_, y.cols * repeats_));
         const Matrix<T> given{values_.data(), rows_, y.cols};
         gather<T>(y, order_, first_, given);
         if (answers.check_rows) check_gathered<T>(given, answers.name, order_, first_, 0);
         check_limits<T>(target_limits_, given, 0, loss_, answers.name,
                         [this](Index i) { return source_row(order_, first_, i); });
-        const Matrix<T> all{values_.data(), rows_, y.cols * repeats};
-        for (Index k = repeats == 1 ? 0 : all.size(); k-- > 0;) all.data[k] = all.data[k / repeats];
+        const Matrix<T> all{values_.data(), rows_, y.cols * repeats_};
+        for (Index k = repeats_ == 1 ? 0 : all.size(); k-- > 0;) all.data[k] = all.data[k / repeats_];
         targets_.values = all;
         break;
       }
@@ -127,9 +136,10 @@ class LossRows {
         gather<std::int64_t>(y, order_, first_, {classes_.data(), rows_, 1});
         for (Index i = 0; i < rows_; ++i) {
           std::int64_t& c = classes_.data()[i];
+          if (c >= 0 && c < cols && c != ignored_) continue;
           // Checked at the door; but the caller's array can change meanwhile, and a class is an index.
-          check_class(c, cols, loss_.ignored_class(), answers.name, source_row(order_, first_, i));
-          if (c == loss_.ignored_class()) c = -1;
+          check_class(c, cols, ignored_, answers.name, source_row(order_, first_, i));
+          c = -1;
         }
         targets_.classes = classes_.data();
         break;
@@ -155,6 +165,10 @@ class LossRows {
   }
 
   const nn::Loss& loss_;
+  nn::TargetKind kind_;
+  Index repeats_;
+  std::int64_t ignored_;
+  const std::vector<double>& given_columns_;
   kernels::Limits target_limits_, output_limits_;
   const Index* order_ = nullptr;  // of the rows gathered last
   Index first_ = 0;

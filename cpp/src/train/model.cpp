@@ -103,7 +103,7 @@ template <class T>
 void Model<T>::run(const engine::Program& program, const engine::Workspace<T>& workspace,
                    const std::function<void()>* between) const {
   const std::vector<Index>& widths = workspace.widths();
-  program.run(workspace.rows(), engine::rows_per_tile<T>(widths),
+  program.run(workspace.rows(), engine::rows_per_tile<T>(network_.parameters()->size(), widths),
               engine::threads_for(network_, widths, workspace.rows()), between);
 }
 

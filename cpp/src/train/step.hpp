@@ -21,9 +21,9 @@ inline constexpr const char* kAdvice = " in a batch; choose another batch_size";
 template <class T>
 class Step {
  public:
-  /// For data as `example` is.
+  /// For data as `example` is. `keeps`: every activation and delta is there after a step.
   Step(Model<T>& model, optim::Optimizer<T>& optimizer, const std::vector<Head>& heads, const Data& example,
-       engine::Reach reach)
+       engine::Reach reach, bool keeps)
       : model_(model),
         network_(model.network()),
         optimizer_(optimizer),
@@ -31,8 +31,9 @@ class Step {
         reach_(reach) {
     for (const Head& head : heads) heads_.push_back({LossRows<T>(*head.loss), head.weight});
     for (const Source& x : example.x) features_.push_back(x.cols);
-    workspace_.shape(network_, section_, features_);
-    tile_rows_ = engine::rows_per_tile<T>(workspace_.widths());
+    workspace_.shape(network_, section_, features_, !keeps);
+    tile_rows_ = engine::rows_per_tile<T>(network_.parameters()->size(), workspace_.widths());
+    work_of_row_ = engine::work_of_row(network_, workspace_.widths());
     buffers_.resize(static_cast<std::size_t>(network_.parameters()->buffer_values.size()));
   }
 
@@ -40,7 +41,9 @@ class Step {
   void run(std::span<const Batch> batches, const std::function<void()>& between) {
     if (version_ != network_.version()) compile();
     Index most_rows = 0;
-    for (const Batch& batch : batches) network_.check_rows(batch.rows, kAdvice);
+    for (const Batch& batch : batches) {
+      if (batch.rows < least_rows_) network_.check_rows(batch.rows, kAdvice);
+    }
     for (const Batch& batch : batches) {
       check_features(*batch.data);
       most_rows = std::max(most_rows, batch.rows);
@@ -51,7 +54,7 @@ class Step {
     constexpr double kLong = 4e9;  // some tens of milliseconds
     const bool all_first =
         batches.size() > 1 || optimizer_.needs_all_gradients() || static_cast<double>(most_rows) * parameters > kLong;
-    const Index threads = engine::threads_for(network_, workspace_.widths(), most_rows);
+    const Index threads = threads::worth(work_of_row_ * static_cast<double>(most_rows));
     KeepBuffers keep(*this);
     find_scales(batches);
     for (const Batch& batch : batches) {
@@ -65,9 +68,12 @@ class Step {
       }
       workspace_.pass = static_cast<std::uint32_t>(model_.passes++);
       pass_.run(batch.rows, tile_rows_, threads, &between, slow);
+      judge();
       if (all_first) gradients_.run(batch.rows, tile_rows_, threads, &between);
     }
+    optimizer_.begin_step();
     (all_first ? update_ : gradients_and_update_).run(0, 1, threads, &between);
+    optimizer_.end_step();
     keep.commit();
   }
 
@@ -79,8 +85,16 @@ class Step {
   }
   double value(std::size_t head) const { return heads_[head].value; }
   const engine::Workspace<T>& workspace() const { return workspace_; }
+  /// About as many operations as a row of a batch takes.
+  double work_of_row() const { return work_of_row_; }
 
  private:
+  /// Gradients that are found before the update of them all: those of one tile, or of several small ones.
+  struct Part {
+    Range tiles, run;
+    Index parameter;  // in which the run begins
+  };
+
   struct RunningHead {
     LossRows<T> rows;
     double weight;
@@ -105,7 +119,8 @@ class Step {
 
   void compile() {
     version_ = network_.version();
-    tiles_ = engine::gradient_tiles(network_);
+    least_rows_ = network_.least_rows();
+    make_parts();
     pass_ = gradients_ = update_ = gradients_and_update_ = {};
     pass_.add_rows([this](Range rows) { gather_inputs(rows); });
     engine::add_forward(pass_, network_, section_, workspace_);
@@ -120,35 +135,40 @@ class Step {
     }
     engine::add_backward(pass_, network_, section_, workspace_, reach_);
     pass_.add_rows([this](Range rows) { check_deltas(rows); });
-    pass_.add_once([this] {
-      for (RunningHead& head : heads_) {
-        const double value = head.rows.loss().value(head.rows.sums(), workspace_.rows(), head.scale);
-        head.value = workspace_.accumulate ? head.value + value : value;
-      }
-      if (!std::isfinite(value()) || !finite_.load(std::memory_order_relaxed)) throw NotFinite(describe());
-      engine::update_buffers(network_, workspace_);
-    });
     add_update();
   }
 
   /// Gradients and updates tile by tile, each updated while it is in cache; or all gradients first, where the update
   /// needs them all, and where the step takes long: an interrupt between tiles then leaves no update half done.
   void add_update() {
-    const auto count = static_cast<Index>(tiles_.size());
-    const auto find = [this](Index i) { engine::find_gradient(network_, workspace_, tile(i)); };
-    const auto update = [this](Index i) { optimizer_.update(tile(i).parameter, tile(i).run); };
-    const auto begin = [this] { optimizer_.begin_step(); };
-    const auto end = [this] { optimizer_.end_step(); };
+    const auto count = static_cast<Index>(parts_.size());
+    const auto find = [this](Index i) {
+      const Range tiles = part(i).tiles;
+      for (Index t = tiles.begin; t < tiles.end; ++t) engine::find_gradient(network_, workspace_, tile(t));
+    };
+    const auto update = [this](Index i) { optimizer_.update(part(i).parameter, part(i).run); };
     gradients_.add_tiles(count, find, true);
-    update_.add_once(begin);
     update_.add_tiles(count, update);
-    update_.add_once(end);
-    gradients_and_update_.add_once(begin);
     gradients_and_update_.add_tiles(count, [find, update](Index i) {
       find(i);
       update(i);
     });
-    gradients_and_update_.add_once(end);
+  }
+
+  /// An update of a few numbers costs a call, as that of some hundreds does.
+  void make_parts() {
+    constexpr Index kTogether = 1024;
+    tiles_ = engine::gradient_tiles(network_);
+    parts_.clear();
+    for (Index i = 0; i < static_cast<Index>(tiles_.size()); ++i) {
+      const Range run = tile(i).run;
+      if (!parts_.empty() && parts_.back().run.end == run.begin && run.end - parts_.back().run.begin <= kTogether) {
+        parts_.back().run.end = run.end;
+        parts_.back().tiles.end = i + 1;
+      } else {
+        parts_.push_back({{i, i + 1}, run, tile(i).parameter});
+      }
+    }
   }
 
   /// A feed may give batches of any kind.
@@ -163,6 +183,7 @@ class Step {
   }
 
   const engine::GradientTile& tile(Index i) const { return tiles_[static_cast<std::size_t>(i)]; }
+  const Part& part(Index i) const { return parts_[static_cast<std::size_t>(i)]; }
 
   double gather_answers(const Batch& batch, std::size_t k) {
     return heads_[k].rows.gather_answers(batch.data->answers[k], batch.order, batch.first, batch.rows,
@@ -191,6 +212,16 @@ class Step {
     }
   }
 
+  /// Ends a batch's pass, which may be the end of the fit.
+  void judge() {
+    for (RunningHead& head : heads_) {
+      const double value = head.rows.loss().value(head.rows.sums(), workspace_.rows(), head.scale);
+      head.value = workspace_.accumulate ? head.value + value : value;
+    }
+    if (!std::isfinite(value()) || !finite_.load(std::memory_order_relaxed)) throw NotFinite(describe());
+    engine::update_buffers(network_, workspace_);
+  }
+
   void check_deltas(Range rows) {
     for (const engine::GradientTile& t : tiles_) {
       if (t.run.begin != network_.parameters_of(t.layer).begin) continue;  // once a layer
@@ -212,9 +243,12 @@ class Step {
   std::vector<RunningHead> heads_;
   engine::Workspace<T> workspace_;
   std::vector<engine::GradientTile> tiles_;
+  std::vector<Part> parts_;
   engine::Program pass_, gradients_, update_, gradients_and_update_;
   std::vector<T> buffers_;  // before the batch
+  double work_of_row_ = 0;
   Index tile_rows_ = 0;
+  Index least_rows_ = 0;
   Index version_ = -1;
   const Batch* batch_ = nullptr;
   std::atomic<bool> finite_{true};

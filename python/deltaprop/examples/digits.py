@@ -59,8 +59,8 @@ def train_digits(random_state: int = 0, seed: int = 0, progress: bool = False) -
     ImportError
         Where scikit-learn, which ships the data, is missing.
     """
-    from sklearn.datasets import load_digits  # noqa: PLC0415  (an extra)
-    from sklearn.model_selection import train_test_split  # noqa: PLC0415
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
 
     X, y = load_digits(return_X_y=True)
     X_train, X_test, y_train, y_test = train_test_split(

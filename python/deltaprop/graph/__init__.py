@@ -15,14 +15,10 @@ Examples
 (18.0, 63.0)
 """
 
+from typing import TYPE_CHECKING
+
+from deltaprop import _later
 from deltaprop._core import Node
-from deltaprop.graph.derivatives import (
-    directional_derivative,
-    grad,
-    hessian,
-    jacobian,
-    value_and_grad,
-)
 from deltaprop.graph.drawing import Drawing
 from deltaprop.graph.functions import (
     abs,
@@ -51,7 +47,30 @@ from deltaprop.graph.functions import (
     where,
 )
 from deltaprop.graph.node import constant, variable
-from deltaprop.graph.solve import Iteration, Solution, SolveError, solve
+
+if TYPE_CHECKING:
+    from deltaprop.graph.derivatives import (
+        directional_derivative,
+        grad,
+        hessian,
+        jacobian,
+        value_and_grad,
+    )
+    from deltaprop.graph.solving import Iteration, Solution, SolveError, solve
+else:
+    __getattr__, __dir__ = _later.names(
+        __name__,
+        {
+            "derivatives": (
+                "directional_derivative",
+                "grad",
+                "hessian",
+                "jacobian",
+                "value_and_grad",
+            ),
+            "solving": ("Iteration", "Solution", "SolveError", "solve"),
+        },
+    )
 
 __all__ = [
     "Drawing",

@@ -1,11 +1,9 @@
 """Nodes drawn: what `node.draw()` gives, and what Jupyter shows of a node."""
 
-from graphlib import TopologicalSorter
 from pathlib import Path
 
 from deltaprop._arrays import as_count
 from deltaprop._core import Node
-from deltaprop.graph.picture import Picture
 
 _MOST_NODES = 200
 
@@ -82,17 +80,25 @@ def draw(node: Node, depth: int | None = None) -> Drawing:
         raise ValueError(
             f"draw: expected {_MOST_NODES} nodes or fewer, got more; draw(depth=5) shows the last 5"
         )
-    return Drawing(Picture(nodes).svg())
+    return Drawing(_svg(nodes))
 
 
 def shown(node: Node) -> str | None:
     """Return the picture for Jupyter; None for too many nodes, so that it shows the expression."""
     nodes = _above(node, None)
-    return None if nodes is None else Picture(nodes).svg()
+    return None if nodes is None else _svg(nodes)
+
+
+def _svg(nodes: dict[Node, tuple[Node, ...]]) -> str:
+    from deltaprop.graph.picture import Picture
+
+    return Picture(nodes).svg()
 
 
 def _above(node: Node, depth: int | None) -> dict[Node, tuple[Node, ...]] | None:
     """Return the nodes that are shown, each after its inputs; None where they are too many."""
+    from graphlib import TopologicalSorter
+
     sources: dict[Node, tuple[Node, ...]] = {}
     level = [node]
     while level:

@@ -1,5 +1,8 @@
 """Layers, losses and networks."""
 
+from typing import TYPE_CHECKING
+
+from deltaprop import _later
 from deltaprop.nn import init
 from deltaprop.nn.activations import (
     CELU,
@@ -28,7 +31,6 @@ from deltaprop.nn.activations import (
 from deltaprop.nn.containers import Concat, Heads, Residual
 from deltaprop.nn.dropout import AlphaDropout, Dropout
 from deltaprop.nn.embedding import Embedding
-from deltaprop.nn.expressions import ExpressionLayer, ExpressionLoss
 from deltaprop.nn.layer import Layer
 from deltaprop.nn.linear import Linear
 from deltaprop.nn.losses import (
@@ -50,6 +52,13 @@ from deltaprop.nn.normalisation import BatchNorm1d, LayerNorm, RMSNorm
 from deltaprop.nn.parameter import Parameter
 from deltaprop.nn.sequential import Sequential
 from deltaprop.nn.standardize import Standardize
+
+if TYPE_CHECKING:
+    from deltaprop.nn.expressions import ExpressionLayer, ExpressionLoss
+else:
+    __getattr__, __dir__ = _later.names(
+        __name__, {"expressions": ("ExpressionLayer", "ExpressionLoss")}
+    )
 
 __all__ = [
     "CELU",

@@ -21,7 +21,7 @@ def _named(function: Any) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
 
 
-@dataclass(frozen=True, init=False, repr=False)
+@dataclass(init=False, eq=False, repr=False)
 class ExpressionLoss(Loss):
     """A loss by its formula: a function of nodes, whose derivative the computational graph finds.
 

@@ -17,13 +17,12 @@ True
 """
 
 import math
-import secrets
 from typing import TypeVar
 
 import numpy as np
 
 from deltaprop import _core
-from deltaprop._arrays import Array, as_name, as_real, as_seed
+from deltaprop._arrays import Array, as_name, as_real, as_seed, entropy
 from deltaprop.nn.parameter import Parameter
 
 __all__ = [
@@ -538,7 +537,7 @@ def _fill(name: str, tensor: Target, options: list[float], seed: int | None = 0)
         raise TypeError(f"{name}_: expected floating-point numbers to fill, got {array.dtype}")
     if not array.flags.writeable:
         raise ValueError(f"{name}_: expected an array that can be written, got a read-only one")
-    seed = secrets.randbits(64) if seed is None else as_seed(seed, f"{name}_")
+    seed = entropy() if seed is None else as_seed(seed, f"{name}_")
     values = _core.initial_values(name, options, list(array.shape), seed)
     # Draws are numbered in the order in which a weight is stored, (fan_in, fan_out).
     array[...] = values.reshape(array.shape, order="F")

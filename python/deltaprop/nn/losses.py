@@ -3,7 +3,7 @@
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import FrozenInstanceError, dataclass, field, fields
 from functools import partial
 from typing import Any, ClassVar, cast
 
@@ -14,7 +14,7 @@ from deltaprop._arrays import Array, as_array, as_name
 from deltaprop._member import Member
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class Loss(Member):
     """Base of the built-in losses.
 
@@ -96,6 +96,25 @@ class Loss(Member):
     def _arguments(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
+    # What a dataclass could write anew for each loss, which importing them would wait for.
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_native" in vars(self):
+            raise FrozenInstanceError(f"cannot assign to field {name!r}")
+        self._set(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        raise FrozenInstanceError(f"cannot delete field {name!r}")
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self._arguments() == other._arguments()
+
+    def __hash__(self) -> int:
+        return hash((type(self), *self._arguments().values()))
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{name}={value!r}" for name, value in self._arguments().items())
+        return f"{type(self).__name__}({options})"
+
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(type(self), **self._arguments()), ()
 
@@ -142,7 +161,7 @@ def _arrays(outputs: Any, y: Any, weight: Any) -> tuple[Array, Array, Array | No
 _NOT_NEGATIVE: tuple[str, Callable[[float], bool]] = ("of 0 or more", lambda v: v >= 0)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class MSELoss(Loss):
     """Mean squared error: the mean over all elements of (a - y)^2, as PyTorch's.
 
@@ -173,7 +192,7 @@ class MSELoss(Loss):
     _function = "MSELoss"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class L1Loss(Loss):
     """Mean absolute error: the mean over all elements of abs(a - y), as PyTorch's.
 
@@ -204,7 +223,7 @@ class L1Loss(Loss):
     _function = "L1Loss"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class SmoothL1Loss(Loss):
     """Squared near the target, absolute beyond, as PyTorch's.
 
@@ -242,7 +261,7 @@ class SmoothL1Loss(Loss):
         return {"threshold": self._number("beta", *_NOT_NEGATIVE)}
 
 
-@dataclass(frozen=True, init=False, repr=False)
+@dataclass(init=False, eq=False, repr=False)
 class HuberLoss(Loss):
     """Squared near the target, absolute beyond, the slope held at `delta`, as PyTorch's.
 
@@ -293,7 +312,7 @@ class HuberLoss(Loss):
         return f"HuberLoss({', '.join(f'{k}={v!r}' for k, v in self._arguments().items())})"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class QuantileLoss(Loss):
     """Pinball loss: outputs that learn quantiles of the targets, several at once.
 
@@ -333,7 +352,7 @@ class QuantileLoss(Loss):
         return {"column_weights": quantiles, "repeats": len(quantiles)}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class BCELoss(Loss):
     """Binary cross entropy of probabilities, as PyTorch's.
 
@@ -369,7 +388,7 @@ class BCELoss(Loss):
     _link: ClassVar[str] = "identity"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class BCEWithLogitsLoss(Loss):
     """Sigmoid and binary cross entropy in one, as PyTorch's.
 
@@ -415,7 +434,7 @@ class BCEWithLogitsLoss(Loss):
         return {"column_weights": self._numbers("pos_weight", *_NOT_NEGATIVE)}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class PoissonNLLLoss(Loss):
     """Negative log-likelihood of counts with a Poisson distribution, as PyTorch's.
 
@@ -465,7 +484,7 @@ class PoissonNLLLoss(Loss):
         }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class GaussianNLLLoss(Loss):
     """Negative log-likelihood with a normal distribution whose variance is learned too.
 
@@ -511,7 +530,7 @@ class GaussianNLLLoss(Loss):
         return {"full": self._flag("full"), "eps": self._number("eps", "above 0", lambda v: v > 0)}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class KLDivLoss(Loss):
     """Kullback-Leibler divergence of the outputs, log-probabilities, from the targets.
 
@@ -552,7 +571,7 @@ class KLDivLoss(Loss):
         return {"logarithmic": self._flag("log_target")}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class HingeLoss(Loss):
     """The loss of support vector machines: how far y a falls short of 1.
 
@@ -583,7 +602,7 @@ class HingeLoss(Loss):
     _function = "HingeLoss"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class NLLLoss(Loss):
     """Negative log-likelihood of the classes, from log-probabilities, as PyTorch's.
 
@@ -626,7 +645,7 @@ class NLLLoss(Loss):
         return _class_options(self)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class CrossEntropyLoss(Loss):
     """Softmax and negative log-likelihood in one: -log softmax(a)[y], as PyTorch's.
 

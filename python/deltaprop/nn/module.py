@@ -1,7 +1,6 @@
 """What layers and networks share: where their numbers live, and how these are read and written."""
 
 import copy
-import secrets
 import threading
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
@@ -12,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from deltaprop import _core
-from deltaprop._arrays import Array, as_array
+from deltaprop._arrays import Array, as_array, entropy
 from deltaprop.nn.parameter import Parameter
 
 Network = _core.Network32 | _core.Network64
@@ -21,7 +20,7 @@ Network = _core.Network32 | _core.Network64
 making = threading.RLock()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Place:
     """Where a module's numbers live: its part of a core network."""
 
@@ -292,10 +291,10 @@ def build_alone(module: Module) -> None:
     """Make a network of a module used without one, as precise as the values it comes with."""
     values = [value for leaf in module._leaves() for value in leaf._values().values()]
     double = any(value.dtype == np.float64 for value in values)
-    build(module, secrets.randbits(64), double)
+    build(module, entropy(), double)
 
 
-@dataclass(slots=True)
+@dataclass
 class _Settling:
     """How far the modules of a network have been given their places."""
 

@@ -2,14 +2,13 @@
 
 import copy
 import os
-import secrets
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from deltaprop import _core
-from deltaprop._arrays import Array, as_count, as_seed
+from deltaprop._arrays import Array, as_count, as_seed, entropy
 from deltaprop._core import Node, Predictor
 from deltaprop._files import read_file, write_file
 from deltaprop.nn.architecture import describe, restore
@@ -76,7 +75,7 @@ class Sequential(Container):
     def __init__(self, *layers: Module, dtype: Any = "float32", seed: int | None = None) -> None:
         double = _dtype(dtype) == np.float64
         given = seed
-        seed = secrets.randbits(64) if seed is None else as_seed(seed, "Sequential")
+        seed = entropy() if seed is None else as_seed(seed, "Sequential")
         super().__init__(*layers)
         build(self, seed, double)
         if given is not None:

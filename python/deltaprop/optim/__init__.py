@@ -1,6 +1,8 @@
 """Optimizers, schedules, and descents on functions of a few variables."""
 
-from deltaprop.optim.descend import Descent, descend
+from typing import TYPE_CHECKING
+
+from deltaprop import _later
 from deltaprop.optim.lr_scheduler import (
     ConstantLR,
     CosineAnnealingLR,
@@ -32,6 +34,11 @@ from deltaprop.optim.rules import (
     Rprop,
 )
 from deltaprop.optim.schedule import LRScheduler
+
+if TYPE_CHECKING:
+    from deltaprop.optim.descent import Descent, descend
+else:
+    __getattr__, __dir__ = _later.names(__name__, {"descent": ("Descent", "descend")})
 
 __all__ = [
     "ASGD",

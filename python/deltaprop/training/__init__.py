@@ -3,7 +3,6 @@
 from deltaprop.training.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from deltaprop.training.fit import fit
 from deltaprop.training.history import History
-from deltaprop.training.lr_range import LRRange, lr_range_test
 from deltaprop.training.metrics import Metric
 from deltaprop.training.run import Run
 from deltaprop.training.stop import StopOnPlateau
@@ -12,11 +11,9 @@ __all__ = [
     "Callback",
     "EarlyStopping",
     "History",
-    "LRRange",
     "Metric",
     "ModelCheckpoint",
     "Run",
     "StopOnPlateau",
     "fit",
-    "lr_range_test",
 ]

@@ -1,7 +1,6 @@
 """Training data: from what users give to the arrays that the core reads in place."""
 
 import copy
-import hashlib
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -58,6 +57,8 @@ def digests(data: "Arrays | Batches", held_out: Arrays | None) -> dict[str, Any]
 
 def _digest(array: Array, in_file: bool) -> str:
     """Return shape, dtype and a hash; of an array in a file, which may be huge, of a few rows."""
+    import hashlib
+
     rows = np.atleast_1d(array)
     if in_file:
         rows = rows[:: max(1, len(rows) // 64)]

@@ -67,7 +67,9 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
         "accumulate": heads.accumulated(as_count(accumulate, "fit: accumulate", 1)),
         "shuffle": bool(shuffle),
         "seed": None if seed is None else as_seed(seed, "fit"),
-        "num_threads": 0 if num_threads is None else as_count(num_threads, "fit: num_threads", 1),
+        "num_threads": 0
+        if num_threads is None
+        else as_count(num_threads, "fit: num_threads", 1, _core.MOST_THREADS),
     }
 
     widths = network._network.out_features()[network._home().block]

@@ -9,7 +9,7 @@ import numpy as np
 from deltaprop._arrays import Array, as_array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Classes:
     """Targets and outputs that are classes.
 
@@ -36,7 +36,7 @@ class Classes:
         return 2 if self.scores.ndim == 1 else int(self.scores.shape[1])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Values:
     """Targets and outputs that are numbers: (N, features) both, and weights (N,)."""
 
@@ -386,12 +386,12 @@ def _log_softmax(scores: Array) -> Array:
 def _scorer(name: str) -> Callable[[Classes | Values], float]:
     """Return a scorer of scikit-learn, or the negative of one that negates."""
     try:
-        from sklearn.base import (  # noqa: PLC0415  (an extra)
+        from sklearn.base import (
             BaseEstimator,
             ClassifierMixin,
             RegressorMixin,
         )
-        from sklearn.metrics import get_scorer, get_scorer_names  # noqa: PLC0415  (an extra)
+        from sklearn.metrics import get_scorer, get_scorer_names
     except ImportError:
         raise ValueError(
             f"Metric: expected one of {list(METRICS)}, or else scikit-learn installed, got {name!r}"

@@ -62,7 +62,7 @@ class Lines:
 def progress_of(epochs: int) -> Progress:
     """Return a bar where tqdm is installed, else lines."""
     try:
-        from tqdm.auto import tqdm  # noqa: PLC0415  (optional)
+        from tqdm.auto import tqdm
     except ImportError:
         return Lines(epochs)
     return Bar(tqdm, epochs)

@@ -9,10 +9,13 @@
 /// never depend on how many there are.
 namespace deltaprop::threads {
 
+/// A larger number is a mistake: each thread is one of the system's, with a stack, and some take down what runs beside.
+inline constexpr Index kMost = 1024;
+
 /// How many may work on what one call asks for; at first DELTAPROP_NUM_THREADS, or else as many as the process has
 /// processors, OMP_NUM_THREADS at the most.
 Index count();
-/// ValueError for less than 1.
+/// ValueError for less than 1 and more than kMost.
 void set_count(Index count);
 
 /// The most for calls of this thread, for a scope. 0: as many as there are.

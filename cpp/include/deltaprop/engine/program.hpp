@@ -7,7 +7,7 @@
 
 namespace deltaprop::engine {
 
-/// Rows of a tile where so many threads share them.
+/// Rows of a tile, no more than asked for, so that all are of one size and each thread has as many.
 Index tile_for_each(Index rows, Index rows_per_tile, Index threads);
 
 /// A step as a list of stages, and the one executor that runs it.
@@ -25,8 +25,6 @@ class Program {
   void add_rows(RowOperation operation, bool rowwise = true);
   /// `interruptible`: an exception between two tiles does no harm.
   void add_tiles(Index tiles, TileOperation operation, bool interruptible = false);
-  /// Runs once, after all that was added before it.
-  void add_once(std::function<void()> operation);
 
   /// By so many threads at the most. `between` is called, by this one alone, between tiles of stages that may be left
   /// by an exception; stages of rows always may. `often`: between the operations of a tile of rows as well, where each

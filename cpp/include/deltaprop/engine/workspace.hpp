@@ -15,14 +15,17 @@ namespace deltaprop::engine {
 template <class T>
 class Workspace {
  public:
-  /// For a section of a network on inputs of these features.
-  void shape(const nn::Network<T>& network, const nn::Section& section, const std::vector<Index>& in) {
+  /// For a section of a network on inputs of these features. `in_place`: what nobody reads any more may be overwritten;
+  /// then not every activation and delta is there in the end.
+  void shape(const nn::Network<T>& network, const nn::Section& section, const std::vector<Index>& in,
+             bool in_place = false) {
     const nn::Plan& plan = network.plan();
     rows_ = -1;
     widths_ = network.widths(section, in);
     inputs.resize(in.size());
     a_places_ = plan.activation_places(section);
     delta_places_ = plan.delta_places(section);
+    if (in_place) work_in_place(network, section);
     a_.resize(widths_.size());
     delta_.resize(widths_.size());
     kept_.resize(static_cast<std::size_t>(network.size()));
@@ -75,6 +78,24 @@ class Workspace {
     Buffer<T> rows, shared;
   };
 
+  /// Puts y in the place of x, and delta_x in that of delta_y, where the layer between allows it and the one that has
+  /// written x does not read it again.
+  void work_in_place(const nn::Network<T>& network, const nn::Section& section) {
+    std::vector<bool> free(widths_.size(), false);
+    for (Index n = section.nodes.begin; n < section.nodes.end; ++n) {
+      const nn::Node& node = network.plan().node(n);
+      if (node.kind != nn::Node::Kind::layer) continue;
+      const nn::Layer& layer = network.layer(node.layer);
+      const Index x = node.inputs[0], y = node.outputs[0];
+      free[static_cast<std::size_t>(y)] = !layer.reads_output();
+      // The summands of an addition share a delta, which is not theirs to change.
+      const bool own_delta = delta_places_[static_cast<std::size_t>(y)] == y;
+      if (!free[static_cast<std::size_t>(x)] || !layer.works_in_place() || !own_delta) continue;
+      std::replace(a_places_.begin(), a_places_.end(), y, x);
+      delta_places_[static_cast<std::size_t>(y)] = x;
+    }
+  }
+
   static std::size_t place(const std::vector<Index>& places, std::size_t value) {
     return static_cast<std::size_t>(places[value]);
   }
@@ -85,23 +106,29 @@ class Workspace {
   std::vector<Kept> kept_;
 };
 
+/// About as many operations as a row takes in a pass.
+template <class T>
+double work_of_row(const nn::Network<T>& network, const std::vector<Index>& widths) {
+  double work = static_cast<double>(network.parameters()->size());
+  for (const Index w : widths) work += 8 * static_cast<double>(w);  // activations, deltas, losses
+  return work;
+}
+
 /// How many threads are worth it for a pass of so many rows.
 template <class T>
 Index threads_for(const nn::Network<T>& network, const std::vector<Index>& widths, Index rows) {
-  double row = static_cast<double>(network.parameters()->size());
-  for (const Index w : widths) row += 8 * static_cast<double>(w);  // activations, deltas, losses
-  return threads::worth(row * static_cast<double>(rows));
+  return threads::worth(work_of_row(network, widths) * static_cast<double>(rows));
 }
 
 /// Rows that together fit the second-level cache with all that layers keep of them. Only a matter of speed.
 template <class T>
-Index rows_per_tile(const std::vector<Index>& widths) {
+Index rows_per_tile(Index parameters, const std::vector<Index>& widths) {
   Index features = 1;
-  for (const Index w : widths) features += 2 * w;
-  constexpr Index kCache = 256 * 1024;
-  const Index rows = kCache / (features * static_cast<Index>(sizeof(T)));
-  // A product packs its weights again for each tile: not for fewer than this many rows.
-  return std::max<Index>(rows / 12 * 12, 256);
+  for (const Index w : widths) features += w;
+  constexpr Index kCache = 256 * 1024, kFew = 24, kMany = 256;
+  // A product packs its weights again for each tile: with many of them to a feature, not for a few rows.
+  const Index least = std::clamp(4 * parameters / features, kFew, kMany);
+  return std::max(kCache / (2 * features * static_cast<Index>(sizeof(T))), least);
 }
 
 }  // namespace deltaprop::engine

@@ -8,8 +8,9 @@
 #include "deltaprop/core/types.hpp"
 #include "deltaprop/kernels/formulas.hpp"
 
-/// The border between the network and its arithmetic: plain structs and functions that throw nothing. What stands
-/// behind it is compiled once for each instruction set and chosen when the library is loaded.
+/// The border between the network and its arithmetic: plain structs, and functions that throw nothing, but for products
+/// when there is no memory to pack into. What stands behind it is compiled once for each instruction set and chosen
+/// when the library is loaded.
 namespace deltaprop::kernels {
 
 /// Rows summed in one chain before the sum is added to a total: fixes the bits of every sum over rows.
@@ -272,6 +273,8 @@ template <class T>
 struct Activation {
   const char* name;
   Index options;  // how many numbers it takes
+  /// Whether the delta is the same where y is given for x.
+  bool (*from_output)(const double* options);
   void (*forward)(const ActivationForward<T>&);
   void (*backward)(const ActivationBackward<T>&);
 };

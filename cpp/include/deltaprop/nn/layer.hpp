@@ -97,6 +97,10 @@ class Layer {
   /// Whether a row of the output depends on that row of the input alone, so that tiles of rows may be run on
   /// their own.
   virtual bool rowwise(bool /*training*/) const { return true; }
+  /// Whether backward() reads y.
+  virtual bool reads_output() const { return true; }
+  /// Whether y may stand in the place of x, and delta_x in that of delta_y.
+  virtual bool works_in_place() const { return false; }
   /// Whether backward() must run even if neither its delta nor a gradient is wanted.
   virtual bool always_backward() const { return false; }
   /// Writes the initial parameters, in float64; `random` is keyed by the network's seed and the layer's place.

@@ -13,6 +13,7 @@ class Linear final : public BothPrecisions<Linear> {
   std::string describe() const override;
   Index in_features() const override { return in_; }
   Index out_features(Index) const override { return out_; }
+  bool reads_output() const override { return false; }
   std::vector<ParameterShape> parameters() const override;
   void initialise(const Random&, double*) const override;
   std::vector<Range> gradient_tiles() const override;

@@ -50,7 +50,9 @@ class Network {
 
   /// The section as it runs on inputs of these shapes; ValueError, naming the layer that minds, where they do not fit.
   Section entered(Index section, const std::vector<std::vector<Index>>& shapes) const;
-  /// ValueError where a layer that is not frozen cannot train on so few rows; `advice` ends the message.
+  /// The fewest rows that those layers can train on that are not frozen.
+  Index least_rows() const;
+  /// ValueError where one of them cannot train on so few; `advice` ends the message.
   void check_rows(Index rows, const char* advice = "") const;
   /// The features of each value of a section (0 for others) for those of its inputs. ValueError, naming the layer
   /// that minds, where they do not fit.

@@ -61,7 +61,7 @@ class Optimizer {
   void step();
   /// Zeroes the gradients of its parameters.
   void zero_grad();
-  /// The same as step() in parts: begin_step() once, update() for runs that each lie inside one parameter and together
+  /// The same as step() in parts: begin_step() once, update() for runs that each begin in this parameter and together
   /// make up all of them, then end_step().
   void begin_step();
   void update(Index parameter, Range run);

@@ -115,7 +115,7 @@ struct FitOptions {
   std::function<bool(const History&, double)> batch_end;
   /// Where an exception ends the fit: what was done before.
   std::function<void(const History&)> broken_off;
-  /// Between steps and, within large ones, between tiles; stops the fit by throwing.
+  /// Between steps, a few where they are small, and, within large ones, between tiles; stops the fit by throwing.
   std::function<void()> poll;
 };
 

@@ -1,0 +1,35 @@
+"""Many networks trained at once from a pool of Python's threads, beside one after the other."""
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.peers import OURS
+from benchmarks.turns import Remote
+from benchmarks.works import SIX, Training
+
+NETWORKS = 4
+
+
+@dataclass
+class Crowd:
+    """How many times as fast all are trained as one after the other, by workers of the pool."""
+
+    work: Training
+    gains: dict[int, float]
+
+
+def crowds(turns: int, seconds: float, most: int) -> list[Crowd]:
+    """Measure on all cores, each network on a thread of its own, in turns."""
+    cores = sorted(os.sched_getaffinity(0))
+    remote, found = Remote(OURS, cores, threads=1), []
+    remote.ask()
+    for work in SIX[1 : 1 + most]:
+        remote.ask("gather", work, NETWORKS, seconds)
+        workers = range(1, min(len(cores), NETWORKS) + 1)
+        times = np.array([[remote.ask("crowd", n) for n in (0, *workers)] for _ in range(turns)])
+        gains = np.median(times[:, :1] / times[:, 1:], axis=0)
+        found.append(Crowd(work, dict(zip(workers, map(float, gains), strict=True))))
+    remote.close()
+    return found
