@@ -291,7 +291,7 @@ class TestEarlyStopping:
             run = dp.Run(net, optim.SGD(net.parameters()))
             early = dp.EarlyStopping(monitor, mode=mode)
             for value in (1.0, 1.0 + better):
-                run.history._append({"loss": 0.0, monitor: value})
+                run.history._extend({"loss": [0.0], monitor: [value]})
                 early.on_epoch_end(run)
             return run._stopping
 

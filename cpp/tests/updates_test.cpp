@@ -174,3 +174,11 @@ TEST_CASE_TEMPLATE("adam's square root is correctly rounded for every second mom
   CAPTURE(first);
   CHECK(wrong == 0);
 }
+
+TEST_CASE_TEMPLATE("means of gradients that are 0 end at 0", T, float, double) {
+  for (const Index n : kLengths) {
+    const Guarded<T> p(numbers<T>(n, 1)), g(n, T(0)), m(n, -std::numeric_limits<T>::min()), v(positive<T>(n, 4));
+    run<T>(kernels::Formula::adam, adam_terms<T>(), n, p, g, {m.data(), v.data()});
+    for (Index i = 0; i < n; ++i) REQUIRE(same_bits(m[i], T(0)));
+  }
+}

@@ -46,6 +46,7 @@ void Program::run(Index rows, Index rows_per_tile, Index threads, const std::fun
 }
 
 Index tile_for_each(Index rows, Index rows_per_tile, Index threads) {
+  if (threads == 1 && rows <= rows_per_tile) return rows_per_tile;
   constexpr Index kWhole = 8;  // rows, so that products have few that are left over
   const auto parts = [](Index n, Index size) { return (n + size - 1) / size; };
   const Index some = std::max<Index>(rows, 1);

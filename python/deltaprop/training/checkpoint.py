@@ -95,8 +95,7 @@ def resumed(path: str | os.PathLike[str], run: Run) -> Iterator[None]:
 
 def _take_history(training: dict[str, Any], run: Run) -> None:
     run.history = History()
-    for values in zip(*training["history"].values(), strict=True):
-        run.history._append(dict(zip(training["history"], values, strict=True)))
+    run.history._extend(training["history"])
     run.history.epochs = len(run.history["loss"])
     run.epoch = run.history.epochs - 1
     run.history.updates = training["updates"]

@@ -401,7 +401,7 @@ class _Told:
         if self._held_out is not None:
             judged = self._judged(*self._held_out[1])
             latest |= {f"val_{name}": value for name, value in judged.items()}
-        run.history._append(latest)
+        run.history._extend({key: [value] for key, value in latest.items()})
         self._plan.check_late()
         self._plan.count(epochs, updates, latest)
         if self._bar is not None:
@@ -442,10 +442,7 @@ class _Told:
         history.stop_reason = "callback" if reason == "epochs" and self._run._stopping else reason
         history.stop_losses = np.asarray(result.pop("stop_losses"), dtype=np.float64)
         self._plan.count(**done)
-        if not self._hears_epochs:
-            for i in range(done["epochs"]):
-                history._append({key: column[i] for key, column in result.items()})
-        history._begin(list(result))
+        history._extend(dict.fromkeys(result, ()) if self._hears_epochs else result)
         history.epochs = epochs + done["epochs"]
         history.updates = self._run.step = updates + done["updates"]
         for callback in self._run._callbacks:

@@ -10,20 +10,24 @@ from deltaprop._table import aligned
 
 
 class _Column:
-    """Numbers, or rows of them, that are appended and looked at in turn, each in constant time."""
+    """Numbers, or rows of them, that are added and looked at in turn, each in constant time."""
 
     def __init__(self, values: Any = ()) -> None:
         self._room: Array = np.array(values, dtype=np.float64)
         self._size = len(self._room)
 
-    def append(self, value: Any) -> None:
-        if self._size == len(self._room):
-            room = np.empty((max(16, 2 * self._size), *np.shape(value)))
+    def extend(self, values: Any) -> None:
+        values = np.asarray(values, dtype=np.float64)
+        if len(values) == 0:  # of no shape yet
+            return
+        size = self._size + len(values)
+        if size > len(self._room):
+            room = np.empty((max(16, 2 * self._size, size), *values.shape[1:]))
             if self._size > 0:
-                room[: self._size] = self._room
+                room[: self._size] = self._room[: self._size]
             self._room = room
-        self._room[self._size] = value
-        self._size += 1
+        self._room[self._size : size] = values
+        self._size = size
 
     def array(self) -> Array:
         return self._room[: self._size]
@@ -86,14 +90,10 @@ class History(Mapping[str, Array]):
         lines += [[str(i + 1), *(f"{self[key][i]:.5g}" for key in keys)] for i in shown]
         return aligned(lines)
 
-    def _begin(self, keys: list[str]) -> None:
-        """Have these keys, with no epoch yet where they are new."""
-        for key in keys:
-            self._columns.setdefault(key, _Column())
-
-    def _append(self, values: Mapping[str, Any]) -> None:
-        for key, value in values.items():
-            self._columns.setdefault(key, _Column()).append(value)
+    def _extend(self, columns: Mapping[str, Any]) -> None:
+        """Add what each key has of some more epochs; a new key begins with them."""
+        for key, values in columns.items():
+            self._columns.setdefault(key, _Column()).extend(values)
 
     def __getitem__(self, key: str) -> Array:
         return self._columns[key].array()
