@@ -215,7 +215,8 @@ def square(
     """Give two hidden layers of one width, and epochs of a length that suits their cost."""
     steps = 3_000_000_000 // (10 * max(batch, 32) * width * (width + 10))
     network = Network((width, width, width, 10), activation, dtype)
-    return Training(network, batch, optimizer, max(2, min(steps, 10_000 // batch, 500)))
+    few = max(2, -(-10 // batch))  # every class is in the set
+    return Training(network, batch, optimizer, max(few, min(steps, 10_000 // batch, 500)))
 
 
 def grid() -> list[Training]:
