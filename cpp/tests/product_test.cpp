@@ -42,7 +42,8 @@ std::vector<Shape> large_shapes() {
                         {70, 2, 600},
                         {45, 4, 30},
                         {1, 700, 1100},
-                        {2, 300, 40}}) {
+                        {2, 300, 40},
+                        {3, 1500, 1500}}) {
     shapes.push_back(s);
   }
   return shapes;

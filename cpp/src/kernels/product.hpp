@@ -114,6 +114,8 @@ struct Cache {
   static constexpr Index depth = 4096 / sizeof(T);
   static constexpr Index b = (1 << 18) / sizeof(T);
   static constexpr Index a = (1 << 20) / sizeof(T);
+  /// Unpacked rows of a b that is as large as this are read so many at a time: memory follows no more of them at once.
+  static constexpr Index far = (1 << 23) / sizeof(T), streamed = 16;
 };
 
 /// How many of n rows or columns, in whole tiles of `unit`, are taken together: all, or those whose copies have room.
@@ -144,7 +146,9 @@ void run_wide(const Product<T>& p) {
   const Index step = std::min<Index>(Shape::vectors(p.m), down ? 4 : 8) * Vector<T>::size;
   const bool pack_b = down || far_apart;
   const bool pack_a = p.a_col != 1 ? p.n > step && p.k > 4 : p.n > 4 * step && p.m * p.k > 2 * Cache<T>::a;
-  const Index depth = std::clamp<Index>(p.k, 1, Blocked ? kBlock : std::min(Cache<T>::depth, Cache<T>::b / step));
+  const Index most =
+      !pack_b && p.k * p.n > Cache<T>::far ? Cache<T>::streamed : std::min(Cache<T>::depth, Cache<T>::b / step);
+  const Index depth = std::clamp<Index>(p.k, 1, Blocked ? kBlock : most);
   const Index group = together(pack_b, p.n, Cache<T>::b, depth, step);
   const Index block = together(pack_a, p.m, Cache<T>::a, depth, Shape::rows);
   T *packed_a = nullptr, *packed_b = nullptr;
