@@ -173,6 +173,26 @@ TEST_CASE_TEMPLATE("a row does not depend on the rows computed with it", T, floa
   }
 }
 
+TEST_CASE_TEMPLATE("a column without gaps between its rows is chains to the bit", T, float, double) {
+  const Shape s{205, 1, 270};
+  const Operand<T> a(s.m, s.k, 9), b(s.k, s.n, 10);
+  const Guarded<T> bias(numbers<T>(s.n, 11));
+  const auto before = numbers<T>(s.m, 12);
+  for (const bool turned : {false, true}) {
+    const auto av = a.view(turned), bv = b.view(false);
+    const Guarded<T> plain(s.m), added(before);
+    auto p = product(s, av, bv, plain.data(), s.n);
+    p.bias = bias.data();
+    kernels::get<T>().product(p);
+    CHECK(first_difference(plain.values(), chain_product<T>(s.m, s.n, s.k, av, bv, bias.data())) == -1);
+    p = product(s, av, bv, added.data(), s.n);
+    p.accumulate = true;
+    kernels::get<T>().blocked_product(p);
+    CHECK(first_difference(added.values(), chain_blocked(s.m, s.n, s.k, av, bv, before)) == -1);
+    CHECK((plain.intact() && added.intact()));
+  }
+}
+
 TEST_CASE_TEMPLATE("NaN and infinity stay in their row and column", T, float, double) {
   const Shape s{7, 19, 30};
   for (const T poison : {std::numeric_limits<T>::quiet_NaN(), std::numeric_limits<T>::infinity()}) {

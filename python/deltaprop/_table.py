@@ -2,6 +2,10 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from deltaprop._arrays import Array
+
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:
     """Return lines of equally many cells with their columns flush right."""
@@ -10,6 +14,11 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
         "  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True))
         for line in lines
     )
+
+
+def some_of(count: int, most: int) -> Array:
+    """Return which of so many lines to show: the first, the last, and some evenly between."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int))
 
 
 def decimals(number: float) -> str:

@@ -210,7 +210,9 @@ class Training {
   void update() {
     if (options_.schedule.every_update) set_options(history_.updates);
     lr_ = optimizer_.group(0).options[0];
-    poll_after_some_work();
+    double rows = 0;
+    for (const Batch& batch : batches_) rows += static_cast<double>(batch.rows);
+    poll_after_some_work(rows);
     try {
       const Stepping<T> stepping(*model_.network().parameters());
       step_.run(batches_, between_);
@@ -219,8 +221,6 @@ class Training {
                       std::to_string(batches_seen_) +
                       "; the network is as the last update left it (a smaller lr may help)");
     }
-    double rows = 0;
-    for (const Batch& batch : batches_) rows += static_cast<double>(batch.rows);
     batches_seen_ += static_cast<Index>(batches_.size());
     loss_.add(step_.value(), rows);
     for (std::size_t k = 0; k < losses_.size(); ++k) losses_[k].add(step_.value(k), rows);
@@ -233,10 +233,8 @@ class Training {
   }
 
   /// A step may take less time than a look at the clock.
-  void poll_after_some_work() {
+  void poll_after_some_work(double rows) {
     constexpr double kSome = 1e4;
-    double rows = 0;
-    for (const Batch& batch : batches_) rows += static_cast<double>(batch.rows);
     work_ += step_.work_of_row() * rows;
     if (work_ < kSome) return;
     work_ = 0;

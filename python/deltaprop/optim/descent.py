@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from deltaprop._arrays import Array, as_array, as_count, as_real
-from deltaprop._table import aligned, decimals
+from deltaprop._table import aligned, decimals, some_of
 from deltaprop.graph.derivatives import Trace
 from deltaprop.nn.layer import Layer
 from deltaprop.optim.optimizer import Optimizer
@@ -59,8 +59,7 @@ class Descent:
         -------
         str
         """
-        rows = min(as_count(rows, "Descent.table: rows", 1), len(self.values))
-        shown = np.unique(np.linspace(0, self.updates, rows).astype(int))
+        shown = some_of(len(self.values), as_count(rows, "Descent.table: rows", 1))
         lines = [["update", *(f"x{i}" for i in range(self.points.shape[1])), "value"]]
         lines += [
             [str(k), *(decimals(x) for x in (*self.points[k], self.values[k]))] for k in shown

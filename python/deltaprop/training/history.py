@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from deltaprop._arrays import Array, as_count
-from deltaprop._table import aligned
+from deltaprop._table import aligned, some_of
 
 
 class _Column:
@@ -83,9 +83,7 @@ class History(Mapping[str, Array]):
         str
         """
         keys = [key for key in self if self[key].ndim == 1]
-        count = len(self["loss"])
-        rows = min(as_count(rows, "History.table: rows", 1), count)
-        shown = np.unique(np.linspace(0, count - 1, rows).astype(int))
+        shown = some_of(len(self["loss"]), as_count(rows, "History.table: rows", 1))
         lines = [["epoch", *keys]]
         lines += [[str(i + 1), *(f"{self[key][i]:.5g}" for key in keys)] for i in shown]
         return aligned(lines)

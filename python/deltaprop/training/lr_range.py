@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deltaprop._arrays import Array, as_count, as_real, as_seed
+from deltaprop._table import some_of
 from deltaprop.optim import LambdaLR, Optimizer
 from deltaprop.training.callbacks import Callback
 from deltaprop.training.heads import HeadLosses
@@ -54,9 +55,7 @@ class LRRange:
         """Return a table of at most 20 of the steps, the suggestion among them."""
         steps = len(self.lr)
         suggested = np.flatnonzero(self.lr == self.suggestion)
-        rows = np.unique(
-            np.append(np.linspace(0, steps - 1, min(steps, 19)).astype(int), suggested)
-        )
+        rows = np.unique(np.append(some_of(steps, 19), suggested))
         lines = [
             f"{self.lr[i]:>10.3g}  {self.loss[i]:>12.6g}  {self.smoothed[i]:>12.6g}"
             + ("  <- suggestion" if i in suggested else "")
