@@ -46,7 +46,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], metavar="N")
     parser.add_argument("--turns", type=int, default=7, help="of each timing")
-    parser.add_argument("--seconds", type=float, default=0.2, help="of each turn")
+    parser.add_argument("--seconds", type=float, default=0.3, help="of each turn")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
     if options.smoke:

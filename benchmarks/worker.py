@@ -29,7 +29,7 @@ class Steps:
         self.units = work.steps
 
     def begin(self) -> None:
-        """Go back to the first weights and a new optimizer."""
+        """Go back to the first weights and an optimizer that has made no step."""
         self.trainer.begin()
 
     def run(self, count: int) -> None:

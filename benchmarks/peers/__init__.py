@@ -30,7 +30,10 @@ class Trainer(Protocol):
     """A network in training."""
 
     def begin(self) -> None:
-        """Take the work's first weights and a new optimizer."""
+        """Take the work's first weights, and an optimizer that has made no step.
+
+        Its memory is there from the first slice on: to ask for it is no part of a step.
+        """
 
     def epochs(self, count: int) -> float:
         """Train, rows in order, and return the last epoch's mean loss."""

@@ -51,6 +51,8 @@ class Trainer:
         dtype, widths = self.X.dtype, work.network.widths
         size = sum(a.size for layer in self.first for a in layer)
         self.flat, self.gradient, self.spare = (np.zeros(size, dtype) for _ in range(3))
+        states = size if work.optimizer == "Adam" else 0
+        self.m, self.v = np.zeros(states, dtype), np.zeros(states, dtype)
         self.parts, self.gradients = self.split(self.flat), self.split(self.gradient)
         self.outs, self.deltas, self.spares = (
             [np.empty((work.batch, width), dtype) for width in widths[1:]] for _ in range(3)
@@ -66,13 +68,13 @@ class Trainer:
         return list(zip(arrays[::2], arrays[1::2], strict=True))
 
     def begin(self) -> None:
-        """Take the first weights and a new optimizer."""
+        """Take the first weights and the optimizer as it was."""
         for views, arrays in zip(self.parts, self.first, strict=True):
             for view, array in zip(views, arrays, strict=True):
                 view[:] = array
         self.t = 0
-        if self.work.optimizer == "Adam":
-            self.m, self.v = np.zeros_like(self.flat), np.zeros_like(self.flat)
+        for state in (self.m, self.v):
+            state.fill(0)
 
     def epochs(self, count: int) -> float:
         """Train and return the last epoch's loss."""

@@ -42,12 +42,13 @@ class Trainer:
         self.first = work.network.layers()
         self.net = sequential(work.network)
         self.loss = nn.CrossEntropyLoss() if work.classes else nn.MSELoss()
+        self.optimizer = getattr(optim, work.optimizer)(self.net.parameters(), lr=work.rate)
+        self.new = self.optimizer.state_dict()
 
     def begin(self) -> None:
-        """Take the first weights and a new optimizer."""
+        """Take the first weights and the optimizer as it was."""
         load(self.net, self.first)
-        rule = getattr(optim, self.work.optimizer)
-        self.optimizer = rule(self.net.parameters(), lr=self.work.rate)
+        self.optimizer.load_state_dict(self.new)
 
     def epochs(self, count: int) -> float:
         """Train and return the last epoch's loss."""

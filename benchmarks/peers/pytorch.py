@@ -38,12 +38,16 @@ class Trainer:
         self.first = work.network.layers()
         self.net = sequential(work.network)
         self.loss = torch.nn.CrossEntropyLoss() if work.classes else torch.nn.MSELoss()
+        rule = getattr(torch.optim, work.optimizer)
+        self.optimizer = rule(self.net.parameters(), lr=work.rate, fused=True)
 
     def begin(self) -> None:
-        """Take the first weights and a new optimizer."""
+        """Take the first weights and the optimizer as it was: its states and steps begin at 0."""
         load(self.net, self.first)
-        rule = getattr(torch.optim, self.work.optimizer)
-        self.optimizer = rule(self.net.parameters(), lr=self.work.rate, fused=True)
+        for states in self.optimizer.state.values():
+            for state in states.values():
+                if state is not None:  # SGD without momentum
+                    state.zero_()
 
     def epochs(self, count: int) -> float:
         """Train and return the last epoch's loss."""
