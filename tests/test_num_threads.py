@@ -79,6 +79,23 @@ def test_training_has_the_same_bits(dtype, options):
             assert a.tobytes() == b.tobytes()
 
 
+@pytest.mark.parametrize("rows", [1, 6, 16])
+def test_few_rows_by_large_weights_have_the_same_bits(rows):
+    """Their products are shared by columns."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(2 * rows, 2100)), rng.integers(0, 5, 2 * rows)
+    results = []
+    for threads in (1, 2, 3):
+        dp.set_num_threads(threads)
+        net = nn.Sequential(nn.Linear(2100, 2000), nn.Tanh(), nn.Linear(2000, 5), seed=0)
+        opt = optim.SGD(net.parameters(), lr=0.01)
+        net.fit(X, y, loss=nn.CrossEntropyLoss(), optimizer=opt, epochs=2, batch_size=rows)
+        results.append((net.flat_parameters.copy(), net(X[:rows]), net.predictor()(X[:rows])))
+    for result in results[1:]:
+        for a, b in zip(results[0], result, strict=True):
+            assert a.tobytes() == b.tobytes()
+
+
 def test_a_pass_by_hand_has_the_same_bits():
     X, y = data()
     results = []

@@ -2,7 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
+
 #include "chains.hpp"
+#include "deltaprop/core/threads.hpp"
 
 using namespace deltaprop;
 using namespace deltaprop::testing;
@@ -110,4 +113,35 @@ TEST_CASE_TEMPLATE("gradients are chains in blocks of rows, whatever the tiles",
     CHECK(first_difference(gradients.values(), expected) == -1);
     CHECK(gradients.intact());
   }
+}
+
+TEST_CASE_TEMPLATE("shared by columns the bits are the same", T, float, double) {
+  const Index before = threads::count();
+  threads::set_worth(1);
+  for (const auto [rows, in, out] : {std::array<Index, 3>{1, 70, 200}, {2, 130, 65}, {16, 64, 193}, {40, 9, 128}}) {
+    const auto linear = layer(in, out);
+    const auto parameters = numbers<T>(in * out + out, 1), x = numbers<T>(rows * in, 2),
+               delta = numbers<T>(rows * out, 3);
+    std::vector<std::vector<T>> ys, dxs;
+    for (const Index count : {1, 2, 3, 8}) {
+      threads::set_count(count);
+      const Guarded<T> y(rows * out), dx(rows * in);
+      linear.forward(nn::Forward<T>{
+          .parameters = parameters.data(), .x = {x.data(), rows, in}, .y = {y.data(), rows, out}, .training = true});
+      linear.backward(nn::Backward<T>{.parameters = parameters.data(),
+                                      .x = {x.data(), rows, in},
+                                      .y = {y.data(), rows, out},
+                                      .delta_y = {delta.data(), rows, out},
+                                      .delta_x = {dx.data(), rows, in},
+                                      .gradients = nullptr,
+                                      .accumulate = false});
+      CHECK((y.intact() && dx.intact()));
+      ys.push_back(y.values());
+      dxs.push_back(dx.values());
+      CHECK(ys.back() == ys.front());
+      CHECK(dxs.back() == dxs.front());
+    }
+  }
+  threads::set_worth(2e6);
+  threads::set_count(before);
 }

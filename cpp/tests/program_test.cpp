@@ -53,6 +53,15 @@ TEST_CASE("rows that fill their tiles leave no empty one") {
   CHECK(trace.text == "a0-2 a2-4 a0-2 ");
 }
 
+TEST_CASE("each thread has as many rows, but a few rows stay together") {
+  CHECK(engine::tile_for_each(256, 256, 2) == 128);
+  CHECK(engine::tile_for_each(250, 256, 2) == 128);
+  CHECK(engine::tile_for_each(600, 256, 1) == 200);
+  CHECK(engine::tile_for_each(17, 256, 2) == 16);
+  for (const Index threads : {1, 2, 8}) CHECK(engine::tile_for_each(16, 256, threads) == 256);
+  CHECK(engine::tile_for_each(16, 8, 2) == 8);
+}
+
 TEST_CASE("no rows run once") {
   Trace trace;
   every_kind(trace, false).run(0, 3, 1);

@@ -72,6 +72,16 @@ TEST_CASE("work within work, and that of several at once, is done by whoever ask
   CHECK(sum == 4 * 50 * 8 * 10);
 }
 
+TEST_CASE("within a piece nothing is worth sharing") {
+  const Index before = threads::count();
+  threads::set_count(3);
+  std::atomic<Index> most{0};
+  threads::share(40, 3, [&](Index, Index) { most = std::max<Index>(most, threads::worth(1e12)); });
+  CHECK(most == 1);
+  CHECK(threads::worth(1e12) == 3);
+  threads::set_count(before);
+}
+
 TEST_CASE("little work is not worth a thread") {
   const Index before = threads::count();
   threads::set_count(4);

@@ -46,7 +46,10 @@ class Pool {
     most_.store(threads - 1, std::memory_order_relaxed);
     inside_.store(0, std::memory_order_release);
     call();
-    take_pieces(0);
+    {
+      const Limit alone(1);  // within a piece nothing is worth sharing
+      take_pieces(0);
+    }
     // Nobody comes in any more; whoever is inside is at a last piece.
     for (Index nobody = 0; !inside_.compare_exchange_weak(nobody, kClosed, std::memory_order_acquire); nobody = 0) {
       pause();
@@ -94,6 +97,7 @@ class Pool {
   }
 
   [[noreturn]] void help(std::uint64_t seen) {
+    const Limit alone(1);
     while (true) {
       seen = wait(seen);
       Index inside = inside_.load(std::memory_order_acquire);

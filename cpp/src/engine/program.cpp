@@ -46,8 +46,9 @@ void Program::run(Index rows, Index rows_per_tile, Index threads, const std::fun
 }
 
 Index tile_for_each(Index rows, Index rows_per_tile, Index threads) {
-  if (threads == 1 && rows <= rows_per_tile) return rows_per_tile;
+  constexpr Index kFew = 16;   // rows whose products are shared by columns instead
   constexpr Index kWhole = 8;  // rows, so that products have few that are left over
+  if (rows <= (threads == 1 ? rows_per_tile : std::min(rows_per_tile, kFew))) return rows_per_tile;
   const auto parts = [](Index n, Index size) { return (n + size - 1) / size; };
   const Index some = std::max<Index>(rows, 1);
   const Index tiles = parts(parts(some, rows_per_tile), threads) * threads;

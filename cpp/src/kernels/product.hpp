@@ -146,8 +146,8 @@ void run_wide(const Product<T>& p) {
   const Index step = std::min<Index>(Shape::vectors(p.m), down ? 4 : 8) * Vector<T>::size;
   const bool pack_b = down || far_apart;
   const bool pack_a = p.a_col != 1 ? p.n > step && p.k > 4 : p.n > 4 * step && p.m * p.k > 2 * Cache<T>::a;
-  const Index most =
-      !pack_b && p.k * p.n > Cache<T>::far ? Cache<T>::streamed : std::min(Cache<T>::depth, Cache<T>::b / step);
+  const bool streams = !pack_b && p.k * p.b_row > Cache<T>::far;
+  const Index most = streams ? Cache<T>::streamed : std::min(Cache<T>::depth, Cache<T>::b / step);
   const Index depth = std::clamp<Index>(p.k, 1, Blocked ? kBlock : most);
   const Index group = together(pack_b, p.n, Cache<T>::b, depth, step);
   const Index block = together(pack_a, p.m, Cache<T>::a, depth, Shape::rows);
@@ -184,6 +184,10 @@ void run_wide(const Product<T>& p) {
           m.b = pack_b ? packed_b + (col - from) * k : b + (col - from);
           m.b_row = pack_b ? step : p.b_row;
           m.bias = last && p.bias != nullptr ? p.bias + col : nullptr;
+          if (streams) {
+            const Index rows_ahead = std::min(depth, p.k - first - k);
+            ahead = {m.b + k * p.b_row, rows_ahead, p.b_row, cols, (rows_ahead * Shape::rows + rows - 1) / rows};
+          }
           for (Index r = 0; r < rows; r += Shape::rows) {
             m.a = pack_a ? packed_a + r * k : a + r * p.a_row;
             m.a_row = pack_a ? 1 : p.a_row;

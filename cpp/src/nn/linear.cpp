@@ -3,9 +3,26 @@
 #include <algorithm>
 
 #include "deltaprop/core/errors.hpp"
+#include "deltaprop/core/threads.hpp"
 #include "deltaprop/kernels/table.hpp"
 
 namespace deltaprop::nn {
+
+namespace {
+
+/// Products of a few rows by large weights are shared out by columns, so that each thread reads a part of the weights.
+template <class F>
+void share_columns(Index rows, Index inner, Index cols, F&& product) {
+  constexpr Index kWhole = 64;  // columns, in whole tiles of every instruction set
+  const auto parts = [](Index n, Index size) { return (n + size - 1) / size; };
+  const Index threads =
+      threads::worth(static_cast<double>(rows) * static_cast<double>(inner) * static_cast<double>(cols));
+  const Index some = threads == 1 ? cols : parts(parts(cols, threads), kWhole) * kWhole;
+  threads::share(parts(cols, some), threads,
+                 [&](Index part, Index) { product(Range{part * some, std::min((part + 1) * some, cols)}); });
+}
+
+}  // namespace
 
 Linear::Linear(Index in_features, Index out_features, bool bias, Initialiser init)
     : in_(in_features), out_(out_features), bias_(bias), init_(std::move(init)) {
@@ -33,38 +50,42 @@ void Linear::initialise(const Random& random, double* parameters) const {
 template <class T>
 void Linear::run_forward(const Forward<T>& f) const {
   // z = a w + b: (rows, in) (in, out) + (out,)
-  kernels::get<T>().product({.m = f.x.rows,
-                             .n = out_,
-                             .k = in_,
-                             .a = f.x.data,
-                             .a_row = in_,
-                             .a_col = 1,
-                             .b = f.parameters,
-                             .b_row = out_,
-                             .b_col = 1,
-                             .c = f.y.data,
-                             .c_row = out_,
-                             .bias = bias_ ? f.parameters + weights() : nullptr,
-                             .accumulate = false});
+  share_columns(f.x.rows, in_, out_, [&](Range columns) {
+    kernels::get<T>().product({.m = f.x.rows,
+                               .n = columns.size(),
+                               .k = in_,
+                               .a = f.x.data,
+                               .a_row = in_,
+                               .a_col = 1,
+                               .b = f.parameters + columns.begin,
+                               .b_row = out_,
+                               .b_col = 1,
+                               .c = f.y.data + columns.begin,
+                               .c_row = out_,
+                               .bias = bias_ ? f.parameters + weights() + columns.begin : nullptr,
+                               .accumulate = false});
+  });
 }
 
 template <class T>
 void Linear::run_backward(const Backward<T>& b) const {
   if (b.delta_x.data == nullptr) return;
   // dJ/da = delta w^T: (rows, out) (out, in)
-  kernels::get<T>().product({.m = b.x.rows,
-                             .n = in_,
-                             .k = out_,
-                             .a = b.delta_y.data,
-                             .a_row = out_,
-                             .a_col = 1,
-                             .b = b.parameters,
-                             .b_row = 1,
-                             .b_col = out_,
-                             .c = b.delta_x.data,
-                             .c_row = in_,
-                             .bias = nullptr,
-                             .accumulate = false});
+  share_columns(b.x.rows, out_, in_, [&](Range columns) {
+    kernels::get<T>().product({.m = b.x.rows,
+                               .n = columns.size(),
+                               .k = out_,
+                               .a = b.delta_y.data,
+                               .a_row = out_,
+                               .a_col = 1,
+                               .b = b.parameters + columns.begin * out_,
+                               .b_row = 1,
+                               .b_col = out_,
+                               .c = b.delta_x.data + columns.begin,
+                               .c_row = in_,
+                               .bias = nullptr,
+                               .accumulate = false});
+  });
 }
 
 std::vector<Range> Linear::gradient_tiles() const {
