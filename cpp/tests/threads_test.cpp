@@ -96,3 +96,33 @@ TEST_CASE("little work is not worth a thread") {
   CHECK_THROWS_WITH_AS(threads::set_count(1025), "set_num_threads: expected 1 to 1024, got 1025", ValueError);
   threads::set_count(before);
 }
+
+namespace {
+
+/// Seconds of so many times, some of each ten disturbed, by one thread or by four.
+double total(threads::Trial& trial, int times, double alone, double shared) {
+  double sum = 0;
+  for (int i = 0; i < times; ++i) {
+    const double work = 1 + i % 3, seconds = work * (trial.threads(4) == 1 ? alone : shared);
+    trial.took(i % 10 == 0 ? 1.5 * seconds : seconds, work);
+    sum += seconds / work;
+  }
+  return sum / times;
+}
+
+}  // namespace
+
+TEST_CASE("work is shared where that takes less long, and found out again when it changes") {
+  threads::Trial trial;
+  CHECK(trial.threads(4) == 4);
+  CHECK(total(trial, 3000, 2e-4, 1e-4) < 1.04e-4);
+  CHECK(total(trial, 3000, 2e-4, 5e-4) < 2.3e-4);
+  CHECK(total(trial, 3000, 2e-4, 5e-4) < 2.08e-4);
+  CHECK(total(trial, 3000, 2e-4, 1e-4) < 1.15e-4);
+  CHECK(total(trial, 3000, 2e-4, 1e-4) < 1.04e-4);
+}
+
+TEST_CASE("long work is always shared") {
+  threads::Trial trial;
+  CHECK(total(trial, 1000, 1, 2) == doctest::Approx(2));
+}

@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdlib>
+#include <deque>
 #include <exception>
 #include <mutex>
 #include <string>
@@ -39,11 +40,14 @@ class Pool {
   bool run(Index pieces, Index threads, const Piece& work) {
     if (in_use_.exchange(true, std::memory_order_acquire)) return false;
     grow(threads - 1);
-    pieces_ = pieces;
     work_ = &work;
     failed_piece_ = pieces;
-    next_.store(0, std::memory_order_relaxed);
-    most_.store(threads - 1, std::memory_order_relaxed);
+    threads_ = threads;
+    for (Index t = 0; t < threads; ++t) {
+      Portion& portion = portions_[static_cast<std::size_t>(t)];
+      portion.next.store(t * pieces / threads, std::memory_order_relaxed);
+      portion.end = (t + 1) * pieces / threads;
+    }
     inside_.store(0, std::memory_order_release);
     call();
     {
@@ -63,13 +67,23 @@ class Pool {
  private:
   static constexpr Index kClosed = -1;
 
+  /// The pieces that a thread takes before it helps others. They are the same ones in each step, so that what they
+  /// read and write is in its cache.
+  struct alignas(64) Portion {
+    std::atomic<Index> next{0};
+    Index end = 0;
+  };
+
   void grow(Index helpers) {
+    while (static_cast<Index>(portions_.size()) <= helpers) portions_.emplace_back();
     // Signals are for the threads that others have made.
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     try {
-      for (; helpers_ < helpers; ++helpers_) std::thread([this, seen = calls_.load()] { help(seen); }).detach();
+      for (; helpers_ < helpers; ++helpers_) {
+        std::thread([this, own = helpers_ + 1, seen = calls_.load()] { help(own, seen); }).detach();
+      }
     } catch (const std::system_error&) {
       // With fewer it takes longer.
     }
@@ -96,44 +110,48 @@ class Pool {
     return calls_.load();
   }
 
-  [[noreturn]] void help(std::uint64_t seen) {
+  [[noreturn]] void help(Index own, std::uint64_t seen) {
     const Limit alone(1);
     while (true) {
       seen = wait(seen);
       Index inside = inside_.load(std::memory_order_acquire);
-      const auto has_room = [&] { return inside != kClosed && inside < most_.load(std::memory_order_relaxed); };
-      while (has_room() && !inside_.compare_exchange_weak(inside, inside + 1, std::memory_order_acq_rel)) {
+      while (inside != kClosed && !inside_.compare_exchange_weak(inside, inside + 1, std::memory_order_acq_rel)) {
       }
-      if (!has_room()) continue;
-      // Whoever leaves has found no piece left, so numbers that are given again do nothing.
-      take_pieces(inside + 1);
+      if (inside == kClosed) continue;
+      if (own < threads_) take_pieces(own);
       inside_.fetch_sub(1, std::memory_order_release);
     }
   }
 
   void take_pieces(Index thread) {
-    for (Index i = 0; (i = next_.fetch_add(1, std::memory_order_relaxed)) < pieces_;) {
-      try {
-        (*work_)(i, thread);
-      } catch (...) {
-        const std::lock_guard lock(failing_);
-        if (i < failed_piece_) failure_ = std::current_exception();
-        failed_piece_ = std::min(failed_piece_, i);
-        next_.store(pieces_, std::memory_order_relaxed);
+    for (Index t = 0; t < threads_; ++t) {
+      Portion& portion = portions_[static_cast<std::size_t>((thread + t) % threads_)];
+      for (Index i = 0; (i = portion.next.fetch_add(1, std::memory_order_relaxed)) < portion.end;) {
+        if (i < failed_piece_.load(std::memory_order_relaxed)) run_piece(i, thread);
       }
+    }
+  }
+
+  void run_piece(Index i, Index thread) {
+    try {
+      (*work_)(i, thread);
+    } catch (...) {
+      const std::lock_guard lock(failing_);
+      if (i >= failed_piece_) return;
+      failure_ = std::current_exception();
+      failed_piece_ = i;
     }
   }
 
   std::atomic<bool> in_use_{false};
   Index helpers_ = 0;
   // The work:
-  Index pieces_ = 0;
   const Piece* work_ = nullptr;
-  std::atomic<Index> next_{0};
-  std::atomic<Index> most_{0};          // helpers
+  Index threads_ = 0;
+  std::deque<Portion> portions_;        // of each thread
   std::atomic<Index> inside_{kClosed};  // helpers
   std::mutex failing_;
-  Index failed_piece_ = 0;
+  std::atomic<Index> failed_piece_{0};
   std::exception_ptr failure_;
   // How helpers hear of it:
   std::atomic<std::uint64_t> calls_{0};
@@ -210,6 +228,21 @@ Index worth(double operations) {
 }
 
 void set_worth(double operations) { operations_worth_it.store(operations, std::memory_order_relaxed); }
+
+void Trial::took(double seconds, double work) {
+  if (!trying()) {
+    seconds_ += seconds;
+    work_ += work;
+    if (seconds < kLong || alone_) ++times_;
+    return;
+  }
+  best_ = tries_ == 0 ? seconds / work : std::min(best_, seconds / work);
+  if (++tries_ < kTries) return;
+  if (best_ < kBetter * seconds_ / work_) alone_ = !alone_;
+  due_ = std::min(2 * due_, kLast);
+  times_ = tries_ = 0;
+  seconds_ = work_ = 0;
+}
 
 void share_among(Index pieces, Index threads, const Piece& work) {
   if (pool()->run(pieces, std::min(pieces, threads), work)) return;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <functional>
 #include <span>
@@ -41,12 +42,14 @@ class Step {
   void run(std::span<const Batch> batches, const std::function<void()>& between) {
     if (version_ != network_.version()) compile();
     Index most_rows = 0;
+    double rows = 0;
     for (const Batch& batch : batches) {
       if (batch.rows < least_rows_) network_.check_rows(batch.rows, kAdvice);
     }
     for (const Batch& batch : batches) {
       check_features(*batch.data);
       most_rows = std::max(most_rows, batch.rows);
+      rows += static_cast<double>(batch.rows);
     }
     const double parameters = static_cast<double>(network_.parameters()->size());
     // Multiplications of one product over one tile of rows: 1e7 take a tenth of a millisecond.
@@ -54,7 +57,10 @@ class Step {
     constexpr double kLong = 4e9;  // some tens of milliseconds
     const bool all_first =
         batches.size() > 1 || optimizer_.needs_all_gradients() || static_cast<double>(most_rows) * parameters > kLong;
-    const Index threads = threads::worth(work_of_row_ * static_cast<double>(most_rows));
+    const Index worth = threads::worth(work_of_row_ * static_cast<double>(most_rows));
+    const Index threads = trial_.threads(worth);
+    const threads::Limit limit(threads);
+    const auto start = worth > 1 ? Clock::now() : Clock::time_point();
     KeepBuffers keep(*this);
     find_scales(batches);
     for (const Batch& batch : batches) {
@@ -75,6 +81,7 @@ class Step {
     (all_first ? update_ : gradients_and_update_).run(0, 1, threads, &between);
     optimizer_.end_step();
     keep.commit();
+    if (worth > 1) trial_.took(std::chrono::duration<double>(Clock::now() - start).count(), rows);
   }
 
   /// The weighted sum of the heads' losses before the last update, and one head's own.
@@ -89,6 +96,8 @@ class Step {
   double work_of_row() const { return work_of_row_; }
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   /// Gradients that are found before the update of them all: those of one tile, or of several small ones.
   struct Part {
     Range tiles, run;
@@ -252,6 +261,7 @@ class Step {
   Index version_ = -1;
   const Batch* batch_ = nullptr;
   std::atomic<bool> finite_{true};
+  threads::Trial trial_;
 };
 
 }  // namespace deltaprop::train

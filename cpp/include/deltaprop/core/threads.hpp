@@ -35,6 +35,29 @@ Index worth(double operations);
 /// So many operations a thread make it worth it, from now on; for tests.
 void set_worth(double operations);
 
+/// Whether threads help with work that is done again and again, found by trying: others may want the processors, or
+/// their caches lie far apart. What is computed does not depend on it.
+class Trial {
+ public:
+  /// How many to take the next time, of so many that are worth it.
+  Index threads(Index worth) const { return alone_ != trying() ? 1 : worth; }
+  /// What the last time took, for so much work. Only times with more than one thread to choose from count.
+  void took(double seconds, double work);
+
+ private:
+  static constexpr Index kFirst = 16, kLast = 256;  // times before the other way is tried
+  static constexpr Index kTries = 3;                // the first finds nothing in the cache
+  static constexpr double kLong = 5e-3;             // seconds: so much work is always shared
+  static constexpr double kBetter = 0.95;
+
+  bool trying() const { return times_ == due_; }
+
+  bool alone_ = false;
+  Index due_ = kFirst, times_ = 0, tries_ = 0;
+  double seconds_ = 0, work_ = 0;  // of the way taken, since the last trial
+  double best_ = 0;                // of the trial, for each unit of work
+};
+
 /// A piece of work: its number, and that of the thread, 0 for the one that asked for it.
 using Piece = std::function<void(Index piece, Index thread)>;
 void share_among(Index pieces, Index threads, const Piece& work);
