@@ -2,10 +2,14 @@
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
+from typing import Any
 
 import pytest
+
+# Before anything imports matplotlib.
+os.environ["MPLBACKEND"] = "agg"
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +26,26 @@ def peer() -> Callable[[str], ModuleType]:
     if wanted == "0":
         return lambda name: pytest.skip(f"{name} is not wanted here")
     return pytest.importorskip
+
+
+@pytest.fixture
+def canvas(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """Return the function that makes Axes to draw on; what is drawn is rendered at the end.
+
+    No function may open a figure of its own then, let alone show one.
+    """
+    from matplotlib import pyplot
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    made = []
+
+    def axes(**options: Any) -> Any:
+        made.append(Figure(layout="constrained"))
+        return made[-1].add_subplot(**options)
+
+    monkeypatch.setattr(pyplot, "show", lambda: pytest.fail("a figure was shown"))
+    yield axes
+    for figure in made:
+        FigureCanvasAgg(figure).draw()
+    assert pyplot.get_fignums() == []

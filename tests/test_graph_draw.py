@@ -1,5 +1,6 @@
 """Pictures of graphs: what is written in them, and that nothing covers anything."""
 
+import base64
 import re
 import xml.etree.ElementTree as ET
 
@@ -208,6 +209,14 @@ def test_jupyter_shows_the_picture():
     assert repr(z.draw()).startswith("<Drawing")
 
 
+def test_jupyter_shows_it_as_a_picture_where_it_takes_svg_out():
+    z = seed_graph()
+    html = z._repr_html_()
+    assert html == z.draw()._repr_html_()
+    data = re.fullmatch(r'<img src="data:image/svg\+xml;base64,([^"]+)" .*>', html)[1]
+    assert base64.b64decode(data).decode() == str(z.draw())
+
+
 def test_it_is_saved(tmp_path):
     drawing = graph.variable(2.0, name="α").draw()
     drawing.save(tmp_path / "leaf.svg")
@@ -298,6 +307,7 @@ def test_too_many_nodes():
     ):
         x.draw()
     assert x._repr_svg_() is None
+    assert x._repr_html_() is None
     assert texts(x.draw(depth=4)).count("sin") == 5
 
 

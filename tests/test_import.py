@@ -8,21 +8,26 @@ import pytest
 
 import deltaprop as dp
 import processes
-from deltaprop import graph, nn, optim
+from deltaprop import graph, nn, optim, plot
 
 # What is slow to import, or seldom used.
 LATER = {
+    "IPython",
+    "deltaprop._html",
     "deltaprop.gradcheck",
     "deltaprop.graph.derivatives",
     "deltaprop.graph.picture",
     "deltaprop.graph.solving",
     "deltaprop.nn.expressions",
     "deltaprop.optim.descent",
+    "deltaprop.plot.curves",
+    "deltaprop.training.live",
     "deltaprop.training.lr_range",
     "hashlib",
     "html",
     "importlib.metadata",
     "json",
+    "matplotlib",
     "random",
     "secrets",
     "tempfile",
@@ -52,14 +57,14 @@ def test_names_come_when_they_are_asked_for():
     assert not {"deltaprop.graph.solving", "deltaprop.optim.descent"} & modules
 
 
-@pytest.mark.parametrize("package", [dp, graph, nn, optim], ids=lambda p: p.__name__)
+@pytest.mark.parametrize("package", [dp, graph, nn, optim, plot], ids=lambda p: p.__name__)
 def test_every_name_is_listed_before_it_was_asked_for(package):
     code = f"import json, {package.__name__} as p; print(json.dumps(dir(p)))"
     done = processes.run("-c", code)
     assert set(package.__all__) <= set(json.loads(done.stdout))
 
 
-@pytest.mark.parametrize("package", [dp, graph, nn, optim], ids=lambda p: p.__name__)
+@pytest.mark.parametrize("package", [dp, graph, nn, optim, plot], ids=lambda p: p.__name__)
 def test_a_name_that_there_is_not(package):
     with pytest.raises(AttributeError, match=rf"'{package.__name__}' has no attribute 'Nothing'"):
         package.Nothing
@@ -67,11 +72,11 @@ def test_a_name_that_there_is_not(package):
         importlib.import_module("builtins").exec(f"from {package.__name__} import Nothing")
 
 
-@pytest.mark.parametrize("package", [dp, graph, nn, optim], ids=lambda p: p.__name__)
+@pytest.mark.parametrize("package", [dp, graph, nn, optim, plot], ids=lambda p: p.__name__)
 def test_no_module_takes_the_place_of_a_function(package):
     # `graph.solve` would be the module, once somebody has imported `graph/solve.py`.
     for name in package.__all__:
         value = getattr(package, name)
-        assert name in {"graph", "nn", "optim", "init"} or not isinstance(value, type(sys))
+        assert name in {"graph", "nn", "optim", "plot", "init"} or not isinstance(value, type(sys))
         if not isinstance(value, type(sys)):
             assert importlib.util.find_spec(f"{package.__name__}.{name}") is None

@@ -14,7 +14,7 @@ True
 
 from typing import TYPE_CHECKING
 
-from deltaprop import _later, graph, nn, optim
+from deltaprop import _later, graph, nn, optim, plot
 from deltaprop.config import get_num_threads, set_num_threads, show_config
 from deltaprop.nn.sequential import load
 from deltaprop.training import (
@@ -30,6 +30,7 @@ from deltaprop.training import (
 if TYPE_CHECKING:
     from deltaprop._version import __version__
     from deltaprop.gradcheck import GradientReport, check_gradients
+    from deltaprop.training.live import LiveView
     from deltaprop.training.lr_range import LRRange, lr_range_test
 else:
     __getattr__, __dir__ = _later.names(
@@ -37,6 +38,7 @@ else:
         {
             "_version": ("__version__",),
             "gradcheck": ("GradientReport", "check_gradients"),
+            "training.live": ("LiveView",),
             "training.lr_range": ("LRRange", "lr_range_test"),
         },
     )
@@ -47,6 +49,7 @@ __all__ = [
     "GradientReport",
     "History",
     "LRRange",
+    "LiveView",
     "Metric",
     "ModelCheckpoint",
     "Run",
@@ -59,6 +62,7 @@ __all__ = [
     "lr_range_test",
     "nn",
     "optim",
+    "plot",
     "set_num_threads",
     "show_config",
 ]

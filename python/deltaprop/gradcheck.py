@@ -19,6 +19,8 @@ from deltaprop.training.heads import HeadLosses
 _STEP = 1e-4
 _HALVINGS = 12
 
+_HEAD = ("parameter", "shape", "checked", "kinks", "max error", "at", "analytic", "numeric")
+
 
 @dataclass(frozen=True)
 class GradientRow:
@@ -77,28 +79,36 @@ class GradientReport:
         return compared and all(row.max_error <= self.tolerance for row in self.rows)
 
     def __repr__(self) -> str:
-        head = ("parameter", "shape", "checked", "kinks", "max error", "at", "analytic", "numeric")
-        table = [head]
-        for row in self.rows:
-            table.append(
-                (
-                    row.name,
-                    str(row.shape),
-                    str(row.checked),
-                    str(row.kinks),
-                    f"{row.max_error:.1e}" + ("" if row.max_error <= self.tolerance else " !"),
-                    str(row.worst) if row.checked else "",
-                    f"{row.analytic:.9g}",
-                    f"{row.numeric:.9g}",
-                )
-            )
-        widths = [max(len(line[c]) for line in table) for c in range(len(head))]
+        table = [_HEAD, *self._cells()]
+        widths = [max(len(line[c]) for line in table) for c in range(len(_HEAD))]
         lines = [
             "  ".join(f"{t:<{w}}" for t, w in zip(line, widths, strict=True)) for line in table
         ]
+        return "\n".join(line.rstrip() for line in [*lines, self._verdict()])
+
+    def _repr_html_(self) -> str:
+        from deltaprop import _html
+
+        return _html.block(self._verdict(), _html.table(_HEAD, self._cells()))
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        return [
+            (
+                row.name,
+                str(row.shape),
+                str(row.checked),
+                str(row.kinks),
+                f"{row.max_error:.1e}" + ("" if row.max_error <= self.tolerance else " !"),
+                str(row.worst) if row.checked else "",
+                f"{row.analytic:.9g}",
+                f"{row.numeric:.9g}",
+            )
+            for row in self.rows
+        ]
+
+    def _verdict(self) -> str:
         verdict = "ok" if self.ok else "WRONG"
-        lines.append(f"{verdict}: max error {self.max_error:.1e}, tolerance {self.tolerance:.0e}")
-        return "\n".join(line.rstrip() for line in lines)
+        return f"{verdict}: max error {self.max_error:.1e}, tolerance {self.tolerance:.0e}"
 
 
 def check_gradients(
@@ -135,9 +145,9 @@ def check_gradients(
     -------
     GradientReport
         For each parameter and the input (but not the indices that an `Embedding` looks up, next to
-        which there are no others) the largest |a - n| / max(|a|, |n|, floor), with a the
+        which there are no others) the largest abs(a - n) / max(abs(a), abs(n), floor), with a the
         derivative by the recursion, n the one by differences, and the floor what rounding of the
-        loss may amount to in n, which is taken off |a - n| too. In a test:
+        loss may amount to in n, which is taken off abs(a - n) too. In a test:
         ``assert dp.check_gradients(...).ok``.
 
     Raises

@@ -29,6 +29,9 @@ class Drawing:
     def _repr_svg_(self) -> str:
         return self._svg
 
+    def _repr_html_(self) -> str:
+        return _picture(self._svg)
+
     def save(self, path: str | Path) -> None:
         """Write the picture to an SVG file.
 
@@ -87,6 +90,18 @@ def shown(node: Node) -> str | None:
     """Return the picture for Jupyter; None for too many nodes, so that it shows the expression."""
     nodes = _above(node, None)
     return None if nodes is None else _svg(nodes)
+
+
+def shown_in_html(node: Node) -> str | None:
+    """Return the same as HTML, for notebooks that Jupyter does not trust."""
+    svg = shown(node)
+    return None if svg is None else _picture(svg)
+
+
+def _picture(svg: str) -> str:
+    from deltaprop import _html
+
+    return _html.picture(svg, "computational graph")
 
 
 def _svg(nodes: dict[Node, tuple[Node, ...]]) -> str:

@@ -74,7 +74,7 @@ def sigmoid(x: Any) -> Node:
 
 
 def abs(x: Any) -> Node:
-    """Return |x|; its derivative is sign x, 0 at 0."""
+    """Return abs(x); its derivative is sign x, 0 at 0."""
     return formula("abs", x)
 
 

@@ -187,6 +187,7 @@ _METHODS: dict[str, Any] = {
     "__iter__": _elements,
     "__repr__": expression,
     "_repr_svg_": drawing.shown,
+    "_repr_html_": drawing.shown_in_html,
     "draw": drawing.draw,
     "T": property(functions.transpose),
     "ndim": property(_axes),

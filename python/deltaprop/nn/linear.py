@@ -20,7 +20,7 @@ class Linear(NativeLayer):
         How the weight starts. "default": weight and bias uniform on +-1/sqrt(in_features), as
         PyTorch's Linear. With any other the bias is 0: "kaiming_uniform", "xavier_normal",
         "orthogonal" and all of `nn.init`, without the underscore and with the default options;
-        Keras's "he_..." and "glorot_..." name the same as "kaiming_..." and "xavier_...".
+        Keras's `he_...` and `glorot_...` name the same as `kaiming_...` and `xavier_...`.
 
     Attributes
     ----------

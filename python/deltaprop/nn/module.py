@@ -209,6 +209,12 @@ class Module:
         """Return what messages call it, in one line."""
         return repr(self)
 
+    def _inside(self, path: str = "") -> "Iterator[tuple[str, Module]]":
+        """Give all modules in it, each with its path, in order."""
+        for i, child in enumerate(self._children()):
+            yield f"{path}{i}", child
+            yield from child._inside(f"{path}{i}.")
+
     def _shares_input(self) -> bool:
         """Return whether its input goes to branches, which a tuple then gives one each."""
         return False

@@ -19,6 +19,8 @@ from deltaprop.training import Callback, History, Run, StopOnPlateau, fit
 from deltaprop.training.heads import HeadLosses, probabilities
 from deltaprop.training.judge import Metrics
 
+_HEAD = ("", "layer", "output", "parameters")
+
 
 class Sequential(Container):
     """A network of layers one after the other.
@@ -457,20 +459,7 @@ class Sequential(Container):
 
     def summary(self) -> None:
         """Print a table of the layers, the shapes of their outputs and their parameters."""
-        network = self._home().network
-        widths = network.out_features()
-        rows = [("", "layer", "output", "parameters")]
-
-        def add(module: Module, path: str) -> None:
-            for i, child in enumerate(module._children()):
-                place = child._home()
-                shapes = ", ".join(f"(N, {'any' if w < 0 else w})" for w in widths[place.block])
-                count = sum(network.value(i).size for i in place.parameters.values())
-                title = type(child).__name__ if child._children() else repr(child)
-                rows.append((f"{path}{i}", title, shapes, f"{count:,}"))
-                add(child, f"{path}{i}.")
-
-        add(self, "")
+        rows = [_HEAD, *self._rows()]
         columns = [max(len(row[c]) for row in rows) for c in range(4)]
         lines = [
             f"{row[0]:>{columns[0]}}  {row[1]:<{columns[1]}}  {row[2]:<{columns[2]}}  "
@@ -478,9 +467,36 @@ class Sequential(Container):
             for row in rows
         ]
         rule = "-" * len(lines[0])
-        total = self.flat_parameters
-        print(lines[0], rule, *lines[1:], rule, sep="\n")
-        print(f"{total.size:,} parameters, {self.dtype}, {total.nbytes:,} bytes")
+        print(lines[0], rule, *lines[1:], rule, self._size(), sep="\n")
+
+    def _rows(self) -> list[tuple[str, str, str, str]]:
+        """Return the lines of its table."""
+        assert self._place is not None  # it may be read without being kept as it is
+        network = self._place.network
+        widths = network.out_features()
+        rows = []
+        for path, module in self._inside():
+            place = module._place
+            assert place is not None
+            shapes = ", ".join(f"(N, {'any' if w < 0 else w})" for w in widths[place.block])
+            count = sum(network.value(i).size for i in place.parameters.values())
+            title = type(module).__name__ if module._children() else repr(module)
+            rows.append((path, title, shapes, f"{count:,}"))
+        return rows
+
+    def _size(self) -> str:
+        """Return how many numbers it has."""
+        assert self._place is not None
+        values = [self._place.network.value(i) for i in self._place.parameters.values()]
+        count, size = (sum(getattr(v, what) for v in values) for what in ("size", "nbytes"))
+        double = isinstance(self._place.network, _core.Network64)
+        return f"{count:,} parameters, float{64 if double else 32}, {size:,} bytes"
+
+    def _repr_html_(self) -> str:
+        from deltaprop import _html
+
+        title = f"{type(self).__name__}: {self._size()}"
+        return _html.block(title, _html.table(_HEAD, self._rows()))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a file, which `deltaprop.load` reads: layers, values, counters.

@@ -15,7 +15,7 @@ from deltaprop.optim.rules import SGD
 
 # Updates of a descent that is told only when it is low enough.
 _LIMIT = 10_000
-# A value that has risen so far, in units of 1 + |the first|, does not come back.
+# A value that has risen so far, in units of 1 + abs(the first), does not come back.
 _TOO_HIGH = 1e6
 
 
@@ -34,7 +34,7 @@ class Descent:
     stop_reason : str
         "stop_below" (a value below it), "steps" (all done), "limit" (10,000 updates without a value
         below `stop_below`, where no `steps` were given), or "diverged": the last value is not
-        finite, or higher than the first by more than 1e6 (1 + |the first|).
+        finite, or higher than the first by more than 1e6 (1 + abs(the first)).
     """
 
     points: Array

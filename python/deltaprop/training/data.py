@@ -2,12 +2,16 @@
 
 import copy
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deltaprop._arrays import Array, as_array, as_real
+from deltaprop._table import some_of
 from deltaprop.training.heads import HeadLosses, is_native
+
+if TYPE_CHECKING:
+    from deltaprop.nn.sequential import Sequential
 
 # What gives its items only once.
 _USED_UP = (Generator, map, zip, filter, enumerate)
@@ -39,6 +43,17 @@ def arrays(
         any(isinstance(part, np.memmap) for part in parts),
         [isinstance(one, np.memmap) for one in ys],
     )
+
+
+def pass_by_hand(
+    data: "Arrays | Batches", heads: HeadLosses, most: int, network: "Sequential"
+) -> None:
+    """Run forward and backward on at most so many rows, evenly between; of the first batch."""
+    xs, ys, *_ = data.first if isinstance(data, Batches) else data
+    rows = some_of(len(xs[0]), most)
+    x, y = (tuple(part[rows] for part in parts) for parts in (xs, ys))
+    outputs = network.forward(x if len(x) > 1 else x[0])
+    network.backward(heads.delta(outputs, y if heads.many else y[0]))
 
 
 def digests(data: "Arrays | Batches", held_out: Arrays | None) -> dict[str, Any]:
@@ -191,11 +206,13 @@ class Batches:
         self._heads = heads
         self._kinds: list[Any] = []
         self._iterator = _anew(batches)
-        self._first = self._pull()
+        first = self._pull()
+        if first is None:
+            raise ValueError("fit: expected an iterable of batches, got an empty one")
+        self.first = first
+        self._pulled: Arrays | None = first  # and not given to anybody yet
         self._begun = True
         self.ended = False  # whether an epoch's last batch has been pulled
-        if self._first is None:
-            raise ValueError("fit: expected an iterable of batches, got an empty one")
 
     def check_lasting(self, epochs: int) -> None:
         """Raise ValueError where there are batches for one epoch, and more to come."""
@@ -207,8 +224,7 @@ class Batches:
 
     def targets(self) -> list[Array]:
         """Return the targets of the first batch, which show what kind all are of."""
-        assert self._first is not None
-        return self._first[1]
+        return self.first[1]
 
     def begin(self) -> None:
         """Begin an epoch."""
@@ -218,8 +234,8 @@ class Batches:
 
     def next(self) -> Arrays | None:
         """Return the next batch, None at the end of the epoch."""
-        first, self._first = self._first, None
-        return first or self._pull()
+        pulled, self._pulled = self._pulled, None
+        return pulled or self._pull()
 
     def _pull(self) -> Arrays | None:
         batch = next(self._iterator, _END)

@@ -15,7 +15,15 @@ from deltaprop.optim import Optimizer
 from deltaprop.optim.schedule import ByCount
 from deltaprop.training.callbacks import Callback, as_callbacks, wants_batches
 from deltaprop.training.checkpoint import resumed, save_checkpoint
-from deltaprop.training.data import Arrays, Batches, arrays, class_weights, digests, split
+from deltaprop.training.data import (
+    Arrays,
+    Batches,
+    arrays,
+    class_weights,
+    digests,
+    pass_by_hand,
+    split,
+)
 from deltaprop.training.heads import CoreLosses, HeadLosses
 from deltaprop.training.history import History
 from deltaprop.training.judge import Metrics
@@ -26,6 +34,8 @@ from deltaprop.training.stop import StopOnPlateau
 if TYPE_CHECKING:
     from deltaprop.nn.sequential import Sequential
 
+# Rows that a pass by hand for callbacks takes, at the most.
+_SAMPLE = 256
 _RECORDS = ("activations", "deltas", "gradients")
 
 
@@ -111,6 +121,8 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
         "record": sorted(recorded),
         **{name: options.get(name) for name in ("batch_size", "shuffle", "seed", "accumulate")},
     }
+    most = min(options.get("batch_size", _SAMPLE), _SAMPLE)
+    run._pass_by_hand = partial(pass_by_hand, data, heads, most)
     # Looking through all the data takes a while: only checkpoints need it.
     run._digests = cache(partial(digests, data, held_out and held_out[0][0]))
     losses = heads.core(
@@ -391,7 +403,8 @@ class _Told:
         """Tell of an epoch; return whether to stop."""
         run = self._run
         looks = values.pop("stop_losses")
-        run.history.stop_losses = np.append(run.history.stop_losses, looks)
+        if len(looks) > 0:
+            run.history.stop_losses = np.append(run.history.stop_losses, looks)
         latest = {key: column[-1] for key, column in values.items()}
         run.history.epochs = self._before[0] + epochs
         run.history.updates = run.step = self._before[1] + updates
@@ -401,7 +414,7 @@ class _Told:
         if self._held_out is not None:
             judged = self._judged(*self._held_out[1])
             latest |= {f"val_{name}": value for name, value in judged.items()}
-        run.history._extend({key: [value] for key, value in latest.items()})
+        run.history._append(latest)
         self._plan.check_late()
         self._plan.count(epochs, updates, latest)
         if self._bar is not None:
@@ -428,6 +441,8 @@ class _Told:
         """Take notice that an exception ends the training, which had begun."""
         self._run._begun = True
         self._plan.count(epochs, updates)
+        for callback in self._run._callbacks:
+            callback._broken_off(self._run)
 
     def _judged(self, X: Any, y: Any, weight: Any) -> dict[str, float]:
         if not self._metrics.names:

@@ -1,12 +1,15 @@
 """What a fit tells of itself."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deltaprop._arrays import Array, as_count
 from deltaprop._table import aligned, some_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class _Column:
@@ -29,6 +32,13 @@ class _Column:
         self._room[self._size : size] = values
         self._size = size
 
+    def append(self, value: Any) -> None:
+        if self._size == len(self._room):
+            self.extend([value])
+        else:
+            self._room[self._size] = value
+            self._size += 1
+
     def array(self) -> Array:
         return self._room[: self._size]
 
@@ -36,8 +46,8 @@ class _Column:
 class History(Mapping[str, Array]):
     """The course of a fit: a value an epoch under each key, as 1-D float64 arrays.
 
-    Keys are "loss" and "lr"; "val_loss" with validation data; a metric's name, and "val_" and it;
-    "loss_0", "loss_1", ... where there are several heads. Asked for by `record`:
+    Keys are "loss" and "lr"; "val_loss" with validation data; a metric's name, and that after
+    ``"val_"``; "loss_0", "loss_1", ... where there are several heads. Asked for by `record`:
     "activation_norm", "delta_norm" and "gradient_norm", of shape (epochs, layers).
 
     Attributes
@@ -88,10 +98,41 @@ class History(Mapping[str, Array]):
         lines += [[str(i + 1), *(f"{self[key][i]:.5g}" for key in keys)] for i in shown]
         return aligned(lines)
 
+    def plot(self, *, ax: "Axes | None" = None) -> "Axes":
+        """Draw loss, validation loss and learning rate by epoch: `deltaprop.plot.history`.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; a new figure without it.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib.
+        """
+        from deltaprop import plot
+
+        return plot.history(self, ax=ax)
+
     def _extend(self, columns: Mapping[str, Any]) -> None:
         """Add what each key has of some more epochs; a new key begins with them."""
         for key, values in columns.items():
-            self._columns.setdefault(key, _Column()).extend(values)
+            self._column(key).extend(values)
+
+    def _append(self, epoch: Mapping[str, Any]) -> None:
+        """Add what each key has of one more epoch, as fast as can be: some take microseconds."""
+        for key, value in epoch.items():
+            self._column(key).append(value)
+
+    def _column(self, key: str) -> _Column:
+        if key not in self._columns:
+            self._columns[key] = _Column()
+        return self._columns[key]
 
     def __getitem__(self, key: str) -> Array:
         return self._columns[key].array()
@@ -101,6 +142,11 @@ class History(Mapping[str, Array]):
 
     def __len__(self) -> int:
         return len(self._columns)
+
+    def _repr_html_(self) -> str:
+        from deltaprop.training.shown import history_html
+
+        return history_html(self)
 
     def __repr__(self) -> str:
         parts = [f"{self.epochs} epochs", f"{self.updates} updates"]

@@ -1,0 +1,174 @@
+"""Lines over one axis: the course of a fit, and a fitted function of one variable."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deltaprop._arrays import Array, as_array
+from deltaprop._figure import COLOURS, ORANGE, outline, spans_decades
+from deltaprop.plot._shared import axes, ink, limits, outputs, some_rows
+from deltaprop.training.history import History
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MOST_POINTS = 2000  # of a line
+
+
+def history(history: History | Mapping[str, History], *, ax: "Axes | None" = None) -> "Axes":
+    """Draw the course of a fit: loss, validation loss and learning rate by epoch.
+
+    The loss has a logarithmic axis where it is positive and spans more than two decades. The
+    learning rate has an axis of its own on the right.
+
+    Parameters
+    ----------
+    history : History, or a mapping of labels to them
+        Several are drawn in a colour each, their validation losses dashed.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure without it.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    TypeError
+        For what is neither.
+    ValueError
+        For an empty mapping.
+    ImportError
+        Without matplotlib.
+    """
+    alone = isinstance(history, History)
+    histories = _named(history)
+    ax = axes(ax, "history")
+    from matplotlib.ticker import MaxNLocator
+    from matplotlib.transforms import ScaledTranslation
+
+    right = ax.twinx() if any(len(h["lr"]) > 0 for h in histories.values()) else None
+    grey = {"color": ink(ax), "alpha": 0.7}
+    for i, (name, course) in enumerate(histories.items()):
+        colour = {"color": COLOURS[i % len(COLOURS)]}
+        _line(ax, course["loss"], "loss" if alone else name, "-", colour)
+        if "val_loss" in course:
+            other = {"color": ORANGE} if alone else colour
+            _line(ax, course["val_loss"], "validation" if alone else "", "--", other)
+        if right is not None:
+            text = "learning rate" if alone else ""
+            _line(right, course["lr"], text, ":", grey if alone else colour)
+    handles = [line for part in (ax, right) if part for line in part.get_legend_handles_labels()[0]]
+    if not alone:  # what the colours do not tell
+        if any("val_loss" in course for course in histories.values()):
+            handles += ax.plot([], [], "--", label="validation", **grey)
+        if right is not None:
+            handles += right.plot([], [], ":", label="learning rate", **grey)
+    ax.set(xlabel="epoch", ylabel="loss")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _scale(ax)
+    if right is not None:
+        right.set_ylabel("learning rate")
+        _scale(right)
+        if right.get_yscale() == "linear":
+            right.set_ylim(0, right.get_ylim()[1])
+    # Below the words, where it hides neither a line nor what title somebody sets.
+    below = ScaledTranslation(
+        0, -3.4 * float(ax.xaxis.label.get_fontsize()) / 72, ax.figure.dpi_scale_trans
+    )
+    ax.legend(
+        handles=handles,
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0),
+        bbox_transform=ax.transAxes + below,
+        borderaxespad=0,
+        ncols=3,
+        frameon=False,
+    )
+    return ax
+
+
+def _named(history: Any) -> Mapping[str, History]:
+    if isinstance(history, History):
+        return {"": history}
+    if not isinstance(history, Mapping):
+        raise TypeError(
+            f"plot.history: expected a History or a mapping of labels to them, "
+            f"got {type(history).__name__}"
+        )
+    if not history:
+        raise ValueError("plot.history: expected one History or more, got an empty mapping")
+    for name, course in history.items():
+        if not isinstance(course, History):
+            raise TypeError(
+                f"plot.history: expected a History for {name!r}, got {type(course).__name__}"
+            )
+    return history
+
+
+def _line(ax: "Axes", values: Array, label: str, style: str, options: dict[str, Any]) -> None:
+    shown = outline(values, _MOST_POINTS)
+    marker = "o" if len(values) == 1 else None
+    text = label or "_"  # matplotlib's sign for none
+    ax.plot(shown + 1, values[shown], linestyle=style, marker=marker, label=text, **options)
+
+
+def _scale(ax: "Axes") -> None:
+    """Make an axis logarithmic where its lines are positive and span more than two decades."""
+    lines = [np.asarray(line.get_ydata(), dtype=float) for line in ax.get_lines()]
+    if spans_decades(np.concatenate([np.empty(0), *lines])):
+        ax.set_yscale("log")
+
+
+def fit_1d(model: Any, x: Any, y: Any, *, ax: "Axes | None" = None) -> "Axes":
+    """Draw samples of a function of one variable, and the line that a network makes of it.
+
+    Parameters
+    ----------
+    model : network or other callable
+        Takes an array (N, 1), returns (N, k) or (N,); k lines are drawn.
+    x : array_like, shape (N, 1) or (N,)
+    y : array_like, shape (N, m) or (N,)
+        The samples; of more than 2,000 rows some at random.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure without it.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        For other shapes, or no finite x.
+    TypeError
+        For what is not callable, or no array of real numbers.
+    ImportError
+        Without matplotlib.
+    """
+    where = "fit_1d"
+    x, y = as_array(x, f"plot.{where}: x"), as_array(y, f"plot.{where}: y")
+    if x.ndim not in (1, 2) or x.shape[1:] not in ((), (1,)):
+        raise ValueError(f"plot.{where}: expected x of shape (N, 1) or (N,), got {x.shape}")
+    if y.ndim not in (1, 2) or len(y) != len(x):
+        raise ValueError(f"plot.{where}: expected y of {len(x)} rows, got {y.shape}")
+    x = x.reshape(-1).astype(np.float64)
+    places = np.linspace(*limits(x, 0.02, where), 500)
+    lines = outputs(model, places[:, None], where).reshape(len(places), -1)
+    samples = y.reshape(len(y), -1)
+    rows, note = some_rows(len(x))
+
+    ax = axes(ax, where)
+    several = samples.shape[1] > 1
+    for i, column in enumerate(samples[rows].T):
+        marker: dict[str, Any] = {"marker": ".", "linestyle": "none", "alpha": 0.5}
+        colour = COLOURS[i % len(COLOURS)] if several else ink(ax)
+        text = f"samples {i}{note}" if several else f"samples{note}"
+        ax.plot(x[rows], column, color=colour, label=text, zorder=1, **marker)
+    for i, column in enumerate(lines.T):
+        text = "network" if lines.shape[1] == 1 else f"network, output {i}"
+        ax.plot(places, column, color=COLOURS[i % len(COLOURS)], label=text, linewidth=2)
+    ax.set(xlabel="x", ylabel="y")
+    ax.legend()
+    return ax
