@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import deltaprop as dp
-from deltaprop import graph, nn, optim
+from deltaprop import graph, nn, optim, plot
 
 ROOT = Path(__file__).resolve().parents[1]
 CPP = ROOT / "cpp"
@@ -37,7 +37,7 @@ MODULES = [
 
 def public_objects():
     """Give every object that the package says is public, by its full name."""
-    for module in (dp, graph, nn, nn.init, optim):
+    for module in (dp, graph, nn, nn.init, optim, plot):
         for name in module.__all__:
             value = getattr(module, name)
             if not inspect.ismodule(value) and not name.startswith("__"):
@@ -74,14 +74,14 @@ def test_the_version():
     assert re.fullmatch(r"\d+\.\d+\.\d+", dp.__version__)
 
 
-@pytest.mark.parametrize("module", [dp, graph, nn, nn.init, optim], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [dp, graph, nn, nn.init, optim, plot], ids=lambda m: m.__name__)
 def test_all_names_exist(module):
     assert len(module.__all__) == len(set(module.__all__))
     for name in module.__all__:
         assert hasattr(module, name), name
 
 
-@pytest.mark.parametrize("module", [dp, graph, nn, optim], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [dp, graph, nn, optim, plot], ids=lambda m: m.__name__)
 def test_nothing_public_is_left_out(module):
     names = {
         name
@@ -255,4 +255,6 @@ def test_the_package_is_typed():
 def test_no_extra_is_imported_with_the_package(path):
     # Imports inside functions are allowed: they run where the extra is wanted.
     for line in path.read_text().splitlines():
-        assert not re.match(r"(import|from) (tqdm|sklearn|pandas|torch|matplotlib|scipy)\b", line)
+        assert not re.match(
+            r"(import|from) (tqdm|sklearn|pandas|torch|matplotlib|scipy|IPython)\b", line
+        )

@@ -1,0 +1,112 @@
+"""The site: ``python -m sphinx -W docs docs/_build/html``."""
+
+import inspect
+import re
+import shutil
+from importlib import metadata
+from pathlib import Path
+
+import deltaprop
+from deltaprop import graph, nn, optim, plot
+
+project = "deltaprop"
+release = version = metadata.version("deltaprop")
+
+extensions = [
+    "matplotlib.sphinxext.plot_directive",
+    "myst_nb",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx_copybutton",
+]
+exclude_patterns = ["_build"]
+templates_path = ["_templates"]
+
+# Sphinx reads nothing outside its folder. Notebooks keep the outputs they were committed with.
+HERE = Path(__file__).parent
+shutil.rmtree(HERE / "notebooks", ignore_errors=True)
+shutil.copytree(HERE.parent / "notebooks", HERE / "notebooks")
+nb_execution_mode = "off"
+nb_ipywidgets_js = {}
+myst_enable_extensions = ["amsmath", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+
+plot_formats = [("png", 144)]
+plot_html_show_formats = False
+plot_html_show_source_link = False
+
+# One file draws formulas, without a font or a network: pages may be opened where they lie.
+(mathjax,) = (f for f in metadata.files("sphinx-mathjax-offline") if f.name == "tex-svg-full.js")
+mathjax_path = mathjax.name
+html_static_path = ["_static", str(mathjax.locate())]
+html_css_files = ["style.css"]
+html_theme = "furo"
+html_favicon = "_static/icon.svg"
+html_title = f"deltaprop {release}"
+html_domain_indices = False
+html_show_copyright = False
+html_show_sphinx = False
+
+MODULES = (deltaprop, nn, nn.init, optim, graph, plot)
+
+
+def _public():
+    """Return where each public name is, by the ways in which docstrings say it."""
+    for module in MODULES:
+        for name in module.__all__:
+            if not inspect.ismodule(getattr(module, name)):
+                path = f"{module.__name__}.{name}"
+                yield path, path
+                yield path.removeprefix("deltaprop."), path
+                # `mean` alone may be anything.
+                if re.search("[A-Z_]", name):
+                    yield name, path
+
+
+PUBLIC = dict(_public())
+NOTE = re.compile(
+    r"^(Formula|Derivative): (.+?)(?=\n\n|\n(?:Formula|Derivative|Source): |\Z)",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def _docstring(_app, _what, _name, _object, _options, lines):
+    """Have Sphinx show a docstring as it is meant.
+
+    The formulas of its notes are code, where a star is no mark of emphasis. What stands between
+    single backticks is a link where it is a public name, and code elsewhere.
+    """
+
+    def note(found):
+        return f"{found[1]}: ``{' '.join(found[2].replace('`', '').split())}``\n"
+
+    def quoted(found):
+        name = found[1]
+        return f":py:obj:`{name} <{PUBLIC[name]}>`" if name in PUBLIC else f"``{name}``"
+
+    text = NOTE.sub(note, "\n".join(lines))
+    lines[:] = re.sub(r"(?<![`:\w])`([^`<>\n]+)`(?!`)", quoted, text).split("\n")
+
+
+def _signature(_app, what, _name, member, _options, _signature, _returns):
+    """Return a class's arguments as they are declared, without their types."""
+    if what != "class":
+        return None
+    try:
+        found = inspect.signature(member)
+    except ValueError:  # no user makes one
+        return None
+    plain = [p.replace(annotation=inspect.Parameter.empty) for p in found.parameters.values()]
+    return str(found.replace(parameters=plain, return_annotation=inspect.Signature.empty)), None
+
+
+def setup(app):
+    """Join Sphinx, ahead of numpydoc."""
+    app.connect("autodoc-process-docstring", _docstring, priority=400)
+    app.connect("autodoc-process-signature", _signature)
