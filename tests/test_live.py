@@ -297,6 +297,57 @@ def test_a_fit_that_diverges_is_shown_and_its_error_is_its_own(seen):
     assert seen.epochs[0] > 0
 
 
+class Listener(live.LiveView):
+    """Counts what it hears."""
+
+    def on_train_begin(self, run):
+        self.heard = []
+        super().on_train_begin(run)
+
+    def on_epoch_end(self, run):
+        self.heard.append(run.history.epochs)
+
+
+def test_epochs_are_told_together_and_none_is_lost(seen, monkeypatch):
+    """Unless somebody else wants each of them."""
+    monkeypatch.undo()  # the core reads the processor's clock
+    held_out = {"validation_data": (X, Y), "record": ("deltas",)}
+
+    def course(*callbacks, **options):
+        options = {"epochs": 3000, "batch_size": None, **held_out, **options}
+        net = network(nn.Tanh())
+        return fit(net, callbacks=list(callbacks), **options), net.flat_parameters
+
+    (history, values), heard = course(), []
+    patient = Listener()
+    patient._every = 0.01
+    for callbacks, calls in (
+        ((patient,), lambda: patient.heard),
+        ((patient, lambda run: heard.append(run.history.epochs)), lambda: heard),
+    ):
+        viewed, same = course(*callbacks)
+        assert same.tobytes() == values.tobytes()
+        assert viewed.keys() == history.keys()
+        for key, column in history.items():
+            np.testing.assert_array_equal(viewed[key], column)
+        assert viewed.epochs == history.epochs
+        assert (len(calls()) < 300) == (callbacks == (patient,))
+        assert calls() == sorted(set(calls()))
+    assert heard == list(range(1, 3001))
+    assert live.LiveView()._every == 0.01
+    assert Listener()._every == 0.0  # it may want each epoch
+
+
+def test_epochs_not_told_yet_are_there_when_an_exception_ends_the_fit(capsys):
+    net = network(nn.Tanh())
+    sgd = optim.SGD(net.parameters(), lr=0.5)
+    optim.lr_scheduler.LambdaLR(sgd, lambda epoch: 0.5 if epoch < 2000 else 1e300)
+    with pytest.raises(FloatingPointError, match="epoch 200"):
+        fit(net, callbacks=[dp.LiveView()], optimizer=sgd, epochs=2010, batch_size=None)
+    text = capsys.readouterr().err
+    assert re.search(r"epoch 200\d/2010, broken off", text)
+
+
 def test_what_is_refused_at_the_door_shows_nothing(seen):
     with pytest.raises(ValueError, match="expected"):
         fit(network(), dp.LiveView(), x=X[:, :2])

@@ -1,7 +1,9 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <chrono>
 #include <deque>
+#include <utility>
 
 #include "arrays.hpp"
 #include "bindings.hpp"
@@ -277,25 +279,36 @@ py::dict fit(train::Model<T>& model, optim::Optimizer<T>& optimizer, const Losse
   const auto epoch_end = option<py::object>(o, "epoch_end"), batch_end = option<py::object>(o, "batch_end");
   const Index layers = model.network().size();
   std::size_t looks_told = options.stop_losses.size();
+  Index epochs_told = 0;
+  // The values of the epochs since the last call: what has been told before stays told.
+  const auto tell = [&](const train::History& h) {
+    const Index epochs = h.epochs - std::exchange(epochs_told, h.epochs);
+    const auto last = [epochs](const std::vector<double>& list, Index width = 1) {
+      return list.empty() ? list : std::vector<double>(list.end() - epochs * width, list.end());
+    };
+    train::History latest;
+    latest.loss = last(h.loss);
+    latest.val_loss = last(h.val_loss);
+    latest.lr = last(h.lr);
+    for (const auto& list : h.losses) latest.losses.push_back(last(list));
+    for (const auto& list : h.val_losses) latest.val_losses.push_back(last(list));
+    latest.activation_norms = last(h.activation_norms, layers);
+    latest.delta_norms = last(h.delta_norms, layers);
+    latest.gradient_norms = last(h.gradient_norms, layers);
+    latest.stop_losses.assign(h.stop_losses.begin() + static_cast<Index>(looks_told), h.stop_losses.end());
+    looks_told = h.stop_losses.size();
+    return call(epoch_end, py::dict(), h.epochs, h.updates, as_dict(latest, tells_val, layers)).template cast<bool>();
+  };
+  using Clock = std::chrono::steady_clock;
+  const std::chrono::duration<double> every(option<double>(o, "epoch_end_every"));
+  auto last_told = Clock::now();
   if (!epoch_end.is_none()) {
-    // The last epoch's values: what has been told before stays told.
     options.epoch_end = [&](const train::History& h) {
+      if (Clock::now() - last_told < every) return false;
       const WithGil gil;
-      const auto last = [](const std::vector<double>& list, Index width = 1) {
-        return list.empty() ? list : std::vector<double>(list.end() - width, list.end());
-      };
-      train::History latest;
-      latest.loss = last(h.loss);
-      latest.val_loss = last(h.val_loss);
-      latest.lr = last(h.lr);
-      for (const auto& list : h.losses) latest.losses.push_back(last(list));
-      for (const auto& list : h.val_losses) latest.val_losses.push_back(last(list));
-      latest.activation_norms = last(h.activation_norms, layers);
-      latest.delta_norms = last(h.delta_norms, layers);
-      latest.gradient_norms = last(h.gradient_norms, layers);
-      latest.stop_losses.assign(h.stop_losses.begin() + static_cast<Index>(looks_told), h.stop_losses.end());
-      looks_told = h.stop_losses.size();
-      return call(epoch_end, py::dict(), h.epochs, h.updates, as_dict(latest, tells_val, layers)).template cast<bool>();
+      const bool stops = tell(h);
+      last_told = Clock::now();
+      return stops;
     };
   }
   if (!batch_end.is_none()) {
@@ -307,6 +320,7 @@ py::dict fit(train::Model<T>& model, optim::Optimizer<T>& optimizer, const Losse
 
   options.broken_off = [&](const train::History& h) {
     const WithGil gil;
+    if (!epoch_end.is_none() && epochs_told < h.epochs) tell(h);
     call(o["broken_off"], py::dict(), h.epochs, h.updates);
   };
 

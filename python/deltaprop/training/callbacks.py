@@ -30,6 +30,9 @@ class Callback:
     ...             run.stop()
     """
 
+    # Seconds between two calls of `on_epoch_end` at the least, where nothing else wants each epoch.
+    _every = 0.0
+
     def on_train_begin(self, run: Run) -> None:
         """Begin a fit; a resumed one after `load_state_dict`, with epochs in its history."""
 

@@ -357,6 +357,7 @@ class _Told:
         self._bar = bar
         self._before = (run.history.epochs, run.history.updates)
         self._epoch_began_at = 0
+        self._epochs_told = 0
 
     def begin(self) -> dict[str, Any]:
         """Tell the callbacks of the begin; return the options of the core's fit.
@@ -372,12 +373,14 @@ class _Told:
         self._plan = plan = _Plan(run.optimizer, epochs, self._updates_an_epoch, run._keys)
         hears = run._callbacks or self._bar or self._metrics.names or plan.wants_epochs
         hears_updates = plan.wants_updates or any(wants_batches(c) for c in run._callbacks)
-        self._hears_epochs = bool(hears)
+        patient = not (self._bar or self._metrics.names or plan.wants_epochs)
+        every = min((callback._every for callback in run._callbacks), default=0.0)
         return {
             **self._options,
             **plan.options(),
             "epochs": epochs,
             "epoch_end": self.epoch_end if hears else None,
+            "epoch_end_every": every if patient else 0.0,
             "batch_end": self.update_end if hears_updates else None,
             "broken_off": self.broken_off,
         }
@@ -400,8 +403,10 @@ class _Told:
         return run._stopping
 
     def epoch_end(self, epochs: int, updates: int, values: dict[str, Any]) -> bool:
-        """Tell of an epoch; return whether to stop."""
+        """Tell of the epochs since the last call; return whether to stop."""
         run = self._run
+        several = epochs - self._epochs_told > 1
+        self._epochs_told = epochs
         looks = values.pop("stop_losses")
         if len(looks) > 0:
             run.history.stop_losses = np.append(run.history.stop_losses, looks)
@@ -414,7 +419,10 @@ class _Told:
         if self._held_out is not None:
             judged = self._judged(*self._held_out[1])
             latest |= {f"val_{name}": value for name, value in judged.items()}
-        run.history._append(latest)
+        if several:
+            run.history._extend(values)
+        else:
+            run.history._append(latest)
         self._plan.check_late()
         self._plan.count(epochs, updates, latest)
         if self._bar is not None:
@@ -457,7 +465,7 @@ class _Told:
         history.stop_reason = "callback" if reason == "epochs" and self._run._stopping else reason
         history.stop_losses = np.asarray(result.pop("stop_losses"), dtype=np.float64)
         self._plan.count(**done)
-        history._extend(dict.fromkeys(result, ()) if self._hears_epochs else result)
+        history._extend({key: column[self._epochs_told :] for key, column in result.items()})
         history.epochs = epochs + done["epochs"]
         history.updates = self._run.step = updates + done["updates"]
         for callback in self._run._callbacks:

@@ -16,6 +16,8 @@ from deltaprop.training.shown import delta_sizes, ending, losses
 
 # The part of a fit's time that drawing may take, and that looking at the deltas may.
 _SHARE = 0.01
+# Seconds between two times that it hears of epochs: a call takes some microseconds.
+_PATIENCE = 0.01
 # Seconds that the first look takes for each parameter: the network is copied.
 _COPY = 5e-8
 _MOST_LOOKS = 1000  # that are kept
@@ -44,8 +46,8 @@ class LiveView(Callback):
     Notes
     -----
     Drawings are made at the ends of epochs; a fit shorter than `every` is drawn once, at its end.
-    Drawings and looks at the deltas take no more than 2 % of the time, but for those at the end; to
-    hear of an epoch takes some microseconds, as with any callback.
+    Drawings and looks at the deltas take no more than 2 % of the time, but for those at the end; of
+    epochs it hears a hundred times a second, unless something else wants each of them.
 
     The deltas are those of training passes by hand on a copy of the network, which must be one that
     ``copy.deepcopy`` copies: over rows evenly between those of the data, as many as a batch has,
@@ -66,6 +68,8 @@ class LiveView(Callback):
 
     def __init__(self, every: float = 0.3) -> None:
         self.every = as_real(every, "LiveView: every", 0)
+        if type(self) is LiveView:  # what is made of it may want each epoch
+            self._every = _PATIENCE
 
     def on_train_begin(self, run: Run) -> None:
         """Begin anew."""
@@ -145,9 +149,9 @@ class _Deltas:
             own[...] = value
         run._pass_by_hand(twin)
         blocks = twin._network.deltas()
-        self._sizes.append(
-            [float(np.linalg.norm(blocks[leaf._place.block])) for leaf in twin._leaves()]
-        )
+        with np.errstate(over="ignore"):  # of a fit that diverges
+            sizes = [float(np.linalg.norm(blocks[leaf._place.block])) for leaf in twin._leaves()]
+        self._sizes.append(sizes)
         self.epochs.append(epochs)
         if len(self.epochs) > _MOST_LOOKS:
             del self.epochs[1::2], self._sizes[1::2]
