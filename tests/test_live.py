@@ -422,7 +422,7 @@ def test_one_output_of_a_notebook_is_drawn_again_and_again():
     assert not {"error", "stream"} & set(kinds), messages
     drawn = [m["content"] for m in messages if "display_data" in m["header"]["msg_type"]]
     assert kinds.count("display_data") == 1
-    assert len(drawn) >= 3
+    assert len(drawn) >= 2  # how often depends on how long the first took
     assert len({content["transient"]["display_id"] for content in drawn}) == 1
     html, text = (drawn[-1]["data"][kind] for kind in ("text/html", "text/plain"))
     assert text.startswith("epoch 30/30, stopped by epochs: loss ")
@@ -432,6 +432,7 @@ def test_one_output_of_a_notebook_is_drawn_again_and_again():
         assert words in html
     epochs = [int(re.search(r"epoch (\d+) of 30", c["data"]["text/html"])[1]) for c in drawn]
     assert epochs == sorted(epochs)
+    assert epochs[0] < 30
 
 
 @pytest.mark.parametrize(
