@@ -51,6 +51,7 @@ drawn.then(() => Promise.all([...document.images].map(i => {
 
 def look(chromium, address):
     """Open a page and tell what there is on it, and what it complained of."""
+    chromium.get_log("browser")  # what the page before said is forgotten
     chromium.get(address)
     page = chromium.execute_async_script(LOOK)
     page["log"] = [entry["message"] for entry in chromium.get_log("browser")]
