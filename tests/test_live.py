@@ -348,6 +348,57 @@ def test_epochs_not_told_yet_are_there_when_an_exception_ends_the_fit(capsys):
     assert re.search(r"epoch 200\d/2010, broken off", text)
 
 
+class Fails(nn.Layer):
+    """A layer that fails after so many passes, of those in training or of the others."""
+
+    def __init__(self, passes, training):
+        self.left, self.when = passes, training
+
+    def forward(self, x, training):
+        if training == self.when:
+            self.left -= 1
+            if self.left < 0:
+                raise ArithmeticError("here")
+        return x.copy()
+
+    def backward(self, delta):
+        return delta.copy()
+
+
+LISTENERS = {
+    "a view": lambda told: [dp.LiveView()],
+    "each epoch": lambda told: [lambda run: told.append(run.history.epochs)],
+    "nobody": lambda told: [],
+}
+
+
+@pytest.mark.parametrize("make", LISTENERS.values(), ids=LISTENERS)
+@pytest.mark.parametrize("training", [True, False], ids=["training", "validation"])
+@pytest.mark.parametrize("passes", [0, 1, 500])
+def test_an_epoch_broken_off_is_not_told_and_hides_no_exception(make, training, passes, capsys):
+    """Its columns are not of one length: it has a loss, but may have no validation loss."""
+    told = []
+    net = network(Fails(passes, training))
+    options = {"validation_data": (X, Y), "record": ("deltas",), "batch_size": None}
+    with pytest.raises(ArithmeticError, match=r"^here$") as caught:
+        fit(net, callbacks=make(told), epochs=2000, **options)
+    assert caught.value.__context__ is None
+    assert told == list(range(1, passes + 1))[: len(told)]
+    assert len(told) in (0, passes)
+    text = capsys.readouterr().err
+    if text:
+        assert re.match(rf"epoch {passes}/2000, broken off", text)
+
+
+def test_an_epoch_whose_look_at_the_plateau_fails_is_not_told():
+    told = []
+    net = network(Fails(3, False))
+    stop = dp.StopOnPlateau(1e-300)
+    with pytest.raises(ArithmeticError, match=r"^here$"):
+        fit(net, callbacks=[lambda run: told.append(run.history["loss"].size)], stop=stop)
+    assert told == [1, 2, 3]
+
+
 def test_what_is_refused_at_the_door_shows_nothing(seen):
     with pytest.raises(ValueError, match="expected"):
         fit(network(), dp.LiveView(), x=X[:, :2])

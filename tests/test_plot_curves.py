@@ -107,9 +107,30 @@ def test_the_scale_follows_the_losses(loss, scale, canvas):
     assert plot.history(history_of(loss=loss), ax=canvas()).get_yscale() == scale
 
 
-def test_a_learning_rate_over_decades(canvas):
-    ax = plot.history(history_of(loss=[1.0, 1.0], lr=[1e-1, 1e-5]), ax=canvas())
-    assert right_of(ax).get_yscale() == "log"
+@pytest.mark.parametrize(
+    ("rates", "scale"),
+    [
+        (0.1 * 0.8 ** np.arange(50), "log"),
+        (0.05 * (1 + np.cos(np.linspace(0, 3.14, 50))), "linear"),
+        (np.linspace(0.1, 0.05, 50), "linear"),
+    ],
+    ids=["exponential", "cosine", "linear"],
+)
+def test_the_scale_follows_the_learning_rates(rates, scale, canvas):
+    ax = plot.history(history_of(loss=np.ones(50), lr=rates), ax=canvas())
+    assert right_of(ax).get_yscale() == scale
+
+
+def test_a_learning_rate_that_stays_is_a_word(canvas):
+    steady = history_of(loss=[1.0, 0.5], lr=[0.003, 0.003])
+    ax = plot.history(steady, ax=canvas())
+    assert legend_of(ax) == ["loss", "learning rate 0.003"]
+    assert len(ax.figure.axes) == 1
+    ax = plot.history({"a": steady, "b": history_of(loss=[2.0, 1.0], lr=[0.1, 0.1])}, ax=canvas())
+    assert legend_of(ax) == ["a", "b"]
+    ax = plot.history({"a": steady, "b": history_of(loss=[2.0, 1.0], lr=[0.1, 0.2])}, ax=canvas())
+    assert legend_of(ax) == ["a", "b", "learning rate"]
+    assert len(right_of(ax).get_lines()) == 3
 
 
 def test_a_history_without_epochs(canvas):

@@ -278,13 +278,18 @@ py::dict fit(train::Model<T>& model, optim::Optimizer<T>& optimizer, const Losse
   const bool tells_val = held_out.has_value();
   const auto epoch_end = option<py::object>(o, "epoch_end"), batch_end = option<py::object>(o, "batch_end");
   const Index layers = model.network().size();
-  std::size_t looks_told = options.stop_losses.size();
-  Index epochs_told = 0;
+  // How far the history had come when an epoch ended: an exception may leave more in it, of an epoch broken off.
+  struct Ended {
+    Index epochs = 0, updates = 0;
+    std::size_t looks = 0;
+  };
+  Ended told{.looks = options.stop_losses.size()}, ended = told;
   // The values of the epochs since the last call: what has been told before stays told.
   const auto tell = [&](const train::History& h) {
-    const Index epochs = h.epochs - std::exchange(epochs_told, h.epochs);
-    const auto last = [epochs](const std::vector<double>& list, Index width = 1) {
-      return list.empty() ? list : std::vector<double>(list.end() - epochs * width, list.end());
+    const Ended before = std::exchange(told, ended);
+    const auto last = [&](const std::vector<double>& list, Index width = 1) {
+      if (list.empty()) return list;
+      return std::vector<double>(list.begin() + before.epochs * width, list.begin() + told.epochs * width);
     };
     train::History latest;
     latest.loss = last(h.loss);
@@ -295,15 +300,17 @@ py::dict fit(train::Model<T>& model, optim::Optimizer<T>& optimizer, const Losse
     latest.activation_norms = last(h.activation_norms, layers);
     latest.delta_norms = last(h.delta_norms, layers);
     latest.gradient_norms = last(h.gradient_norms, layers);
-    latest.stop_losses.assign(h.stop_losses.begin() + static_cast<Index>(looks_told), h.stop_losses.end());
-    looks_told = h.stop_losses.size();
-    return call(epoch_end, py::dict(), h.epochs, h.updates, as_dict(latest, tells_val, layers)).template cast<bool>();
+    latest.stop_losses.assign(h.stop_losses.begin() + static_cast<Index>(before.looks),
+                              h.stop_losses.begin() + static_cast<Index>(told.looks));
+    return call(epoch_end, py::dict(), told.epochs, told.updates, as_dict(latest, tells_val, layers))
+        .template cast<bool>();
   };
   using Clock = std::chrono::steady_clock;
   const std::chrono::duration<double> every(option<double>(o, "epoch_end_every"));
   auto last_told = Clock::now();
   if (!epoch_end.is_none()) {
     options.epoch_end = [&](const train::History& h) {
+      ended = {h.epochs, h.updates, h.stop_losses.size()};
       if (Clock::now() - last_told < every) return false;
       const WithGil gil;
       const bool stops = tell(h);
@@ -320,7 +327,7 @@ py::dict fit(train::Model<T>& model, optim::Optimizer<T>& optimizer, const Losse
 
   options.broken_off = [&](const train::History& h) {
     const WithGil gil;
-    if (!epoch_end.is_none() && epochs_told < h.epochs) tell(h);
+    if (told.epochs < ended.epochs) tell(h);
     call(o["broken_off"], py::dict(), h.epochs, h.updates);
   };
 

@@ -32,7 +32,7 @@ void Program::run(Index rows, Index rows_per_tile, Index threads, const std::fun
     if (stage.row_operations.empty()) continue;
     const Index step = stage.rowwise ? tile_for_each(rows, rows_per_tile, threads) : std::max<Index>(rows, 1);
     // An empty batch still runs once: a layer written in Python has to say what it makes of it.
-    const Index tiles = std::max<Index>((rows + step - 1) / step, 1);
+    const Index tiles = std::max<Index>(parts(rows, step), 1);
     threads::share(tiles, threads, [&](Index number, Index thread) {
       const bool mine = between != nullptr && thread == 0;
       if (mine && number > 0) (*between)();
@@ -49,7 +49,6 @@ Index tile_for_each(Index rows, Index rows_per_tile, Index threads) {
   constexpr Index kFew = 16;   // rows whose products are shared by columns instead
   constexpr Index kWhole = 8;  // rows, so that products have few that are left over
   if (rows <= (threads == 1 ? rows_per_tile : std::min(rows_per_tile, kFew))) return rows_per_tile;
-  const auto parts = [](Index n, Index size) { return (n + size - 1) / size; };
   const Index some = std::max<Index>(rows, 1);
   const Index tiles = parts(parts(some, rows_per_tile), threads) * threads;
   return std::min(rows_per_tile, parts(parts(some, tiles), kWhole) * kWhole);

@@ -268,11 +268,12 @@ void Inference<T>::run(std::span<const Source> x, std::span<const Matrix<T>> out
   const Index rows = x[0].rows, some = std::max<Index>(rows, 1);
   const Index threads = step_ == 0 ? 1 : threads_for(network_, widths_, rows);
   const Index step = step_ == 0 ? some : std::min(tile_for_each(rows, step_, threads), some);
-  buffers_.resize(std::max(buffers_.size(), static_cast<std::size_t>(threads)));
-  for (Index t = 0; t < threads; ++t) {
+  const Index tiles = parts(some, step), used = std::min(tiles, threads);
+  buffers_.resize(std::max(buffers_.size(), static_cast<std::size_t>(used)));
+  for (Index t = 0; t < used; ++t) {
     buffers_[static_cast<std::size_t>(t)].reserve(checked_size(step, numbers_a_row()));
   }
-  threads::share((some + step - 1) / step, threads, [&](Index number, Index thread) {
+  threads::share(tiles, threads, [&](Index number, Index thread) {
     if (between != nullptr && thread == 0) (*between)();
     const Range tile{number * step, std::min((number + 1) * step, rows)};
     run_tile(x, out, tile, buffers_[static_cast<std::size_t>(thread)].data());

@@ -120,7 +120,7 @@ struct Cache {
 
 /// How many of n rows or columns, in whole tiles of `unit`, are taken together: all, or those whose copies have room.
 inline Index together(bool packed, Index n, Index room, Index depth, Index unit) {
-  const Index whole = (n + unit - 1) / unit;
+  const Index whole = parts(n, unit);
   return (packed ? std::min(whole, std::max<Index>(room / depth / unit, 1)) : whole) * unit;
 }
 
@@ -129,10 +129,10 @@ template <class T>
 Ahead<T> next_group(const Product<T>& p, Index k, const T* b, Index to, Index group, Index rows, Index step) {
   const Index cols = std::min(group, p.n - to);
   if (cols == 0) return {};
-  const Index calls = (rows + Tile<T>::rows - 1) / Tile<T>::rows * (group / step);
+  const Index calls = parts(rows, Tile<T>::rows) * (group / step);
   Ahead<T> ahead =
       p.b_col == 1 ? Ahead<T>{b + group, k, p.b_row, cols, 0} : Ahead<T>{b + group * p.b_col, cols, p.b_col, k, 0};
-  ahead.each = (ahead.rows + calls - 1) / calls;
+  ahead.each = parts(ahead.rows, calls);
   return ahead;
 }
 
@@ -186,7 +186,7 @@ void run_wide(const Product<T>& p) {
           m.bias = last && p.bias != nullptr ? p.bias + col : nullptr;
           if (streams) {
             const Index rows_ahead = std::min(depth, p.k - first - k);
-            ahead = {m.b + k * p.b_row, rows_ahead, p.b_row, cols, (rows_ahead * Shape::rows + rows - 1) / rows};
+            ahead = {m.b + k * p.b_row, rows_ahead, p.b_row, cols, parts(rows_ahead * Shape::rows, rows)};
           }
           for (Index r = 0; r < rows; r += Shape::rows) {
             m.a = pack_a ? packed_a + r * k : a + r * p.a_row;

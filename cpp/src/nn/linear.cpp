@@ -14,7 +14,6 @@ namespace {
 template <class F>
 void share_columns(Index rows, Index inner, Index cols, F&& product) {
   constexpr Index kWhole = 64;  // columns, in whole tiles of every instruction set
-  const auto parts = [](Index n, Index size) { return (n + size - 1) / size; };
   const Index threads =
       threads::worth(static_cast<double>(rows) * static_cast<double>(inner) * static_cast<double>(cols));
   const Index some = threads == 1 ? cols : parts(parts(cols, threads), kWhole) * kWhole;

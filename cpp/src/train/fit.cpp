@@ -215,7 +215,7 @@ class Training {
     poll_after_some_work(rows);
     try {
       const Stepping<T> stepping(*model_.network().parameters());
-      step_.run(batches_, between_);
+      step_.run(batches_, rows, between_);
     } catch (const NotFinite& e) {
       throw NotFinite("fit: " + std::string(e.what()) + " in epoch " + std::to_string(history_.epochs) + ", batch " +
                       std::to_string(batches_seen_) +

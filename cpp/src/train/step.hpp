@@ -38,18 +38,17 @@ class Step {
     buffers_.resize(static_cast<std::size_t>(network_.parameters()->buffer_values.size()));
   }
 
-  /// One update from a batch, or from several whose gradients are added up to those of one large batch.
-  void run(std::span<const Batch> batches, const std::function<void()>& between) {
+  /// One update from a batch, or from several whose gradients are added up to those of one large batch; of so many
+  /// rows in all.
+  void run(std::span<const Batch> batches, double rows, const std::function<void()>& between) {
     if (version_ != network_.version()) compile();
     Index most_rows = 0;
-    double rows = 0;
     for (const Batch& batch : batches) {
       if (batch.rows < least_rows_) network_.check_rows(batch.rows, kAdvice);
     }
     for (const Batch& batch : batches) {
       check_features(*batch.data);
       most_rows = std::max(most_rows, batch.rows);
-      rows += static_cast<double>(batch.rows);
     }
     const double parameters = static_cast<double>(network_.parameters()->size());
     // Multiplications of one product over one tile of rows: 1e7 take a tenth of a millisecond.

@@ -60,6 +60,19 @@ def outputs(model: Any, x: Array, where: str) -> Array:
     return array
 
 
+def classes(y: Array, where: str, name: str) -> Array:
+    """Return classes as integers (N,): of (N,) or (N, 1) whole numbers.
+
+    Raises
+    ------
+    TypeError
+        For other numbers.
+    """
+    if not np.array_equal(y, np.rint(y)):
+        raise TypeError(f"plot.{where}: expected integer classes in {name}, got other numbers")
+    return y.reshape(-1).astype(int)
+
+
 def limits(values: Array, margin: float, where: str) -> tuple[float, float]:
     """Return the range of the finite values, and so much of it more on either side."""
     finite = values[np.isfinite(values)]

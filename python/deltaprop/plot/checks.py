@@ -8,7 +8,7 @@ import numpy as np
 from deltaprop._arrays import Array, as_array
 from deltaprop._figure import BLUE, RED
 from deltaprop.gradcheck import GradientReport
-from deltaprop.plot._shared import axes, ink
+from deltaprop.plot._shared import axes, classes, ink
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -144,6 +144,4 @@ def _classes(y: Any, name: str) -> Array:
             f"plot.confusion: expected {name} of shape (N,), got {array.shape}; "
             f"argmax(axis=1) makes classes of scores"
         )
-    if not np.array_equal(array, np.rint(array)):
-        raise TypeError(f"plot.confusion: expected integer classes in {name}, got other numbers")
-    return array.reshape(-1).astype(int)
+    return classes(array, "confusion", name)

@@ -19,8 +19,9 @@ _MOST_POINTS = 2000  # of a line
 def history(history: History | Mapping[str, History], *, ax: "Axes | None" = None) -> "Axes":
     """Draw the course of a fit: loss, validation loss and learning rate by epoch.
 
-    The loss has a logarithmic axis where it is positive and spans more than two decades. The
-    learning rate has an axis of its own on the right.
+    The loss has a logarithmic axis where it is positive and spans more than two decades. A learning
+    rate that changes has an axis of its own on the right, logarithmic where most of it is below a
+    tenth of the highest; one that does not is a word in the legend.
 
     Parameters
     ----------
@@ -48,7 +49,8 @@ def history(history: History | Mapping[str, History], *, ax: "Axes | None" = Non
     from matplotlib.ticker import MaxNLocator
     from matplotlib.transforms import ScaledTranslation
 
-    right = ax.twinx() if any(len(h["lr"]) > 0 for h in histories.values()) else None
+    changes = any(np.ptp(h["lr"]) > 0 for h in histories.values() if len(h["lr"]) > 0)
+    right = ax.twinx() if changes else None
     grey = {"color": ink(ax), "alpha": 0.7}
     for i, (name, course) in enumerate(histories.items()):
         colour = {"color": COLOURS[i % len(COLOURS)]}
@@ -65,12 +67,18 @@ def history(history: History | Mapping[str, History], *, ax: "Axes | None" = Non
             handles += ax.plot([], [], "--", label="validation", **grey)
         if right is not None:
             handles += right.plot([], [], ":", label="learning rate", **grey)
+    if alone and right is None and len(histories[""]["lr"]) > 0:
+        handles += ax.plot([], [], " ", label=f"learning rate {histories['']['lr'][0]:.3g}")
     ax.set(xlabel="epoch", ylabel="loss")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _scale(ax)
+    if spans_decades(_drawn(ax)):
+        ax.set_yscale("log")
     if right is not None:
         right.set_ylabel("learning rate")
-        _scale(right)
+        rates = _drawn(right)
+        # A cosine meets small rates at its end alone.
+        if spans_decades(rates) and 10 * np.median(rates) < rates.max():
+            right.set_yscale("log")
         if right.get_yscale() == "linear":
             right.set_ylim(0, right.get_ylim()[1])
     # Below the words, where it hides neither a line nor what title somebody sets.
@@ -114,11 +122,10 @@ def _line(ax: "Axes", values: Array, label: str, style: str, options: dict[str, 
     ax.plot(shown + 1, values[shown], linestyle=style, marker=marker, label=text, **options)
 
 
-def _scale(ax: "Axes") -> None:
-    """Make an axis logarithmic where its lines are positive and span more than two decades."""
+def _drawn(ax: "Axes") -> Array:
+    """Return all values of the lines of an Axes."""
     lines = [np.asarray(line.get_ydata(), dtype=float) for line in ax.get_lines()]
-    if spans_decades(np.concatenate([np.empty(0), *lines])):
-        ax.set_yscale("log")
+    return np.concatenate([np.empty(0), *lines])
 
 
 def fit_1d(model: Any, x: Any, y: Any, *, ax: "Axes | None" = None) -> "Axes":

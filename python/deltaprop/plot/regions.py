@@ -6,7 +6,7 @@ import numpy as np
 
 from deltaprop._arrays import Array, as_array
 from deltaprop._figure import COLOURS
-from deltaprop.plot._shared import axes, limits, outputs, some_rows
+from deltaprop.plot._shared import axes, classes, limits, outputs, some_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,10 +50,7 @@ def decision_boundary(model: Any, X: Any, y: Any, *, ax: "Axes | None" = None) -
         raise ValueError(f"plot.{where}: expected X of shape (N, 2), got {X.shape}")
     if y.shape not in ((len(X),), (len(X), 1)):
         raise ValueError(f"plot.{where}: expected y of shape ({len(X)},), got {y.shape}")
-    labels = y.reshape(-1)
-    if not np.array_equal(labels, np.rint(labels)):
-        raise TypeError(f"plot.{where}: expected integer classes in y, got other numbers")
-    labels = labels.astype(int)
+    labels = classes(y, where, "y")
     spans = [limits(X[:, i], 0.08, where) for i in (0, 1)]
     places = np.meshgrid(*(np.linspace(*span, _GRID) for span in spans))
     seen = _classes(model, np.column_stack([p.ravel() for p in places]), labels, where)

@@ -1,5 +1,6 @@
 """A fit looked at while it runs."""
 
+import contextlib
 import copy
 import sys
 import time
@@ -90,15 +91,16 @@ class LiveView(Callback):
 
     def on_train_end(self, run: Run) -> None:
         """Draw how the fit ended."""
-        self._end(run, "")
-
-    def _broken_off(self, run: Run) -> None:
-        self._end(run, ", broken off")
-
-    def _end(self, run: Run, note: str) -> None:
         if run.history.epochs > 0:
             self._deltas.look(run)
-        self._screen.show(run, self._deltas, note)
+        self._screen.show(run, self._deltas, "")
+
+    def _broken_off(self, run: Run) -> None:
+        # What failed may fail again, and the fit's own exception is the one to be seen.
+        with contextlib.suppress(Exception):
+            if run.history.epochs > 0:
+                self._deltas.look(run)
+        self._screen.show(run, self._deltas, ", broken off")
 
 
 class _Pace:
