@@ -1,5 +1,6 @@
 """What the tests share."""
 
+import gc
 import importlib
 import os
 from collections.abc import Callable, Iterator
@@ -49,3 +50,9 @@ def canvas(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     for figure in made:
         FigureCanvasAgg(figure).draw()
     assert pyplot.get_fignums() == []
+
+
+def pytest_collection_finish() -> None:
+    """Keep the tests themselves, and all that they import, out of every later collection."""
+    gc.collect()
+    gc.freeze()

@@ -4,7 +4,6 @@ Nodes that nobody holds are compared, to the bit, with those of a twin graph who
 held, so that nothing of it is hidden.
 """
 
-import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -90,7 +89,6 @@ def test_what_nobody_holds_is_what_it_would_have_been(seed: int, dtype: Any, siz
         elif random.random() < 0.3 and len(alive) > 1:
             node = None
             del pairs[root]
-            gc.collect()
         else:
             same(*pairs[root])
     for k in list(pairs):
