@@ -78,10 +78,18 @@ class Native(Member, Module):
 
 
 class NativeLayer(Native, Layer):
-    """A layer whose arithmetic is in the core."""
+    """A layer whose arithmetic is in the core.
+
+    Its arguments stay as they are, since the core has its own copy of them.
+    """
+
+    _signature: ClassVar[dict[str, inspect.Parameter]] = {}
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        # Else it is a user's, whose arguments may be others.
+        if {"_core_layer", "_function"} & cls.__dict__.keys():
+            cls._signature = dict(inspect.signature(cls).parameters)
         if "forward" in cls.__dict__ or "backward" in cls.__dict__:
             raise TypeError(
                 f"{cls.__name__}: expected a subclass of nn.Layer, where forward and backward are "
@@ -106,6 +114,8 @@ class NativeLayer(Native, Layer):
         parameter = name.removeprefix("grad_")
         if parameter in type(self)._names and parameter not in self._names:
             raise AttributeError(f"{self!r} has no {parameter} to set")
+        if name in self._signature and name in self.__dict__:
+            raise AttributeError(f"{self!r}: expected a new layer for another {name}")
         super().__setattr__(name, value)
 
     def parameter(self, name: str, value: Any) -> None:
@@ -117,20 +127,7 @@ class NativeLayer(Native, Layer):
 
 
 class ConfiguredLayer(NativeLayer):
-    """A layer whose arguments stay as they are, since the core has its own copy of them."""
-
-    _signature: ClassVar[dict[str, inspect.Parameter]] = {}
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        # Else it is a user's, whose arguments may be others.
-        if {"_core_layer", "_function"} & cls.__dict__.keys():
-            cls._signature = dict(inspect.signature(cls).parameters)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in self._signature and name in self.__dict__:
-            raise AttributeError(f"{self!r}: expected a new layer for another {name}")
-        super().__setattr__(name, value)
+    """A layer that writes itself as the call that makes it."""
 
     def __repr__(self) -> str:
         # What must be given, and what was given beside; where nothing must, everything.
