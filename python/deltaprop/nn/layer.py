@@ -32,7 +32,8 @@ class Layer(Leaf):
     ...     def __init__(self):
     ...         self.parameter("factor", np.ones(1))
     ...     def forward(self, x, training):
-    ...         self.x = x if training else None
+    ...         if training:
+    ...             self.x = x
     ...         return x * self.factor
     ...     def backward(self, delta):
     ...         self.grad_factor += (delta * self.x).sum()

@@ -132,6 +132,7 @@ class Module:
         """Keep the parameters, and running statistics, as they are until `unfreeze`.
 
         No gradients are found for them, and a `BatchNorm1d` normalises by its running statistics.
+        Weight decay, constraints and `clip_norm` pass them by. A `Dropout` goes on dropping.
 
         Returns
         -------

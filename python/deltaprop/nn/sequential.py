@@ -29,8 +29,9 @@ class Sequential(Container):
     ----------
     *layers : Layer or other module
         One or more, each in this network only. Layers not used before are initialised from `seed`,
-        in order; of those used already the values are copied. Another `Sequential` may be among
-        them: it is a part of this network then.
+        in order; of those used already, be it that their values were looked at, and of a
+        `Sequential` with a seed of its own the values are copied, so that arrays taken from them
+        before no longer belong to them. Another `Sequential` is a part of this network then.
     dtype : {"float32", "float64"}, default "float32"
         What the network computes in. Inputs of other real types are converted.
     seed : int from 0 to 2**64 - 1, optional
@@ -159,7 +160,8 @@ class Sequential(Container):
 
         Notes
         -----
-        One pass of the delta recursion for each output: its delta is 1 there and 0 elsewhere.
+        One pass of the delta recursion for each output: its delta is 1 there and 0 elsewhere. A
+        pass by hand stays, but for a network with a layer written in Python.
 
         Examples
         --------
@@ -174,8 +176,9 @@ class Sequential(Container):
         """Return a frozen copy that predicts with as little around it as can be.
 
         Made for loops that ask for one row, or a few, at a time: a call allocates nothing but its
-        result, takes no lock, and may be made from any number of threads at once. It gives the same
-        bits as calling the network, and goes on to do so when the network is trained further.
+        result, takes no lock, and may be made from any number of threads at once. It gives the bits
+        that the network gives now, and stays so when the network is trained further: then make a
+        new one. It can be neither copied nor pickled; send the network, and make one there.
 
         Returns
         -------
@@ -236,6 +239,8 @@ class Sequential(Container):
 
     def input_gradient(self, x: Any, y: Any, *, loss: Any, loss_weights: Any = None) -> Any:
         """Return dJ/d(input) of the loss in inference; neither pass nor gradients are touched.
+
+        But for a network with a layer written in Python: its pass is gone.
 
         Parameters
         ----------
@@ -324,21 +329,26 @@ class Sequential(Container):
             What each head's loss counts in the sum; 1 where not given.
         metrics : sequence of str or callables, optional
             Computed after each epoch on the training data and on the data held out; see
-            `deltaprop.Metric`. With several heads a tuple of such sequences, one for each.
+            `deltaprop.Metric`. Functions need names of their own. With several heads a tuple of
+            such sequences, one for each.
         accumulate : int, default 1
-            Batches whose gradients make one update, as one batch of all their rows would. A loss
+            Batches whose gradients make one update, as one batch of all their rows would; what is
+            left at the end of an epoch makes a smaller one. A loss
             of your own may have an attribute ``reduction``, "mean" (taken for granted) or "sum".
         record : sequence of {"activations", "deltas", "gradients"}, optional
-            Norms to record: ``history["delta_norm"]`` and so on, (epochs, layers), each the mean
-            over the epoch's updates of the Euclidean norm over the batch; the last batch, and the
-            sum of the gradients, where several are accumulated.
+            Norms to record: ``history["delta_norm"]`` and so on, (epochs, layers) with a column for
+            each layer, those within containers included, in the order of `summary`. Each is the
+            mean over the epoch's updates of the Euclidean norm over the batch; the last batch, and
+            the sum of the gradients, where several are accumulated.
         stop : StopOnPlateau, optional
         callbacks : iterable of callables or Callback
             A function is called with the `Run` after every epoch.
         resume : str or path-like, optional
             A checkpoint that `ModelCheckpoint` wrote: the fit goes on from there, to the bit as if
             it had not stopped. Everything else is given as it was then, the data too (which nobody
-            checks of an iterable); the network takes over the checkpoint's seed. A fit that a
+            checks of an iterable), but for `epochs`, `stop`, `progress`, `num_threads` and settings
+            of callbacks, such as more patience. The network takes over the checkpoint's seed, the
+            optimizer all its options. A fit that a
             callback had stopped goes on; one that a rule had stopped only if that lets it.
         progress : bool, default False
             Show a progress bar (tqdm's, where it is installed; else a line an epoch, from 1 on).
@@ -360,7 +370,7 @@ class Sequential(Container):
             For a wrong kind of thing.
         FloatingPointError
             Where the loss or a delta is not finite, naming epoch and batch, both counted from 0;
-            the network is as the last update left it.
+            the network is as the last update left it. Where the last updates made parameters so.
         RuntimeError
             Where another thread uses the network, or a callback calls `fit`.
 

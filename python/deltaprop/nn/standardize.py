@@ -10,9 +10,9 @@ from deltaprop.nn.native import ConfiguredLayer
 class Standardize(ConfiguredLayer):
     """Subtracts each feature's mean and divides by its deviation, both learned from the data.
 
-    It learns once, from all rows that the first `fit` trains on, or by `learn`, and is saved with
-    the network. In a network it stands first, or first in a branch of what stands first. Frozen, it
-    does not learn.
+    It learns once, from all rows that the first `fit` on arrays trains on, or by `learn`, which an
+    iterable of batches needs before it, and is saved with the network. In a network it stands
+    first, or first in a branch of what stands first. Frozen, it does not learn.
 
     Parameters
     ----------

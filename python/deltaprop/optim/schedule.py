@@ -23,8 +23,9 @@ class LRScheduler(Member):
     Its values follow from the bases and the count: an ``lr`` assigned in between holds until the
     next count only, where PyTorch's chainable forms and our `ReduceLROnPlateau` go on from it.
 
-    `fit` advances it. By hand, call ``step()`` after ``optimizer.step()``, once an epoch or once an
-    update as you like: `every` is only for `fit`.
+    `fit` advances it; attach it before, or in a callback's ``on_train_begin``. By hand, call
+    ``step()`` after ``optimizer.step()``, once an epoch or once an update as you like: `every` is
+    only for `fit`.
 
     Attributes
     ----------

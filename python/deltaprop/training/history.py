@@ -48,7 +48,9 @@ class History(Mapping[str, Array]):
 
     Keys are "loss" and "lr"; "val_loss" with validation data; a metric's name, and that after
     ``"val_"``; "loss_0", "loss_1", ... where there are several heads. Asked for by `record`:
-    "activation_norm", "delta_norm" and "gradient_norm", of shape (epochs, layers).
+    "activation_norm", "delta_norm" and "gradient_norm", of shape (epochs, layers), with a column
+    for each layer in the order of `Sequential.summary`, containers left out; a frozen layer's
+    gradient has norm 0.
 
     Attributes
     ----------

@@ -21,7 +21,8 @@ class Run:
     optimizer : Optimizer
     epoch : int
         The epoch under way or just finished, counted from 0 as Keras counts it for callbacks: that
-        of ``history["loss"][epoch]``. Progress, `History.table` and file names count from 1.
+        of ``history["loss"][epoch]``; -1 before the first. Progress, `History.table` and file
+        names count from 1.
     epochs : int
         Epochs that the fit is to have in all.
     step : int
@@ -50,5 +51,8 @@ class Run:
     _begun: bool = False  # what comes now is no refusal any more
 
     def stop(self) -> None:
-        """End the fit after this epoch, or after this update where that is under way."""
+        """End the fit after this epoch, or after this update where that is under way.
+
+        In ``on_train_begin`` and ``on_epoch_begin`` before it.
+        """
         self._stopping = True

@@ -25,7 +25,8 @@ class StopOnPlateau:
 
     Notes
     -----
-    Each look is an inference over all rows given to `fit`. The first look stops nothing.
+    Each look is an inference over all rows given to `fit`, weighed by `sample_weight`. The first
+    look stops nothing.
     """
 
     def __init__(self, eps: float, every: str = "epoch", loss: Any = None) -> None:
