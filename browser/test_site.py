@@ -8,9 +8,9 @@ import pytest
 from sphinx.util.inventory import InventoryFile
 
 import deltaprop
-from deltaprop import graph, nn, optim, plot
+from deltaprop import examples, graph, nn, optim, plot
 
-MODULES = (deltaprop, nn, nn.init, optim, graph, plot)
+MODULES = (deltaprop, nn, nn.init, optim, graph, plot, examples)
 # Looked at by people, in both themes.
 SEEN = (
     "index.html",
