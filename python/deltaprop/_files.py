@@ -2,7 +2,6 @@
 
 import io
 import os
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -23,6 +22,7 @@ def write_file(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
     """
     import json
     import zipfile
+    from pathlib import Path
 
     place = Path(path)
     arrays: list[Array] = []
@@ -54,6 +54,8 @@ def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     ValueError
         Where it is not such a file, or a broken one.
     """
+    from pathlib import Path
+
     with Path(path).open("rb") as file:
         try:
             return _read(file)

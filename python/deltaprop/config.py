@@ -2,7 +2,6 @@
 
 import platform
 import re
-from pathlib import Path
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -13,6 +12,8 @@ from deltaprop._arrays import as_count
 
 def _cpu() -> str:
     """Its name where Linux tells it, else its kind."""
+    from pathlib import Path
+
     try:
         named = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     except OSError:

@@ -1,6 +1,6 @@
 """Nodes drawn: what `node.draw()` gives, and what Jupyter shows of a node."""
 
-from pathlib import Path
+import os
 
 from deltaprop._arrays import as_count
 from deltaprop._core import Node
@@ -32,14 +32,16 @@ class Drawing:
     def _repr_html_(self) -> str:
         return _picture(self._svg)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the picture to an SVG file.
 
         Parameters
         ----------
-        path : str or Path
+        path : str or path-like
             Written over where it exists.
         """
+        from pathlib import Path
+
         Path(path).write_text(self._svg, encoding="utf-8")
 
 
