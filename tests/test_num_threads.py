@@ -69,9 +69,8 @@ def test_everything_has_the_same_bits(tmp_path):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("options", [{}, {"clip_norm": 0.5}, {"accumulate": 2}], ids=str)
 def test_training_has_the_same_bits(dtype, options):
-    results = []
-    for threads in (1, 2, 3, 8):
-        results.append(trained(network(dtype), num_threads=threads, **options))
+    results = [trained(network(dtype), num_threads=threads, **options) for threads in (1, 3)]
+    for threads in (2, 8):
         dp.set_num_threads(threads)
         results.append(trained(network(dtype), **options))
     for result in results[1:]:
@@ -79,18 +78,18 @@ def test_training_has_the_same_bits(dtype, options):
             assert a.tobytes() == b.tobytes()
 
 
-@pytest.mark.parametrize("rows", [1, 6, 16])
-def test_few_rows_by_large_weights_have_the_same_bits(rows):
-    """Their products are shared by columns."""
+@pytest.mark.parametrize(("rows", "width"), [(1, 2100), (6, 1010), (16, 620)])
+def test_few_rows_by_large_weights_have_the_same_bits(rows, width):
+    """Their products, just large enough to be shared, are shared by columns."""
     rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(2 * rows, 2100)), rng.integers(0, 5, 2 * rows)
+    X, y = rng.normal(size=(rows, width)), rng.integers(0, 5, rows)
     results = []
-    for threads in (1, 2, 3):
+    for threads in (1, 3):
         dp.set_num_threads(threads)
-        net = nn.Sequential(nn.Linear(2100, 2000), nn.Tanh(), nn.Linear(2000, 5), seed=0)
+        net = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 5), seed=0)
         opt = optim.SGD(net.parameters(), lr=0.01)
-        net.fit(X, y, loss=nn.CrossEntropyLoss(), optimizer=opt, epochs=2, batch_size=rows)
-        results.append((net.flat_parameters.copy(), net(X[:rows]), net.predictor()(X[:rows])))
+        net.fit(X, y, loss=nn.CrossEntropyLoss(), optimizer=opt, epochs=1, batch_size=None)
+        results.append((net.flat_parameters.copy(), net(X), net.predictor()(X)))
     for result in results[1:]:
         for a, b in zip(results[0], result, strict=True):
             assert a.tobytes() == b.tobytes()
@@ -189,7 +188,7 @@ def test_many_at_once_share_nothing_but_the_processors():
     dp.set_num_threads(4)
     expected = trained(network())
     with ThreadPoolExecutor(6) as pool:
-        for result in pool.map(lambda _: trained(network()), range(12)):
+        for result in pool.map(lambda _: trained(network()), range(8)):
             for a, b in zip(expected, result, strict=True):
                 assert a.tobytes() == b.tobytes()
 
