@@ -220,6 +220,16 @@ def test_a_large_network_is_copied_late(seen):
     assert seen.epochs[0] < 5  # the losses come before
 
 
+@pytest.mark.parametrize(("epochs", "looks"), [(5, False), (20, True)])
+def test_a_large_network_is_not_copied_for_a_short_fit(epochs, looks, seen):
+    net = nn.Sequential(nn.Linear(3, 300), nn.Linear(300, 2000), nn.Linear(2000, 2), seed=0)
+    still = optim.SGD(net.parameters(), lr=0.0)
+    fit(net, epochs=epochs, optimizer=still, callbacks=[CLOCK.passing(0.1), dp.LiveView()])
+    # It takes 0.03 s, which must be less than 2 % but for 5 ms.
+    assert (len(seen.sizes[-1]) == 1) == looks
+    assert seen.epochs[-1] == epochs
+
+
 def test_slow_looks_are_rarer(seen, monkeypatch):
     look = live._Deltas.look
     looks = []

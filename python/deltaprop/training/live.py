@@ -21,6 +21,9 @@ _SHARE = 0.01
 _PATIENCE = 0.01
 # Seconds that the first look takes for each parameter: the network is copied.
 _COPY = 5e-8
+# The part of the time that this may take at a fit's end, and the seconds that it always may.
+_LAST_SHARE = 0.02
+_LAST = 0.005
 _MOST_LOOKS = 1000  # that are kept
 _MOST_LAYERS = 8  # of which a line of text tells
 
@@ -47,8 +50,10 @@ class LiveView(Callback):
     Notes
     -----
     Drawings are made at the ends of epochs; a fit shorter than `every` is drawn once, at its end.
-    Drawings and looks at the deltas take no more than 2 % of the time, but for those at the end; of
-    epochs it hears a hundred times a second, unless something else wants each of them.
+    Drawings and looks at the deltas take no more than 2 % of the time, and those at the end no more
+    than some milliseconds or 2 %: a network of millions of parameters, which takes some tenths of a
+    second to copy, is not looked at in a fit of a few seconds. Of epochs it hears a hundred times a
+    second, unless something else wants each of them.
 
     The deltas are those of training passes by hand on a copy of the network, which must be one that
     ``copy.deepcopy`` copies: over rows evenly between those of the data, as many as a batch has,
@@ -77,7 +82,9 @@ class LiveView(Callback):
         self._screen: _Screen = _Page() if _in_notebook() else _Lines()
         self._deltas = _Deltas()
         self._drawing = _Pace(self.every)
-        self._looking = _Pace(0.0, _COPY * run.network.flat_parameters.size)
+        copying = _COPY * run.network.flat_parameters.size
+        self._looking = _Pace(0.0, copying)
+        self._last_look_from = time.monotonic() + (copying - _LAST) / _LAST_SHARE
 
     def on_epoch_end(self, run: Run) -> None:
         """Look at the deltas, and draw, where it is time to."""
@@ -91,16 +98,18 @@ class LiveView(Callback):
 
     def on_train_end(self, run: Run) -> None:
         """Draw how the fit ended."""
-        if run.history.epochs > 0:
-            self._deltas.look(run)
+        self._last_look(run)
         self._screen.show(run, self._deltas, "")
 
     def _broken_off(self, run: Run) -> None:
         # What failed may fail again, and the fit's own exception is the one to be seen.
         with contextlib.suppress(Exception):
-            if run.history.epochs > 0:
-                self._deltas.look(run)
+            self._last_look(run)
         self._screen.show(run, self._deltas, ", broken off")
+
+    def _last_look(self, run: Run) -> None:
+        if run.history.epochs > 0 and time.monotonic() >= self._last_look_from:
+            self._deltas.look(run)
 
 
 class _Pace:
