@@ -375,29 +375,26 @@ class Fails(nn.Layer):
         return delta.copy()
 
 
-LISTENERS = {
-    "a view": lambda told: [dp.LiveView()],
-    "each epoch": lambda told: [lambda run: told.append(run.history.epochs)],
-    "nobody": lambda told: [],
-}
-
-
-@pytest.mark.parametrize("make", LISTENERS.values(), ids=LISTENERS)
+@pytest.mark.parametrize("listener", ["a view", "each epoch", "nobody"])
 @pytest.mark.parametrize("training", [True, False], ids=["training", "validation"])
 @pytest.mark.parametrize("passes", [0, 1, 500])
-def test_an_epoch_broken_off_is_not_told_and_hides_no_exception(make, training, passes, capsys):
+def test_an_epoch_broken_off_is_not_told_and_hides_no_exception(listener, training, passes, capsys):
     """Its columns are not of one length: it has a loss, but may have no validation loss."""
     told = []
+    callbacks = {
+        "a view": [dp.LiveView()],
+        "each epoch": [lambda run: told.append(run.history.epochs)],
+        "nobody": [],
+    }
     net = network(Fails(passes, training))
     options = {"validation_data": (X, Y), "record": ("deltas",), "batch_size": None}
     with pytest.raises(ArithmeticError, match=r"^here$") as caught:
-        fit(net, callbacks=make(told), epochs=2000, **options)
+        fit(net, callbacks=callbacks[listener], epochs=2000, **options)
     assert caught.value.__context__ is None
-    assert told == list(range(1, passes + 1))[: len(told)]
-    assert len(told) in (0, passes)
-    text = capsys.readouterr().err
-    if text:
-        assert re.match(rf"epoch {passes}/2000, broken off", text)
+    assert told == (list(range(1, passes + 1)) if listener == "each epoch" else [])
+    text = capsys.readouterr().err.splitlines()
+    assert len(text) == (listener == "a view")
+    assert all(line.startswith(f"epoch {passes}/2000, broken off: ") for line in text)
 
 
 def test_an_epoch_whose_look_at_the_plateau_fails_is_not_told():

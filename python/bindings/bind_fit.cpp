@@ -327,7 +327,11 @@ py::dict fit(train::Model<T>& model, optim::Optimizer<T>& optimizer, const Losse
 
   options.broken_off = [&](const train::History& h) {
     const WithGil gil;
-    if (told.epochs < ended.epochs) tell(h);
+    try {
+      if (told.epochs < ended.epochs) tell(h);
+    } catch (const py::error_already_set&) {
+      // The fit's own exception is the one to be seen; the history had its values before any callback was called.
+    }
     call(o["broken_off"], py::dict(), h.epochs, h.updates);
   };
 
