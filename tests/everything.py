@@ -246,5 +246,5 @@ def everything():
 if __name__ == "__main__":
     if len(sys.argv) > 2:
         dp.set_num_threads(int(sys.argv[2]))
-        dp._core.share_from(0)
+        dp._core.set_operations_per_thread(0)
     np.savez(sys.argv[1], **everything())

@@ -125,7 +125,7 @@ def test_norms_are_those_of_a_loop_by_hand(make, accumulate):
 def along(net, what):
     """Return the norm of each layer's output, or of its delta."""
     blocks = getattr(net._network, what)()
-    return [np.linalg.norm(blocks[leaf._place.block]) for leaf in net._leaves()]
+    return [np.linalg.norm(blocks[leaf._stored.block]) for leaf in net._leaves()]
 
 
 def test_recording_changes_no_bit():

@@ -112,7 +112,7 @@ def test_sizes_are_the_norms_of_a_pass_by_hand(make, seen):
             continue  # whose masks are others each time
         twin.backward(nn.MSELoss().delta(twin.forward(X[rows]), Y[rows]))
         blocks = twin._network.deltas()
-        wanted = [np.linalg.norm(blocks[leaf._place.block]) for leaf in leaves]
+        wanted = [np.linalg.norm(blocks[leaf._stored.block]) for leaf in leaves]
         np.testing.assert_allclose(sizes[-1], wanted, rtol=1e-6)
 
 

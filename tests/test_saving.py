@@ -14,7 +14,7 @@ import pytest
 import deltaprop as dp
 from deltaprop import nn, optim
 from deltaprop.nn.containers import Container
-from deltaprop.nn.native import NativeLayer
+from deltaprop.nn.core_module import CoreLayer
 
 X = np.random.default_rng(0).normal(size=(20, 3))
 
@@ -55,7 +55,7 @@ MEMBERS = [
     name
     for name in nn.__all__
     if inspect.isclass(getattr(nn, name))
-    and issubclass(getattr(nn, name), NativeLayer)
+    and issubclass(getattr(nn, name), CoreLayer)
     and name != "ExpressionLayer"  # refused: a file takes no functions
 ]
 CONTAINERS = {

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from deltaprop import nn, optim
-from deltaprop._member import Member
+from deltaprop._checked_init import Member
 
 MEMBERS = {
     name: kind

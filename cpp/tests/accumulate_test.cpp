@@ -65,7 +65,7 @@ TEST_CASE("running statistics follow each batch of an update") {
   auto rule = optimizer(model, "SGD", sgd_options(0.1));
   fit(model, rule, squared_error(), set.values(), {.size = 4, .shuffle = false}, {.epochs = 1, .accumulate = 3});
   for (const Index first : {0, 4, 8}) {
-    const Set<double> batch = set.taken(run_of(first, first + 4));
+    const Set<double> batch = set.select(run_of(first, first + 4));
     forward(other, batch.values().x[0]);
   }
   CHECK(buffers_of(model) == buffers_of(other));
@@ -84,7 +84,7 @@ TEST_CASE("a step that fails puts running statistics back, those of its first ba
           {.epochs = 1, .accumulate = accumulate});
     };
     CHECK_THROWS_AS(fail(), NotFinite);
-    const auto went_well = good.taken(run_of(0, accumulate == 1 ? 20 : 12));
+    const auto went_well = good.select(run_of(0, accumulate == 1 ? 20 : 12));
     fit(expected, expected_rule, squared_error(), went_well.values(), {.size = 4, .shuffle = false},
         {.epochs = 1, .accumulate = accumulate});
     CHECK(buffers_of(model) == buffers_of(expected));
@@ -100,7 +100,7 @@ TEST_CASE("an interrupt between an update's batches leaves running statistics as
   auto rule = optimizer(model, "SGD", sgd_options(0.1));
   int moved = 0;
   const auto interrupted = [&] {
-    fit(model, rule, squared_error(), set.values(), {.size = 4}, {.epochs = 1, .accumulate = 3, .poll = [&] {
+    fit(model, rule, squared_error(), set.values(), {.size = 4}, {.epochs = 1, .accumulate = 3, .check_interrupt = [&] {
                                                                     // Only between batches do they differ.
                                                                     if (buffers_of(model) == buffers || ++moved == 0)
                                                                       return;

@@ -26,7 +26,7 @@ long allocated_by_fit(Index batches, const nn::Loss& loss, const std::string& ru
   train::Model<T> model(layers(), 1);
   auto optimizer = testing::optimizer(model, rule, options);
   const train::Data data = set.for_loss(loss);
-  return allocated_by([&] { fit(model, optimizer, loss, data, {.size = 8}, {.epochs = 2, .poll = [] {}}); });
+  return allocated_by([&] { fit(model, optimizer, loss, data, {.size = 8}, {.epochs = 2, .check_interrupt = [] {}}); });
 }
 
 }  // namespace
@@ -61,7 +61,7 @@ TEST_CASE_TEMPLATE("epochs allocate for their history alone", T, float, double) 
 }
 
 TEST_CASE_TEMPLATE("a step by hand allocates nothing after the first", T, float, double) {
-  const Set<T> large(83, 4, 3), small = large.taken(run_of(0, 11));
+  const Set<T> large(83, 4, 3), small = large.select(run_of(0, 11));
   const train::Data one = large.values(), other = small.values();
   train::Model<T> model(layers(), 1);
   auto rule = optimizer(model, "Adam", adam_options(0.001));
@@ -78,7 +78,7 @@ TEST_CASE_TEMPLATE("a stop rule allocates for its list of losses alone", T, floa
     const train::Data data = set.values();
     train::Model<T> model(layers(), 1);
     auto rule = optimizer(model, "SGD", sgd_options(0.001));
-    const train::FitOptions options{.epochs = 1, .stop = train::StopOnPlateau{1e-300, true}, .poll = [] {}};
+    const train::FitOptions options{.epochs = 1, .stop = train::StopOnPlateau{1e-300, true}, .check_interrupt = [] {}};
     return allocated_by([&] { fit(model, rule, squared_error(), data, {.size = 8}, options); });
   };
   // From 11 looks to 513: a vector grown by doubling six times.

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "deltaprop/core/buffer.hpp"
-#include "deltaprop/core/source.hpp"
+#include "deltaprop/core/strided_view.hpp"
 #include "deltaprop/core/types.hpp"
 
 namespace deltaprop::testing {
@@ -134,7 +134,7 @@ constexpr Dtype dtype_of() {
 
 /// A dense table of T over memory owned elsewhere.
 template <class T>
-Source table(const T* data, Index rows, Index cols) {
+StridedView table(const T* data, Index rows, Index cols) {
   constexpr auto size = static_cast<Index>(sizeof(T));
   return {reinterpret_cast<const std::byte*>(data), dtype_of<T>(), rows, cols, cols * size, size};
 }

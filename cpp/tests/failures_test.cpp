@@ -26,7 +26,7 @@ struct Trainee {
 
   train::History fit(const Set<T>& set, const Batches& batches, const FitOptions& options, bool check_rows = false) {
     train::Data data = set.values();
-    data.check_x_rows = data.answers[0].check_rows = check_rows;
+    data.check_x_rows = data.targets[0].check_rows = check_rows;
     return testing::fit(model, rule, squared_error(), data, batches, options);
   }
 };
@@ -85,7 +85,7 @@ TEST_CASE_TEMPLATE("a loss that is not finite stops before its update", T, float
     Trainee<T> trainee, expected;
     const auto fail = [&] { trainee.fit(spoilt, {.size = 8, .shuffle = false}, {.epochs = 3}); };
     CHECK_THROWS_AS(fail(), NotFinite);
-    expected.fit(good.taken(run_of(0, 16)), {.size = 8, .shuffle = false}, {.epochs = 1});
+    expected.fit(good.select(run_of(0, 16)), {.size = 8, .shuffle = false}, {.epochs = 1});
     CHECK(trainee.rule.steps() == 2);
     CHECK(first_difference(values_of(trainee.model), values_of(expected.model)) == -1);
     check_usable(trainee, good);
@@ -129,7 +129,7 @@ TEST_CASE("rows are checked as they come where that is asked for") {
     Trainee<double> trainee, expected;
     const auto fail = [&] { trainee.fit(spoilt, {.size = 8, .shuffle = false}, {.epochs = 1}, true); };
     CHECK_THROWS_AS(fail(), ValueError);
-    expected.fit(good.taken(run_of(0, 16)), {.size = 8, .shuffle = false}, {.epochs = 1});
+    expected.fit(good.select(run_of(0, 16)), {.size = 8, .shuffle = false}, {.epochs = 1});
     CHECK(first_difference(values_of(trainee.model), values_of(expected.model)) == -1);
     check_usable(trainee, good);
   }
@@ -156,7 +156,7 @@ TEST_CASE("an exception from poll ends an endless fit soon and leaves everything
   int polls = 0;
   const auto start = std::chrono::steady_clock::now();
   const auto fail = [&] {
-    trainee.fit(set, {.size = 8}, {.epochs = std::numeric_limits<Index>::max(), .poll = [&] {
+    trainee.fit(set, {.size = 8}, {.epochs = std::numeric_limits<Index>::max(), .check_interrupt = [&] {
                                      if (++polls == 2) throw std::out_of_range("mine");
                                    }});
   };
@@ -181,7 +181,7 @@ TEST_CASE("poll never sees an update half done, and may stop a long step between
       return std::all_of(v.begin(), v.end(), [&](float x) { return x == static_cast<float>(-rule.steps()); });
     };
     int polls = 0, between_tiles = 0;
-    const auto poll = [&] {
+    const auto check_interrupt = [&] {
       ++polls;
       between_tiles += slow->between_tiles();
       CHECK(all_updated_alike());
@@ -189,7 +189,8 @@ TEST_CASE("poll never sees an update half done, and may stop a long step between
     };
     bool thrown = false;
     try {
-      fit(model, rule, squared_error(), set.values(), {.size = rows}, {.epochs = 3, .poll = poll});
+      fit(model, rule, squared_error(), set.values(), {.size = rows},
+          {.epochs = 3, .check_interrupt = check_interrupt});
     } catch (const std::out_of_range&) {
       thrown = true;
     }
@@ -203,7 +204,7 @@ TEST_CASE("poll never sees an update half done, and may stop a long step between
 
 TEST_CASE("while fit runs its callbacks may predict, but nobody may train or call from elsewhere") {
   const Set<double> set(24, 2, 1);
-  const Source x = set.values().x[0];
+  const StridedView x = set.values().x[0];
   Trainee<double> trainee;
   auto other_rule = optimizer(trainee.model, "SGD", sgd_options(0.1));
   bool asked = false;
@@ -259,7 +260,7 @@ TEST_CASE("checks at the door say what and where") {
 
   const std::int64_t classes[] = {0, 2, 3, -1};
   const auto column = [&](Index first, Index rows) {
-    return Source{reinterpret_cast<const std::byte*>(classes + first), Dtype::int64, rows, 1, 8, 0};
+    return StridedView{reinterpret_cast<const std::byte*>(classes + first), Dtype::int64, rows, 1, 8, 0};
   };
   CHECK_NOTHROW(train::check_classes(column(0, 2), 3, "y", -100));
   CHECK_THROWS_WITH_AS(train::check_classes(column(0, 3), 3, "y", -100),

@@ -65,7 +65,7 @@ void check_against_by_hand(const Case& c, const std::string& rule, const optim::
     double sum = 0;
     for (Index first = 0; first < c.rows; first += c.batch) {
       const Index last = std::min(first + c.batch, c.rows);
-      const Set<T> batch = set.taken({order.begin() + first, order.begin() + last});
+      const Set<T> batch = set.select({order.begin() + first, order.begin() + last});
       sum += hand.step(batch.for_loss(c.loss()), hand_rule) *
              (static_cast<double>(last - first) / static_cast<double>(c.rows));
     }
@@ -163,7 +163,7 @@ TEST_CASE("rows of weight zero might as well not be there, and ones change nothi
     return std::pair{values_of(model), history.loss};
   };
   CHECK(fitted(ones) == fitted(set));
-  CHECK(fitted(zeros) == fitted(set.taken(run_of(0, 40))));
+  CHECK(fitted(zeros) == fitted(set.select(run_of(0, 40))));
   Set<double> nothing = set;
   nothing.weights.assign(50, 0);
   const Model<double> untrained(deep(), 4);

@@ -41,16 +41,16 @@ class Always final : public nn::BothPrecisions<Always> {
 
 /// Which values' deltas a pass for the gradients finds.
 std::vector<Index> found(const nn::Network<double>& network, Index in) {
-  const nn::Section& section = network.plan().section(0);
+  const nn::Subgraph& subgraph = network.plan().subgraph(0);
   engine::Workspace<double> workspace;
-  workspace.shape(network, section, {in});
+  workspace.shape(network, subgraph, {in});
   workspace.resize(2);
   engine::Program program;
-  engine::add_forward(program, network, section, workspace);
-  engine::add_backward(program, network, section, workspace, engine::Reach::gradients);
+  engine::add_forward(program, network, subgraph, workspace);
+  engine::add_backward(program, network, subgraph, workspace, engine::GradientScope::gradients);
   const auto x = numbers<double>(2 * in, 1);
   std::copy(x.begin(), x.end(), workspace.a(0).data);
-  for (const Index v : section.outputs) std::fill_n(workspace.delta(v).data, workspace.delta(v).size(), 1.0);
+  for (const Index v : subgraph.outputs) std::fill_n(workspace.delta(v).data, workspace.delta(v).size(), 1.0);
   program.run(2, 2, 1);
   std::vector<Index> values;
   for (Index v = 0; v < network.plan().values(); ++v) {
@@ -204,7 +204,7 @@ TEST_CASE("a layer that must go back does, though nothing below it wants a delta
 TEST_CASE("frozen running statistics stay, and stand in for the batch's") {
   const Set<double> set(10, 2, 2);
   Model<double> model(Layers{std::make_shared<Centre>(2), linear(2, 2)}, 1);
-  const Source x = set.values().x[0];
+  const StridedView x = set.values().x[0];
   CHECK(buffers_of(model) == std::vector<double>{0.25, 0.25});
   forward(model, x);
   const auto learned = buffers_of(model);

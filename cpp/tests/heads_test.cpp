@@ -26,12 +26,12 @@ struct Task {
   }
   train::Data data(Index first = 0, Index rows = 70) const {
     train::Data d = tables.data();
-    d.answers[0].weights = table(weights.data(), 70, 1);
-    d.answers[1].y = {reinterpret_cast<const std::byte*>(classes.data()), Dtype::int64, 70, 1, 8, 0};
-    const auto cut = [&](Source& s) { s.data += first * s.row_stride, s.rows = rows; };
-    for (Source& x : d.x) cut(x);
-    for (train::Answers& a : d.answers) cut(a.y);
-    cut(*d.answers[0].weights);
+    d.targets[0].weights = table(weights.data(), 70, 1);
+    d.targets[1].y = {reinterpret_cast<const std::byte*>(classes.data()), Dtype::int64, 70, 1, 8, 0};
+    const auto cut = [&](StridedView& s) { s.data += first * s.row_stride, s.rows = rows; };
+    for (StridedView& x : d.x) cut(x);
+    for (train::Targets& a : d.targets) cut(a.y);
+    cut(*d.targets[0].weights);
     return d;
   }
 };

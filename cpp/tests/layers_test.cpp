@@ -14,7 +14,7 @@ namespace {
 class Noise final : public nn::BothPrecisions<Noise> {
  public:
   std::string describe() const override { return "Noise()"; }
-  Index keeps(Index in) const override { return in; }
+  Index saved_per_row(Index in) const override { return in; }
 
   template <class T>
   void run_forward(const nn::Forward<T>& f) const {
@@ -22,14 +22,14 @@ class Noise final : public nn::BothPrecisions<Noise> {
     for (Index i = 0; i < f.x.size(); ++i) {
       const auto element = static_cast<std::uint64_t>(f.draws.first_row * f.x.cols + i);
       const T u = f.training ? static_cast<T>(random.uniform(element)) : T(1);
-      if (f.kept.data != nullptr) f.kept.data[i] = u;
+      if (f.saved.data != nullptr) f.saved.data[i] = u;
       f.y.data[i] = u * f.x.data[i];
     }
   }
   template <class T>
   void run_backward(const nn::Backward<T>& b) const {
     for (Index i = 0; b.delta_x.data != nullptr && i < b.x.size(); ++i) {
-      b.delta_x.data[i] = b.kept.data[i] * b.delta_y.data[i];
+      b.delta_x.data[i] = b.saved.data[i] * b.delta_y.data[i];
     }
   }
 };
@@ -45,8 +45,8 @@ class Learner final : public nn::BothPrecisions<Learner> {
   bool has_learned(const double* b) const override { return b[2] != 0; }
 
   template <class T>
-  void run_learn(const Source& x, const std::function<void()>& poll, T* buffers) const {
-    poll();
+  void run_learn(const StridedView& x, const std::function<void()>& check_interrupt, T* buffers) const {
+    check_interrupt();
     gather<T>(x, nullptr, 0, {buffers, 1, 2});
     buffers[2] = 1;
   }
@@ -65,7 +65,7 @@ std::shared_ptr<nn::Layer> learner() { return std::make_shared<Learner>(); }
 TEST_CASE_TEMPLATE("draws hang on seed, pass, layer and row, never on tiles", T, float, double) {
   const Index rows = 3000;
   const std::vector<T> ones(at(rows * 5), T(1));
-  const Source x = table(ones.data(), rows, 5);
+  const StridedView x = table(ones.data(), rows, 5);
   Model<T> model(sequential(std::make_shared<Noise>(), activation("Tanh"), std::make_shared<Noise>()), 9);
   REQUIRE(engine::rows_per_tile<T>(0, {5, 5, 5, 5}) < rows);
   for (std::uint32_t pass = 0; pass < 2; ++pass) {

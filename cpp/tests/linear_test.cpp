@@ -117,7 +117,7 @@ TEST_CASE_TEMPLATE("gradients are chains in blocks of rows, whatever the tiles",
 
 TEST_CASE_TEMPLATE("shared by columns the bits are the same", T, float, double) {
   const Index before = threads::count();
-  threads::set_worth(1);
+  threads::set_operations_per_thread(1);
   for (const auto [rows, in, out] : {std::array<Index, 3>{1, 70, 200}, {2, 130, 65}, {16, 64, 193}, {40, 9, 128}}) {
     const auto linear = layer(in, out);
     const auto parameters = numbers<T>(in * out + out, 1), x = numbers<T>(rows * in, 2),
@@ -142,6 +142,6 @@ TEST_CASE_TEMPLATE("shared by columns the bits are the same", T, float, double) 
       CHECK(dxs.back() == dxs.front());
     }
   }
-  threads::set_worth(2e6);
+  threads::set_operations_per_thread(2e6);
   threads::set_count(before);
 }

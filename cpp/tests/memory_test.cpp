@@ -13,7 +13,7 @@ using namespace deltaprop::testing;
 
 namespace {
 
-constexpr Index kMost = std::numeric_limits<Index>::max();
+constexpr Index kMax = std::numeric_limits<Index>::max();
 
 }  // namespace
 
@@ -51,13 +51,13 @@ TEST_CASE("who holds a buffer's owner keeps its memory") {
 
 TEST_CASE("sizes that no memory could hold are refused") {
   CHECK(checked_size(6, 7) == 42);
-  CHECK(checked_size(kMost, 0) == 0);
-  CHECK(checked_size(kMost, 1) == kMost);
-  CHECK(checked_size(kMost / 2, 2) == kMost - 1);
-  CHECK_THROWS_AS(checked_size(kMost, 2), std::bad_alloc);
+  CHECK(checked_size(kMax, 0) == 0);
+  CHECK(checked_size(kMax, 1) == kMax);
+  CHECK(checked_size(kMax / 2, 2) == kMax - 1);
+  CHECK_THROWS_AS(checked_size(kMax, 2), std::bad_alloc);
   CHECK_THROWS_AS(checked_size(Index{1} << 32, Index{1} << 31), std::bad_alloc);
-  CHECK_THROWS_AS(Buffer<float>{kMost}, std::bad_alloc);
-  CHECK_THROWS_AS(Buffer<double>{kMost / 8 + 1}, std::bad_alloc);
+  CHECK_THROWS_AS(Buffer<float>{kMax}, std::bad_alloc);
+  CHECK_THROWS_AS(Buffer<double>{kMax / 8 + 1}, std::bad_alloc);
   const ParameterShape huge{"w", {Index{1} << 32, Index{1} << 32}};
   CHECK_THROWS_AS(huge.size(), std::bad_alloc);
 }
@@ -66,7 +66,7 @@ TEST_CASE("a layer that no memory could hold is refused") {
   const auto make = [](Index in, Index out) { nn::Linear(in, out, true, nn::Initialiser("default")); };
   CHECK_NOTHROW(make(1, 1));
   CHECK_THROWS_AS(make(Index{1} << 32, Index{1} << 32), std::bad_alloc);
-  for (const auto& [in, out] : {std::pair{kMost, Index{1}}, std::pair{Index{1}, kMost}}) {
+  for (const auto& [in, out] : {std::pair{kMax, Index{1}}, std::pair{Index{1}, kMax}}) {
     CAPTURE(in);
     const bool refused = true_in_child([&, in = in, out = out] {
       try {

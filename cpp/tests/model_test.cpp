@@ -10,7 +10,7 @@ using namespace deltaprop::testing;
 TEST_CASE("a pass by hand in its order, and out of it") {
   train::Model<float> model({linear(3, 4), activation("Tanh")}, 1);
   const Set<float> set(5, 3, 4);
-  const Source x = table(set.x.data(), 5, 3), delta = table(set.y.data(), 5, 4);
+  const StridedView x = table(set.x.data(), 5, 3), delta = table(set.y.data(), 5, 4);
   CHECK_THROWS_AS(model.output(), std::runtime_error);
   CHECK_THROWS_AS(model.activations(), std::runtime_error);
   CHECK_THROWS_AS(model.deltas(), std::runtime_error);
@@ -38,7 +38,7 @@ TEST_CASE("a pass by hand in its order, and out of it") {
 }
 
 TEST_CASE_TEMPLATE("by-hand passes of any size leave only their own numbers", T, float, double) {
-  const Set<T> large(300, 3, 4), small = large.taken(run_of(0, 7));
+  const Set<T> large(300, 3, 4), small = large.select(run_of(0, 7));
   const nn::NamedLoss loss("MSELoss", nn::Reduction::mean, 1.0);
   train::Model<T> used({linear(3, 4), activation("Tanh")}, 1), fresh({linear(3, 4), activation("Tanh")}, 1);
   ByHand<T> hand(used, loss);

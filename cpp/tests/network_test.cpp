@@ -79,9 +79,9 @@ TEST_CASE("layers that do not fit are refused") {
 
 TEST_CASE("widths and the check of an input") {
   const Network<float> network({activation("ReLU"), linear(3, 5), activation("Tanh")}, 0);
-  CHECK(network.widths(network.plan().section(0), {3}) == std::vector<Index>{3, 3, 5, 5});
-  CHECK(network.widths(network.plan().section(2), {3}) == std::vector<Index>{0, 3, 5, 0});
-  const auto check = [&](const std::vector<Index>& shape) { network.entered(0, {shape}); };
+  CHECK(network.widths(network.plan().subgraph(0), {3}) == std::vector<Index>{3, 3, 5, 5});
+  CHECK(network.widths(network.plan().subgraph(2), {3}) == std::vector<Index>{0, 3, 5, 0});
+  const auto check = [&](const std::vector<Index>& shape) { network.resolve_inputs(0, {shape}); };
   CHECK_NOTHROW(check({3}));
   CHECK_NOTHROW(check({0, 3}));
   CHECK_THROWS_WITH_AS(check({2, 4}), "Linear(3, 5): expected input (N, 3), got (2, 4)", ValueError);
@@ -89,6 +89,7 @@ TEST_CASE("widths and the check of an input") {
   CHECK_THROWS_WITH_AS(check({}), "Linear(3, 5): expected input (N, 3), got ()", ValueError);
   CHECK_THROWS_AS(check({1, 2, 3}), ValueError);
   const Network<float> any(Layers{activation("ReLU")}, 0);
-  CHECK_NOTHROW(any.entered(0, {{7, 9}}));
-  CHECK_THROWS_WITH_AS(any.entered(0, {{1, 2, 3}}), "ReLU(): expected input (N, features), got (1, 2, 3)", ValueError);
+  CHECK_NOTHROW(any.resolve_inputs(0, {{7, 9}}));
+  CHECK_THROWS_WITH_AS(any.resolve_inputs(0, {{1, 2, 3}}), "ReLU(): expected input (N, features), got (1, 2, 3)",
+                       ValueError);
 }

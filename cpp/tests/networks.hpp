@@ -80,14 +80,14 @@ class Centre final : public nn::BothPrecisions<Centre> {
   Index in_features() const override { return features_; }
   std::vector<ParameterShape> buffers() const override { return {{"running_mean", {features_}}}; }
   void initialise_buffers(double* buffers) const override { std::fill_n(buffers, features_, 0.25); }
-  Index shares(Index in) const override { return in; }
+  Index saved_per_batch(Index in) const override { return in; }
   bool rowwise(bool training) const override { return !training; }
 
   template <class T>
   void run_forward(const nn::Forward<T>& f) const {
     for (Index j = 0; j < features_; ++j) {
-      if (f.training) f.shared[j] = mean<T>(f.x, j);
-      subtract<T>(f.x, j, f.training ? f.shared[j] : f.buffers[j], f.y);
+      if (f.training) f.batch_statistics[j] = mean<T>(f.x, j);
+      subtract<T>(f.x, j, f.training ? f.batch_statistics[j] : f.buffers[j], f.y);
     }
   }
   template <class T>
@@ -98,7 +98,7 @@ class Centre final : public nn::BothPrecisions<Centre> {
   }
   template <class T>
   void run_update_buffers(const nn::Statistics<T>& s) const {
-    for (Index j = 0; j < features_; ++j) s.buffers[j] = (s.buffers[j] + s.shared[j]) / 2;
+    for (Index j = 0; j < features_; ++j) s.buffers[j] = (s.buffers[j] + s.batch_statistics[j]) / 2;
   }
 
  private:
@@ -146,7 +146,7 @@ struct Set {
     return loss.target_kind() == nn::TargetKind::values ? values() : labels();
   }
   /// These rows, in this order.
-  Set taken(const std::vector<Index>& order) const {
+  Set select(const std::vector<Index>& order) const {
     Set s(static_cast<Index>(order.size()), in, out);
     for (std::size_t i = 0; i < order.size(); ++i) {
       std::copy_n(x.begin() + order[i] * in, in, s.x.begin() + static_cast<Index>(i) * in);
@@ -158,10 +158,10 @@ struct Set {
   }
 
  private:
-  train::Data with(Source targets) const {
-    train::Answers answers{.y = targets, .weights = {}};
-    if (!weights.empty()) answers.weights = table(weights.data(), rows, 1);
-    return {.x = {table(x.data(), rows, in)}, .answers = {answers}};
+  train::Data with(StridedView view) const {
+    train::Targets targets{.y = view, .weights = {}};
+    if (!weights.empty()) targets.weights = table(weights.data(), rows, 1);
+    return {.x = {table(x.data(), rows, in)}, .targets = {targets}};
   }
 };
 
@@ -182,8 +182,8 @@ struct Tables {
   /// The answers as they are, for instance as deltas of the outputs.
   train::Inputs outputs() const { return sources(y, out); }
   train::Data data() const {
-    train::Data d{.x = inputs(), .answers = {}};
-    for (const Source& y_k : outputs()) d.answers.push_back({.y = y_k, .weights = {}});
+    train::Data d{.x = inputs(), .targets = {}};
+    for (const StridedView& y_k : outputs()) d.targets.push_back({.y = y_k, .weights = {}});
     return d;
   }
 
@@ -254,8 +254,8 @@ train::History fit(train::Model<T>& model, optim::Optimizer<T>& rule, const Loss
                    const Batches& batches, train::FitOptions options) {
   if (batches.seed) options.first_epoch = 0;
   if (options.stop) options.stop->data = &data;
-  train::MemoryFeed feed(data, batches.size, batches.shuffle, batches.seed.value_or(model.network().seed()));
-  return train::fit(model, rule, losses, feed, options);
+  train::ArrayBatches batch_source(data, batches.size, batches.shuffle, batches.seed.value_or(model.network().seed()));
+  return train::fit(model, rule, losses, batch_source, options);
 }
 template <class T>
 train::History fit(train::Model<T>& model, optim::Optimizer<T>& rule, const nn::Loss& loss, const train::Data& data,
@@ -276,7 +276,7 @@ double evaluate(const train::Model<T>& model, const nn::Loss& loss, const train:
 /// What a block, most often the whole network, gives for these inputs in inference.
 template <class T>
 std::vector<std::vector<T>> inferred(const train::Model<T>& model, const train::Inputs& x, Index block = 0) {
-  auto inference = model.inference(model.entered(x, block), x);
+  auto inference = model.inference(model.resolve_inputs(x, block), x);
   std::vector<Guarded<T>> outputs;
   std::vector<Matrix<T>> out;
   for (const Index cols : inference.out_features()) {
@@ -289,7 +289,7 @@ std::vector<std::vector<T>> inferred(const train::Model<T>& model, const train::
   return values;
 }
 template <class T>
-std::vector<T> inferred(const train::Model<T>& model, const Source& x) {
+std::vector<T> inferred(const train::Model<T>& model, const StridedView& x) {
   return inferred(model, train::Inputs{x})[0];
 }
 
@@ -301,11 +301,11 @@ void zero_gradients(const train::Model<T>& model) {
 
 /// A pass by hand of one input and one output.
 template <class T>
-void forward(train::Model<T>& model, const Source& x) {
+void forward(train::Model<T>& model, const StridedView& x) {
   model.forward(train::Inputs{x});
 }
 template <class T>
-void backward(train::Model<T>& model, const Source& delta) {
+void backward(train::Model<T>& model, const StridedView& delta) {
   model.backward(train::Inputs{delta});
 }
 
@@ -324,7 +324,7 @@ class ByHand {
     double value = 0;
     for (std::size_t k = 0; k < heads_.size(); ++k) {
       const Matrix<const T> a = model_.output(static_cast<Index>(k));
-      value += heads_[k].weight * heads_[k].run(a, d.answers[k]);
+      value += heads_[k].weight * heads_[k].run(a, d.targets[k]);
       deltas_[k] = table(heads_[k].deltas.data(), a.rows, a.cols);
     }
     model_.backward(deltas_);
@@ -342,28 +342,28 @@ class ByHand {
   struct RunningHead {
     const nn::Loss* loss;
     double weight;
-    Buffer<T> targets{}, deltas{}, weights{};
+    Buffer<T> values{}, deltas{}, weights{};
     Buffer<std::int64_t> classes{};
     Buffer<double> sums{};
 
-    double run(Matrix<const T> a, const train::Answers& answers) {
-      const Index rows = a.rows, cols = answers.y.cols;
+    double run(Matrix<const T> a, const train::Targets& targets) {
+      const Index rows = a.rows, cols = targets.y.cols;
       weights.reserve(rows);
       classes.reserve(rows);
-      targets.reserve(rows * cols);
+      values.reserve(rows * cols);
       sums.reserve(rows);
       deltas.reserve(a.size());
       nn::LossCall<T> call{.outputs = a, .deltas = {deltas.data(), rows, a.cols}, .values = sums.data()};
       if (loss->target_kind() == nn::TargetKind::values) {
-        gather<T>(answers.y, nullptr, 0, {targets.data(), rows, cols});
-        call.targets.values = {targets.data(), rows, cols};
+        gather<T>(targets.y, nullptr, 0, {values.data(), rows, cols});
+        call.targets.values = {values.data(), rows, cols};
       } else {
-        gather<std::int64_t>(answers.y, nullptr, 0, {classes.data(), rows, 1});
+        gather<std::int64_t>(targets.y, nullptr, 0, {classes.data(), rows, 1});
         call.targets.classes = classes.data();
       }
       double total = static_cast<double>(rows);
-      if (answers.weights) {
-        gather<T>(*answers.weights, nullptr, 0, {weights.data(), rows, 1});
+      if (targets.weights) {
+        gather<T>(*targets.weights, nullptr, 0, {weights.data(), rows, 1});
         call.weights = weights.data();
         total = 0;
         for (Index i = 0; i < rows; ++i) total += static_cast<double>(weights.data()[i]);

@@ -67,8 +67,8 @@ TEST_CASE("Adam follows the paper over many steps") {
     for (std::size_t i = 0; i < 9; ++i) expected[i] = paper[i].step(expected[i], g[i], t);
     rule.step();
   }
-  CHECK(rule.clock(0).step == 200);
-  CHECK(rule.clock(1).step == 200);
+  CHECK(rule.step_state(0).step == 200);
+  CHECK(rule.step_state(1).step == 200);
   for (std::size_t i = 0; i < 9; ++i) CHECK(p->values.data()[i] == doctest::Approx(expected[i]).epsilon(1e-12));
 }
 
@@ -168,9 +168,9 @@ TEST_CASE("options out of range are refused") {
   CHECK_THROWS_AS(rule.set_options(0, sgd_options(-1)), ValueError);
   CHECK_THROWS_AS(rule.set_option(0, 0, -1), ValueError);
   CHECK_THROWS_AS(rule.set_option(0, 99, 1), std::out_of_range);
-  CHECK_THROWS_AS(rule.set_whole({.clip_norm = 0.0, .clip_value = {}, .ema_decay = {}}), ValueError);
+  CHECK_THROWS_AS(rule.set_global_options({.clip_norm = 0.0, .clip_value = {}, .ema_decay = {}}), ValueError);
   CHECK(rule.group(0).options == sgd_options(1));
-  CHECK(!rule.whole().clip_norm);
+  CHECK(!rule.global_options().clip_norm);
 }
 
 TEST_CASE("an option set alone is that of the group, and allocates nothing") {
@@ -196,22 +196,22 @@ TEST_CASE_TEMPLATE("what is frozen stands still", T, float, double) {
     const auto options = options_of(name, {{"lr", 0.1}, {"momentum", 0.9}, {"beta1", 0.9}, {"beta2", 0.99}});
     const auto both = two_parameters<T>(), alone = two_parameters<T>();
     auto a = make<T>(name, both, {{{0, 1}, options}}), b = make<T>(name, alone, {{{1}, options}});
-    const optim::WholeOptions whole{.clip_norm = 0.3, .clip_value = {}, .ema_decay = 0.5};
-    a.set_whole(whole);
-    b.set_whole(whole);
+    const optim::GlobalOptions whole{.clip_norm = 0.3, .clip_value = {}, .ema_decay = 0.5};
+    a.set_global_options(whole);
+    b.set_global_options(whole);
     both->list[0].frozen = true;
     const auto before = values(*both);
     for (int t = 0; t < 3; ++t) a.step(), b.step();
     CHECK(first_difference(values(*both), values(*alone)) == -1);
     CHECK(first_difference(values(*both).data(), before.data(), 6) == -1);
-    CHECK(a.clock(0).step == 0);
-    CHECK(a.clock(1) == b.clock(1));
+    CHECK(a.step_state(0).step == 0);
+    CHECK(a.step_state(1) == b.step_state(1));
     CHECK(!a.averaged(0));
     CHECK(a.averaged(1));
 
     // Later it begins as at a first step: the clocks of one group go apart.
     both->list[0].frozen = false;
-    a.set_whole({});
+    a.set_global_options({});
     const auto fresh = two_parameters<T>();
     auto c = make<T>(name, fresh, {{{0}, options}});
     for (int t = 0; t < 4; ++t) {
@@ -219,28 +219,28 @@ TEST_CASE_TEMPLATE("what is frozen stands still", T, float, double) {
       c.step();
       CHECK(first_difference(values(*both).data(), values(*fresh).data(), 6) == -1);
     }
-    CHECK(a.clock(0) == c.clock(0));
-    CHECK(a.clock(1).step == a.clock(0).step + 3);
+    CHECK(a.step_state(0) == c.step_state(0));
+    CHECK(a.step_state(1).step == a.step_state(0).step + 3);
   }
 }
 
 TEST_CASE("the averages stand in for the parameters of this optimizer only") {
   const auto p = two_parameters<double>();
   auto rule = make<double>("SGD", p, {{{0}, sgd_options(0.1)}});
-  CHECK_THROWS_AS(rule.hide_averages(), std::runtime_error);
-  rule.set_whole({.clip_norm = {}, .clip_value = {}, .ema_decay = 0.75});
+  CHECK_THROWS_AS(rule.swap_out_ema(), std::runtime_error);
+  rule.set_global_options({.clip_norm = {}, .clip_value = {}, .ema_decay = 0.75});
   rule.step();
   const auto first = values(*p);
   rule.step();
   const auto own = values(*p);
-  rule.show_averages();
-  CHECK_THROWS_AS(rule.show_averages(), std::runtime_error);
+  rule.swap_in_ema();
+  CHECK_THROWS_AS(rule.swap_in_ema(), std::runtime_error);
   CHECK_THROWS_AS(rule.step(), std::runtime_error);
   for (std::size_t i = 0; i < 6; ++i) {
     CHECK(p->values.data()[i] == doctest::Approx(0.75 * first[i] + 0.25 * own[i]).epsilon(1e-14));
   }
   p->values.data()[0] = p->values.data()[8] = 5;
-  rule.hide_averages();
+  rule.swap_out_ema();
   CHECK(first_difference(values(*p).data(), own.data(), 6) == -1);
   CHECK(p->values.data()[8] == 5);  // not this optimizer's
   CHECK_NOTHROW(rule.step());
@@ -272,5 +272,5 @@ TEST_CASE("an optimizer in use says so") {
   auto rule = make<float>("SGD", two_parameters<float>(), {{{0}, sgd_options(1)}});
   const Busy::Claim held(rule.busy);
   CHECK_THROWS_AS(rule.step(), std::runtime_error);
-  CHECK(rule.clock(0).step == 0);
+  CHECK(rule.step_state(0).step == 0);
 }

@@ -30,7 +30,7 @@ std::string text(const Plan& plan, Range nodes) {
   }
   return all;
 }
-std::string text(const Plan& plan) { return text(plan, plan.section(0).nodes); }
+std::string text(const Plan& plan) { return text(plan, plan.subgraph(0).nodes); }
 
 Values numbered(Index n) { return run_of(0, n); }
 
@@ -52,7 +52,7 @@ TEST_CASE("every value has one writer, then one reader at the most; the layers c
   for (const Tree& tree : trees()) {
     CAPTURE(tree.name);
     const Plan plan(tree.block);
-    const nn::Section& all = plan.section(0);
+    const nn::Subgraph& all = plan.subgraph(0);
     REQUIRE(all.nodes.begin == 0);
     REQUIRE(all.nodes.end == static_cast<Index>(plan.nodes().size()));
     std::vector<int> written(at(plan.values())), read(at(plan.values()));
@@ -82,63 +82,64 @@ TEST_CASE("sections are the blocks, each before its children") {
       "layer2 5 > 7",
       "layer3 6 > 8"};
   const Values inputs{0, 0, 1, 3, 4, 5, 6}, outputs{10, 1, 10, 4, 9, 7, 8};
-  REQUIRE(plan.sections().size() == 7);
+  REQUIRE(plan.subgraphs().size() == 7);
   for (std::size_t i = 0; i < 7; ++i) {
     CAPTURE(i);
-    CHECK(text(plan, plan.sections()[i].nodes) == nodes[i]);
-    CHECK(plan.sections()[i].inputs == Values{inputs[i]});
-    CHECK(plan.sections()[i].outputs == Values{outputs[i]});
+    CHECK(text(plan, plan.subgraphs()[i].nodes) == nodes[i]);
+    CHECK(plan.subgraphs()[i].inputs == Values{inputs[i]});
+    CHECK(plan.subgraphs()[i].outputs == Values{outputs[i]});
   }
 }
 
 TEST_CASE("what a fork gives is kept where its input is, and summands' deltas where the sum's is") {
   // fork 0 > 1 2, fork 2 > 3 4, layer0 4 > 5, add 3 5 > 6, add 1 6 > 7
   const Plan plan(residual(residual(f())));
-  const nn::Section& all = plan.section(0);
-  CHECK(plan.activation_places(all) == Values{0, 0, 0, 0, 0, 5, 6, 7});
-  CHECK(plan.delta_places(all) == Values{0, 7, 2, 7, 4, 7, 7, 7});
+  const nn::Subgraph& all = plan.subgraph(0);
+  CHECK(plan.activation_buffer_index(all) == Values{0, 0, 0, 0, 0, 5, 6, 7});
+  CHECK(plan.delta_buffer_index(all) == Values{0, 7, 2, 7, 4, 7, 7, 7});
   // Within the inner one alone, nothing is known of the outer.
-  const nn::Section& inner = plan.section(1);
-  CHECK(plan.activation_places(inner) == Values{0, 1, 2, 2, 2, 5, 6, 7});
-  CHECK(plan.delta_places(inner) == Values{0, 1, 2, 6, 4, 6, 6, 7});
+  const nn::Subgraph& inner = plan.subgraph(1);
+  CHECK(plan.activation_buffer_index(inner) == Values{0, 1, 2, 2, 2, 5, 6, 7});
+  CHECK(plan.delta_buffer_index(inner) == Values{0, 1, 2, 6, 4, 6, 6, 7});
   const Plan chain(sequential(f(), f()));
-  CHECK(chain.activation_places(chain.section(0)) == numbered(3));
-  CHECK(chain.delta_places(chain.section(0)) == numbered(3));
+  CHECK(chain.activation_buffer_index(chain.subgraph(0)) == numbered(3));
+  CHECK(chain.delta_buffer_index(chain.subgraph(0)) == numbered(3));
 }
 
 TEST_CASE("several inputs go to the branches themselves") {
   const nn::Block block = sequential(concat(f(), f()), f());
   const Plan plan(block);
-  const nn::Section one = plan.entered(plan.section(0), 1, block);
+  const nn::Subgraph one = plan.resolve_inputs(plan.subgraph(0), 1, block);
   CHECK(text(plan, one.nodes) == "fork 0 > 1 2, layer0 1 > 3, layer1 2 > 4, concat 3 4 > 5, layer2 5 > 6");
-  const nn::Section two = plan.entered(plan.section(0), 2, block);
+  const nn::Subgraph two = plan.resolve_inputs(plan.subgraph(0), 2, block);
   CHECK(text(plan, two.nodes) == "layer0 1 > 3, layer1 2 > 4, concat 3 4 > 5, layer2 5 > 6");
   CHECK(two.inputs == Values{1, 2});
   CHECK(two.outputs == one.outputs);
-  CHECK(plan.activation_places(two) == numbered(7));
+  CHECK(plan.activation_buffer_index(two) == numbered(7));
 }
 
 TEST_CASE("inputs that have nowhere to go are refused") {
-  const auto entered = [](const nn::Block& block, Index inputs) {
+  const auto resolve_inputs = [](const nn::Block& block, Index inputs) {
     const Plan plan(block);
-    return plan.entered(plan.section(0), inputs, block);
+    return plan.resolve_inputs(plan.subgraph(0), inputs, block);
   };
-  CHECK_THROWS_WITH_AS(entered(sequential(concat(f(), f())), 3), "Concat: expected one input or a tuple of 2, got 3",
+  CHECK_THROWS_WITH_AS(resolve_inputs(sequential(concat(f(), f())), 3),
+                       "Concat: expected one input or a tuple of 2, got 3", ValueError);
+  CHECK_THROWS_WITH_AS(resolve_inputs(heads(f(), f()), 0), "Heads: expected one input or a tuple of 2, got 0",
                        ValueError);
-  CHECK_THROWS_WITH_AS(entered(heads(f(), f()), 0), "Heads: expected one input or a tuple of 2, got 0", ValueError);
-  CHECK_THROWS_WITH_AS(entered(sequential(f(), concat(f(), f())), 2), "Tanh(): expected one input, got a tuple of 2",
-                       ValueError);
-  CHECK_THROWS_WITH_AS(entered(residual(concat(f(), linear(2, 2)), linear(4, 2)), 2),
+  CHECK_THROWS_WITH_AS(resolve_inputs(sequential(f(), concat(f(), f())), 2),
+                       "Tanh(): expected one input, got a tuple of 2", ValueError);
+  CHECK_THROWS_WITH_AS(resolve_inputs(residual(concat(f(), linear(2, 2)), linear(4, 2)), 2),
                        "Tanh(): expected one input, got a tuple of 2", ValueError);
   // A fork that stands first, but within the only branch, is none to enter by.
   for (const nn::Block& block : {concat(residual(f())), concat(concat(f(), f()))}) {
-    CHECK_THROWS_WITH_AS(entered(block, 2), (block.describe() + ": expected one input or a tuple of 1, got 2").c_str(),
-                         ValueError);
+    CHECK_THROWS_WITH_AS(resolve_inputs(block, 2),
+                         (block.describe() + ": expected one input or a tuple of 1, got 2").c_str(), ValueError);
   }
   // A block in the middle of a tree takes as many as there are.
   const nn::Block joined = sequential(heads(f(), f()), concat(f(), f()));
   const Plan plan(joined);
-  REQUIRE(plan.section(4).inputs.size() == 2);
-  CHECK_THROWS_WITH_AS(plan.entered(plan.section(4), 1, joined.children()[1]),
+  REQUIRE(plan.subgraph(4).inputs.size() == 2);
+  CHECK_THROWS_WITH_AS(plan.resolve_inputs(plan.subgraph(4), 1, joined.children()[1]),
                        "Concat: expected a tuple of 2 inputs, got 1", ValueError);
 }

@@ -45,7 +45,7 @@ TEST_CASE("a schedule by epoch, and by update, is what setting the option by han
       used.push_back(rates[at(every_update ? update : update / 2)]);
       other_rule.set_option(0, 0, used.back());
       const Index first = update % 2 * 10;
-      hand.step(set.taken(run_of(first, first + 10)).values(), other_rule);
+      hand.step(set.select(run_of(first, first + 10)).values(), other_rule);
     }
     CHECK(seen == used);
     CHECK(first_difference(values_of(model), values_of(other)) == -1);
@@ -79,7 +79,7 @@ TEST_CASE("recorded norms are means over an epoch's updates, a layer after the o
   for (std::size_t epoch = 0; epoch < 2; ++epoch) {
     std::vector<double> a(3), delta(3), gradient(3);
     for (const Index first : {0, 10}) {
-      hand.pass(set.taken(run_of(first, first + 10)).values());
+      hand.pass(set.select(run_of(first, first + 10)).values());
       for (Index i = 0; i < 3; ++i) {
         const auto& w = other.deltas();
         a[at(i)] += norm(w.a(i + 1).data, w.a(i + 1).size()) / 2;

@@ -23,19 +23,19 @@ struct Pass {
 
 /// A whole pass, forward and back, in tiles of so many rows.
 template <class T>
-Pass<T> pass(const nn::Network<T>& network, const Set<T>& set, Index rows_per_tile, engine::Reach reach) {
-  const nn::Section& section = network.plan().section(0);
+Pass<T> pass(const nn::Network<T>& network, const Set<T>& set, Index rows_per_tile, engine::GradientScope scope) {
+  const nn::Subgraph& subgraph = network.plan().subgraph(0);
   engine::Workspace<T> workspace;
-  workspace.shape(network, section, {set.in});
+  workspace.shape(network, subgraph, {set.in});
   workspace.resize(set.rows);
   engine::Program forward, backward;
-  engine::add_forward(forward, network, section, workspace);
-  engine::add_backward(backward, network, section, workspace, reach);
-  std::copy(set.x.begin(), set.x.end(), workspace.a(section.inputs[0]).data);
-  std::copy(set.y.begin(), set.y.end(), workspace.delta(section.outputs[0]).data);
+  engine::add_forward(forward, network, subgraph, workspace);
+  engine::add_backward(backward, network, subgraph, workspace, scope);
+  std::copy(set.x.begin(), set.x.end(), workspace.a(subgraph.inputs[0]).data);
+  std::copy(set.y.begin(), set.y.end(), workspace.delta(subgraph.outputs[0]).data);
   forward.run(set.rows, rows_per_tile, 1);
   backward.run(set.rows, rows_per_tile, 1);
-  for (const auto& tile : engine::gradient_tiles(network)) engine::find_gradient(network, workspace, tile);
+  for (const auto& tile : engine::gradient_tiles(network)) engine::compute_gradient(network, workspace, tile);
   Pass<T> result;
   for (Index v = 0; v < network.plan().values(); ++v) {
     const auto a = workspace.a(v), d = workspace.delta(v);
@@ -52,10 +52,10 @@ Pass<T> pass(const nn::Network<T>& network, const Set<T>& set, Index rows_per_ti
 TEST_CASE_TEMPLATE("a pass has the same bits in tiles of any size", T, float, double) {
   const nn::Network<T> network(mixed(), 1);
   const Set<T> set(301, 20, 5);
-  const auto whole = pass(network, set, 301, engine::Reach::inputs);
+  const auto whole = pass(network, set, 301, engine::GradientScope::inputs);
   for (const Index tile : {1, 5, 12, 192, 300}) {
     CAPTURE(tile);
-    const auto tiled = pass(network, set, tile, engine::Reach::inputs);
+    const auto tiled = pass(network, set, tile, engine::GradientScope::inputs);
     for (std::size_t i = 0; i < whole.a.size(); ++i) {
       CHECK(first_difference(tiled.a[i], whole.a[i]) == -1);
       CHECK(first_difference(tiled.delta[i], whole.delta[i]) == -1);
@@ -67,8 +67,8 @@ TEST_CASE_TEMPLATE("a pass has the same bits in tiles of any size", T, float, do
 TEST_CASE_TEMPLATE("a delta that nobody wants is not found, and no gradient misses it", T, float, double) {
   const nn::Network<T> network({activation("Tanh"), linear(20, 9), activation("ReLU"), linear(9, 5)}, 1);
   const Set<T> set(10, 20, 5);
-  const auto all = pass(network, set, 4, engine::Reach::inputs);
-  const auto some = pass(network, set, 4, engine::Reach::gradients);
+  const auto all = pass(network, set, 4, engine::GradientScope::inputs);
+  const auto some = pass(network, set, 4, engine::GradientScope::gradients);
   CHECK(first_difference(some.gradients, all.gradients) == -1);
   const std::vector<T> untouched(200);
   CHECK(first_difference(some.delta[0], untouched) == -1);
@@ -128,7 +128,7 @@ TEST_CASE_TEMPLATE("a row predicted alone has the bits it has among others", T, 
 TEST_CASE_TEMPLATE("inference has the bits of the training pass", T, float, double) {
   train::Model<T> model(mixed(), 2);
   const Set<T> set(333, 20, 5);
-  const Source x = table(set.x.data(), 333, 20);
+  const StridedView x = table(set.x.data(), 333, 20);
   forward(model, x);
   CHECK(first_difference(inferred(model, x).data(), model.output().data, 333 * 5) == -1);
 }
@@ -137,7 +137,7 @@ TEST_CASE_TEMPLATE("blocks can be run alone, one after the other", T, float, dou
   const train::Model<T> model(sequential(linear(20, 33), residual(activation("Tanh"), linear(33, 33)), linear(33, 5)),
                               2);
   const Set<T> set(600, 20, 5);
-  const Source x = table(set.x.data(), 600, 20);
+  const StridedView x = table(set.x.data(), 600, 20);
   std::vector<T> rows = set.x;
   // Block 0 is the whole; 3 and 4 are within the residual one.
   for (const Index block : {1, 2, 5}) {
@@ -169,7 +169,7 @@ TEST_CASE("a layer that couples rows is given all of them") {
 TEST_CASE("threads may infer at once") {
   const train::Model<float> model(mixed(), 2);
   const Set<float> set(500, 20, 5);
-  const Source x = table(set.x.data(), 500, 20);
+  const StridedView x = table(set.x.data(), 500, 20);
   const auto alone = inferred(model, x);
   std::vector<Index> differences(4, -2);
   std::vector<std::thread> threads;

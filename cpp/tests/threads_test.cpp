@@ -17,7 +17,7 @@ TEST_CASE("every piece is worked on once, whoever does it") {
       const Index pieces = turn % 23;
       std::vector<std::atomic<int>> done(static_cast<std::size_t>(pieces));
       std::atomic<bool> fits{true};
-      threads::share(pieces, threads, [&](Index piece, Index thread) {
+      threads::parallel_for(pieces, threads, [&](Index piece, Index thread) {
         ++done[static_cast<std::size_t>(piece)];
         if (thread < 0 || thread >= threads) fits = false;
       });
@@ -31,7 +31,7 @@ TEST_CASE("nobody shares a number with another at the same time") {
   for (int turn = 0; turn < 200; ++turn) {
     std::vector<std::atomic<int>> at_work(4);
     std::atomic<bool> alone{true};
-    threads::share(64, 4, [&](Index, Index thread) {
+    threads::parallel_for(64, 4, [&](Index, Index thread) {
       std::atomic<int>& own = at_work[static_cast<std::size_t>(thread)];
       if (own.fetch_add(1) != 0) alone = false;
       std::this_thread::yield();
@@ -45,7 +45,7 @@ TEST_CASE("the exception of the first piece is thrown, and the threads go on to 
   for (int turn = 0; turn < 100; ++turn) {
     std::string found;
     try {
-      threads::share(40, 4, [](Index piece, Index) {
+      threads::parallel_for(40, 4, [](Index piece, Index) {
         if (piece % 10 == 3) throw std::runtime_error(std::to_string(piece));
       });
     } catch (const std::runtime_error& e) {
@@ -53,7 +53,7 @@ TEST_CASE("the exception of the first piece is thrown, and the threads go on to 
     }
     CHECK(found == "3");
     std::atomic<Index> sum{0};
-    threads::share(40, 4, [&](Index piece, Index) { sum += piece; });
+    threads::parallel_for(40, 4, [&](Index piece, Index) { sum += piece; });
     CHECK(sum == 780);
   }
 }
@@ -64,7 +64,8 @@ TEST_CASE("work within work, and that of several at once, is done by whoever ask
   for (int caller = 0; caller < 4; ++caller) {
     callers.emplace_back([&] {
       for (int turn = 0; turn < 50; ++turn) {
-        threads::share(8, 3, [&](Index, Index) { threads::share(5, 3, [&](Index piece, Index) { sum += piece; }); });
+        threads::parallel_for(
+            8, 3, [&](Index, Index) { threads::parallel_for(5, 3, [&](Index piece, Index) { sum += piece; }); });
       }
     });
   }
@@ -76,22 +77,22 @@ TEST_CASE("within a piece nothing is worth sharing") {
   const Index before = threads::count();
   threads::set_count(3);
   std::atomic<Index> most{0};
-  threads::share(40, 3, [&](Index, Index) { most = std::max<Index>(most, threads::worth(1e12)); });
+  threads::parallel_for(40, 3, [&](Index, Index) { most = std::max<Index>(most, threads::suggested_threads(1e12)); });
   CHECK(most == 1);
-  CHECK(threads::worth(1e12) == 3);
+  CHECK(threads::suggested_threads(1e12) == 3);
   threads::set_count(before);
 }
 
 TEST_CASE("little work is not worth a thread") {
   const Index before = threads::count();
   threads::set_count(4);
-  CHECK(threads::worth(1e3) == 1);
-  CHECK(threads::worth(1e12) == 4);
+  CHECK(threads::suggested_threads(1e3) == 1);
+  CHECK(threads::suggested_threads(1e12) == 4);
   {
     const threads::Limit limit(2);
-    CHECK(threads::worth(1e12) == 2);
+    CHECK(threads::suggested_threads(1e12) == 2);
   }
-  CHECK(threads::worth(1e12) == 4);
+  CHECK(threads::suggested_threads(1e12) == 4);
   CHECK_THROWS_WITH_AS(threads::set_count(0), "set_num_threads: expected 1 to 1024, got 0", ValueError);
   CHECK_THROWS_WITH_AS(threads::set_count(1025), "set_num_threads: expected 1 to 1024, got 1025", ValueError);
   threads::set_count(before);

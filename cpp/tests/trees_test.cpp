@@ -56,7 +56,7 @@ TEST_CASE("the delta of a residual is that of both ways") {
 TEST_CASE("one array for several branches is the same as many times the array") {
   Model<double> model(concat(linear(3, 2), sequential(f(), linear(3, 4))), 1);
   const Tables<double> tables(6, {3}, {6});
-  const Source x = tables.inputs()[0];
+  const StridedView x = tables.inputs()[0];
   ByHand<double> hand(model, squared_error());
   const auto pass = [&](train::Inputs inputs) {
     zero_gradients(model);
@@ -88,7 +88,7 @@ TEST_CASE_TEMPLATE("inference through every tree has the bits of the training pa
     CHECK(all == outputs_of(model));
     for (const Index row : {0, 255, 699}) {
       train::Inputs one = tables.inputs();
-      for (Source& x : one) x.data += row * x.row_stride, x.rows = 1;
+      for (StridedView& x : one) x.data += row * x.row_stride, x.rows = 1;
       const auto alone = inferred(model, one);
       for (std::size_t k = 0; k < all.size(); ++k) {
         CHECK(first_difference(alone[k].data(), all[k].data() + row * tree.out[k], tree.out[k]) == -1);
@@ -102,23 +102,23 @@ TEST_CASE_TEMPLATE("a pass through every tree has the same bits in tiles of any 
     CAPTURE(tree.name);
     const Tables<T> tables(101, tree.in, tree.out);
     const nn::Network<T> network(tree.block, 3);
-    const nn::Section section =
-        network.plan().entered(network.plan().section(0), static_cast<Index>(tree.in.size()), tree.block);
+    const nn::Subgraph subgraph =
+        network.plan().resolve_inputs(network.plan().subgraph(0), static_cast<Index>(tree.in.size()), tree.block);
     const auto gradients = [&](Index rows_per_tile) {
       engine::Workspace<T> workspace;
-      workspace.shape(network, section, tree.in);
+      workspace.shape(network, subgraph, tree.in);
       workspace.resize(tables.rows);
       engine::Program program;
-      engine::add_forward(program, network, section, workspace);
-      engine::add_backward(program, network, section, workspace, engine::Reach::gradients);
+      engine::add_forward(program, network, subgraph, workspace);
+      engine::add_backward(program, network, subgraph, workspace, engine::GradientScope::gradients);
       for (std::size_t k = 0; k < tree.in.size(); ++k) {
-        std::copy(tables.x[k].begin(), tables.x[k].end(), workspace.a(section.inputs[k]).data);
+        std::copy(tables.x[k].begin(), tables.x[k].end(), workspace.a(subgraph.inputs[k]).data);
       }
       for (std::size_t k = 0; k < tree.out.size(); ++k) {
-        std::copy(tables.y[k].begin(), tables.y[k].end(), workspace.delta(section.outputs[k]).data);
+        std::copy(tables.y[k].begin(), tables.y[k].end(), workspace.delta(subgraph.outputs[k]).data);
       }
       program.run(tables.rows, rows_per_tile, 1);
-      for (const auto& tile : engine::gradient_tiles(network)) engine::find_gradient(network, workspace, tile);
+      for (const auto& tile : engine::gradient_tiles(network)) engine::compute_gradient(network, workspace, tile);
       const auto& p = *network.parameters();
       return std::vector<T>(p.gradients.data(), p.gradients.data() + p.size());
     };
@@ -133,7 +133,7 @@ TEST_CASE("in place an activation takes its input's place, where nobody reads th
   for (const bool in_place : {false, true}) {
     CAPTURE(in_place);
     engine::Workspace<double> workspace;
-    workspace.shape(network, network.plan().section(0), {3}, in_place);
+    workspace.shape(network, network.plan().subgraph(0), {3}, in_place);
     workspace.resize(5);
     const auto shared = [&](Index x, Index y) {
       CHECK((workspace.a(x).data == workspace.a(y).data) == (workspace.delta(x).data == workspace.delta(y).data));
@@ -154,15 +154,15 @@ TEST_CASE("every block of a tree can be run alone, on its activations in the pas
     model.forward(tables.inputs());
     const auto& w = model.activations();
     const nn::Plan& plan = model.network().plan();
-    for (std::size_t i = 1; i < plan.sections().size(); ++i) {
-      const nn::Section& section = plan.sections()[i];
+    for (std::size_t i = 1; i < plan.subgraphs().size(); ++i) {
+      const nn::Subgraph& subgraph = plan.subgraphs()[i];
       train::Inputs x;
-      for (const Index v : section.inputs) x.push_back(table<double>(w.a(v).data, 4, w.width(v)));
-      if (section.inputs == plan.section(0).inputs) x = tables.inputs();
+      for (const Index v : subgraph.inputs) x.push_back(table<double>(w.a(v).data, 4, w.width(v)));
+      if (subgraph.inputs == plan.subgraph(0).inputs) x = tables.inputs();
       const auto out = inferred(model, x, static_cast<Index>(i));
-      REQUIRE(out.size() == section.outputs.size());
+      REQUIRE(out.size() == subgraph.outputs.size());
       for (std::size_t k = 0; k < out.size(); ++k) {
-        CHECK(first_difference(out[k].data(), w.a(section.outputs[k]).data, w.a(section.outputs[k]).size()) == -1);
+        CHECK(first_difference(out[k].data(), w.a(subgraph.outputs[k]).data, w.a(subgraph.outputs[k]).size()) == -1);
       }
     }
   }
@@ -173,7 +173,7 @@ TEST_CASE("inference takes up slots again: a chain needs two of any length, a re
     const Model<float> model(block, 1);
     const std::vector<float> x(12), out(12);
     const train::Inputs inputs{table(x.data(), 3, 4)};
-    auto inference = model.inference(model.entered(inputs), inputs);
+    auto inference = model.inference(model.resolve_inputs(inputs), inputs);
     const std::vector<Matrix<float>> into{{const_cast<float*>(out.data()), 3, 4}};
     const long before = allocations;
     model.infer(inference, inputs, into);
@@ -212,11 +212,11 @@ TEST_CASE("widths that only the input decides are checked when it comes") {
 
 TEST_CASE("inputs that do not fit are refused, by the layer that minds") {
   const nn::Network<float> network(sequential(concat(linear(3, 2), sequential(f(), linear(4, 2))), f()), 1);
-  CHECK_NOTHROW(network.entered(0, {{5, 3}, {5, 4}}));
-  CHECK_NOTHROW(network.entered(0, {{3}, {4}}));
+  CHECK_NOTHROW(network.resolve_inputs(0, {{5, 3}, {5, 4}}));
+  CHECK_NOTHROW(network.resolve_inputs(0, {{3}, {4}}));
   const auto refused = [&](const std::vector<std::vector<Index>>& shapes, const char* message) {
     CAPTURE(message);
-    CHECK_THROWS_WITH_AS(network.entered(0, shapes), message, ValueError);
+    CHECK_THROWS_WITH_AS(network.resolve_inputs(0, shapes), message, ValueError);
   };
   refused({{5, 3}, {5, 3}}, "Linear(4, 2): expected input (N, 4), got (5, 3)");
   refused({{5, 4}, {5, 4}}, "Linear(3, 2): expected input (N, 3), got (5, 4)");

@@ -15,7 +15,7 @@ template <class T>
 kernels::UpdateTerms<T> plain(std::initializer_list<T> coefficients) {
   kernels::UpdateTerms<T> t{};
   std::copy(coefficients.begin(), coefficients.end(), t.coefficients);
-  t.common = kernels::Common::nothing;
+  t.preprocessing = kernels::Preprocessing::nothing;
   t.sign = t.scale = t.shrink = 1;
   t.bound = std::numeric_limits<T>::infinity();
   t.floor = -t.bound;
@@ -55,7 +55,7 @@ TEST_CASE_TEMPLATE("sgd is its formula to the bit", T, float, double) {
           const T lr = T(0.1), mu = T(0.9), fresh = first ? T(1) : T(0.7);
           auto terms = plain<T>({lr, first ? T(0) : mu, fresh, mu});
           terms.decay = decay;
-          terms.common = decay == 0 ? kernels::Common::nothing : kernels::Common::decay;
+          terms.preprocessing = decay == 0 ? kernels::Preprocessing::nothing : kernels::Preprocessing::decay;
           run<T>(formula, terms, n, p, g, {b.data()});
           for (Index i = 0; i < n; ++i) {
             T d = g0[at(i)], buffer = b0[at(i)];
@@ -82,7 +82,7 @@ TEST_CASE_TEMPLATE("adam is its formula to the bit", T, float, double) {
       const Guarded<T> p(p0), g(g0), m(m0), v(v0);
       auto terms = adam_terms<T>();
       terms.decay = decay;
-      terms.common = decay == 0 ? kernels::Common::nothing : kernels::Common::decay;
+      terms.preprocessing = decay == 0 ? kernels::Preprocessing::nothing : kernels::Preprocessing::decay;
       run<T>(kernels::Formula::adam, terms, n, p, g, {m.data(), v.data()});
       const auto& [rate, beta1, rest1, beta2, rest2, correction, epsilon, none] = terms.coefficients;
       for (Index i = 0; i < n; ++i) {
@@ -105,7 +105,7 @@ TEST_CASE_TEMPLATE("what all formulas have in common is its formula to the bit",
     if (n > 2) p0[2] = 0;
     const Guarded<T> p(p0), g(g0);
     auto t = plain<T>({T(0.1)});
-    t.common = kernels::Common::everything;
+    t.preprocessing = kernels::Preprocessing::everything;
     t.sign = -1;
     t.l2 = T(0.3);
     t.l1 = T(0.2);
@@ -129,10 +129,11 @@ TEST_CASE_TEMPLATE("what all formulas have in common is its formula to the bit",
 // The executor's choice of runs must not show, and no formula may touch what lies beside its run.
 TEST_CASE_TEMPLATE("every formula gives an element the same bits wherever it lies", T, float, double) {
   for (int formula = 0; formula < static_cast<int>(kernels::Formula::count); ++formula) {
-    for (const auto common : {kernels::Common::nothing, kernels::Common::decay, kernels::Common::everything}) {
+    for (const auto common :
+         {kernels::Preprocessing::nothing, kernels::Preprocessing::decay, kernels::Preprocessing::everything}) {
       CAPTURE(formula);
       auto terms = plain<T>({T(0.5), T(1.5), T(0.25), T(0.75), T(0.125), T(1), T(0.5), T(0.25)});
-      terms.common = common;
+      terms.preprocessing = common;
       const Index n = 40;
       const auto p0 = numbers<T>(n, 1), g0 = numbers<T>(n, 2);
       const std::vector<T> s0[] = {positive<T>(n, 3), positive<T>(n, 4), positive<T>(n, 5)};

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "deltaprop/core/errors.hpp"
-#include "deltaprop/core/source.hpp"
+#include "deltaprop/core/strided_view.hpp"
 
 /// The border between NumPy and the core: the only place where arrays become views, and buffers arrays.
 namespace deltaprop::python {
@@ -79,7 +79,7 @@ class Pins {
 };
 
 /// A table (rows, cols) as it lies in memory; the array must outlive it.
-inline Source table(const py::array& array, const char* name) {
+inline StridedView table(const py::array& array, const char* name) {
   return {static_cast<const std::byte*>(array.data()),
           dtype_of(array, name),
           array.shape(0),
@@ -88,20 +88,20 @@ inline Source table(const py::array& array, const char* name) {
           array.strides(1)};
 }
 /// (cols,) as one row.
-inline Source row(const py::array& array, const char* name) {
+inline StridedView row(const py::array& array, const char* name) {
   return {static_cast<const std::byte*>(array.data()), dtype_of(array, name), 1, array.shape(0), 0, array.strides(0)};
 }
 /// (rows,) as one column.
-inline Source column(const py::array& array, const char* name) {
+inline StridedView column(const py::array& array, const char* name) {
   return {static_cast<const std::byte*>(array.data()), dtype_of(array, name), array.shape(0), 1, array.strides(0), 0};
 }
 /// () as one number.
-inline Source cell(const py::array& array, const char* name) {
+inline StridedView cell(const py::array& array, const char* name) {
   return {static_cast<const std::byte*>(array.data()), dtype_of(array, name), 1, 1, 0, 0};
 }
 
 /// (cols,) or (rows, cols), as inputs and outputs come.
-inline Source one_or_more_rows(const py::array& array, const char* name) {
+inline StridedView one_or_more_rows(const py::array& array, const char* name) {
   return array.ndim() == 1 ? row(array, name) : table(array, name);
 }
 

@@ -22,10 +22,10 @@ void bind_config(py::module_& m) {
     d["eigen"] = DELTAPROP_EIGEN;
     return d;
   });
-  m.attr("MOST_THREADS") = threads::kMost;
+  m.attr("MAX_THREADS") = threads::kMax;
   m.def("num_threads", &threads::count);
   m.def("set_num_threads", &threads::set_count, py::arg("count"));
-  m.def("share_from", &threads::set_worth, py::arg("operations"));
+  m.def("set_operations_per_thread", &threads::set_operations_per_thread, py::arg("operations"));
 }
 
 }  // namespace deltaprop::python

@@ -9,7 +9,7 @@
 #include "bindings.hpp"
 #include "deltaprop/core/threads.hpp"
 #include "deltaprop/train/fit.hpp"
-#include "deltaprop/train/judge.hpp"
+#include "deltaprop/train/loss_evaluation.hpp"
 #include "gil.hpp"
 #include "losses.hpp"
 
@@ -50,7 +50,7 @@ std::vector<Head> heads_of(const Losses& losses) {
 }
 
 /// What a loss written in Python is given in bytes, as numbers.
-Source as_numbers(const py::array& y) {
+StridedView as_numbers(const py::array& y) {
   const Index rows = std::max<Index>(y.shape(0), 1);
   return {static_cast<const std::byte*>(y.data()),
           dtype_of(y, "y"),
@@ -71,12 +71,12 @@ Data data_of(const train::Model<T>& model, const std::vector<Head>& heads, const
     throw ValueError(x_name + ": expected (N, features), got " + shape_text(shapes[0]) +
                      "; for one feature use X.reshape(-1, 1)");
   }
-  const nn::Section section = model.network().entered(0, shapes);
+  const nn::Subgraph subgraph = model.network().resolve_inputs(0, shapes);
   const Index rows = shapes[0][0];
   if (rows == 0) throw ValueError(x_name + ": expected one row or more, got " + shape_text(shapes[0]));
   std::vector<Index> features;
   for (const auto& shape : shapes) features.push_back(shape[1]);
-  const std::vector<Index> cols = nn::taken(model.network().widths(section, features), section.outputs);
+  const std::vector<Index> cols = nn::select(model.network().widths(subgraph, features), subgraph.outputs);
   if (heads.size() != cols.size()) {
     throw ValueError("fit: expected " + std::to_string(cols.size()) + " losses, one for each output, got " +
                      std::to_string(heads.size()));
@@ -85,7 +85,7 @@ Data data_of(const train::Model<T>& model, const std::vector<Head>& heads, const
     throw ValueError(y_name + ": expected " + std::to_string(cols.size()) + " arrays, one for each output, got " +
                      std::to_string(arrays.y.size()));
   }
-  Data data{.x = {}, .answers = {}, .check_x_rows = arrays.check_x_rows, .x_name = x_name};
+  Data data{.x = {}, .targets = {}, .check_x_rows = arrays.check_x_rows, .x_name = x_name};
   for (const py::array& x : arrays.x) data.x.push_back(table(x, x_name.c_str()));
   for (std::size_t k = 0; k < heads.size(); ++k) {
     const py::array& y = arrays.y[k];
@@ -93,14 +93,14 @@ Data data_of(const train::Model<T>& model, const std::vector<Head>& heads, const
       throw ValueError(y_name + ": expected " + std::to_string(rows) + " rows, as " + x_name + " has, got shape " +
                        shape_text(shape_of(y)));
     }
-    train::Answers answers{.y = targets_source(*heads[k].loss, {rows, cols[k]}, y, y_name.c_str()),
+    train::Targets targets{.y = targets_source(*heads[k].loss, {rows, cols[k]}, y, y_name.c_str()),
                            .weights = std::nullopt,
                            .check_rows = arrays.check_y_rows[k],
                            .name = y_name,
                            .numbers = std::nullopt};
-    if (answers.check_rows && heads[k].loss->target_kind() == nn::TargetKind::raw) answers.numbers = as_numbers(y);
-    if (arrays.weights) answers.weights = weights_source(*arrays.weights, rows);
-    data.answers.push_back(std::move(answers));
+    if (targets.check_rows && heads[k].loss->target_kind() == nn::TargetKind::raw) targets.numbers = as_numbers(y);
+    if (arrays.weights) targets.weights = weights_source(*arrays.weights, rows);
+    data.targets.push_back(std::move(targets));
   }
   return data;
 }
@@ -108,28 +108,28 @@ Data data_of(const train::Model<T>& model, const std::vector<Head>& heads, const
 /// Looks through a set of data for what could do harm later; without the GIL.
 template <class T>
 void check_values(const train::Model<T>& model, const Data& data, const std::vector<Head>& heads, bool inputs,
-                  const train::Poll& poll) {
+                  const train::InterruptCheck& check_interrupt) {
   if (inputs && !data.check_x_rows) {
-    for (const Source& x : data.x) train::check_finite<T>(x, data.x_name, poll);
-    model.check_inputs(data.x, data.x_name, poll);
+    for (const StridedView& x : data.x) train::check_finite<T>(x, data.x_name, check_interrupt);
+    model.check_inputs(data.x, data.x_name, check_interrupt);
   }
   std::vector<Index> features;
-  for (const Source& x : data.x) features.push_back(x.cols);
-  const nn::Section section = model.entered(data.x);
-  const std::vector<Index> cols = nn::taken(model.network().widths(section, features), section.outputs);
+  for (const StridedView& x : data.x) features.push_back(x.cols);
+  const nn::Subgraph subgraph = model.resolve_inputs(data.x);
+  const std::vector<Index> cols = nn::select(model.network().widths(subgraph, features), subgraph.outputs);
   for (std::size_t k = 0; k < heads.size(); ++k) {
-    const train::Answers& answers = data.answers[k];
-    if (!answers.check_rows) train::check_targets<T>(*heads[k].loss, answers.y, cols[k], answers.name, poll);
+    const train::Targets& targets = data.targets[k];
+    if (!targets.check_rows) train::check_targets<T>(*heads[k].loss, targets.y, cols[k], targets.name, check_interrupt);
   }
-  if (inputs && data.answers[0].weights) train::check_weights<T>(*data.answers[0].weights, poll);
+  if (inputs && data.targets[0].weights) train::check_weights<T>(*data.targets[0].weights, check_interrupt);
 }
 
 /// Batches that an iterable written in Python gives, which is asked for the next one as it is wanted.
 template <class T>
-class PythonFeed final : public train::Feed {
+class IterableBatches final : public train::BatchSource {
  public:
   /// `begin`: called at the begin of an epoch; `next`: gives arrays, or None at the end of the epoch.
-  PythonFeed(const train::Model<T>& model, const std::vector<Head>& heads, py::object begin, py::object next)
+  IterableBatches(const train::Model<T>& model, const std::vector<Head>& heads, py::object begin, py::object next)
       : model_(model), heads_(heads), begin_(std::move(begin)), next_(std::move(next)) {}
 
   /// The first batch, pulled ahead.
@@ -160,7 +160,7 @@ class PythonFeed final : public train::Feed {
     check_values<T>(model_, data, heads_, true, [] {});
     return train::Batch{&data, nullptr, 0, data.rows()};
   }
-  ~PythonFeed() override {
+  ~IterableBatches() override {
     const WithGil gil;
     batches_.clear();
   }
@@ -222,28 +222,28 @@ py::dict fit(train::Model<T>& model, optim::Optimizer<T>& optimizer, const Losse
     throw ValueError("fit: expected an optimizer of this network's parameters, got one of another network's");
   }
   const std::vector<Head> heads = heads_of(losses);
-  const train::Poll poll = SignalPoll();
+  const train::InterruptCheck check_interrupt = SignalCheck();
 
   train::FitOptions options{.epochs = option<Index>(o, "epochs"), .accumulate = option<Index>(o, "accumulate")};
   Arrays arrays, held_out_arrays;
   std::optional<Data> whole, held_out, stop_data;
-  std::unique_ptr<train::Feed> feed;
+  std::unique_ptr<train::BatchSource> batch_source;
   if (py::isinstance<py::tuple>(data)) {
     arrays = arrays_of(data.cast<ArraysTuple>());
     whole = data_of(model, heads, arrays, "");
     options.learn_from = &whole->x;
     const auto seed = option<std::optional<std::uint64_t>>(o, "seed");
-    feed = std::make_unique<train::MemoryFeed>(*whole, option<Index>(o, "batch_size"), option<bool>(o, "shuffle"),
-                                               seed.value_or(model.network().seed()));
+    batch_source = std::make_unique<train::ArrayBatches>(
+        *whole, option<Index>(o, "batch_size"), option<bool>(o, "shuffle"), seed.value_or(model.network().seed()));
   } else {
-    feed = std::make_unique<PythonFeed<T>>(model, heads, data.attr("begin"), data.attr("next"));
+    batch_source = std::make_unique<IterableBatches<T>>(model, heads, data.attr("begin"), data.attr("next"));
   }
 
   options.first_epoch = option<std::optional<std::uint64_t>>(o, "first_epoch");
   options.record_activations = option<bool>(o, "record_activations");
   options.record_deltas = option<bool>(o, "record_deltas");
   options.record_gradients = option<bool>(o, "record_gradients");
-  options.poll = poll;
+  options.check_interrupt = check_interrupt;
 
   std::vector<Head> held_out_heads, stop_heads;
   const auto validation = option<std::optional<std::pair<ArraysTuple, Losses>>>(o, "validation");
@@ -325,14 +325,14 @@ py::dict fit(train::Model<T>& model, optim::Optimizer<T>& optimizer, const Losse
     };
   }
 
-  options.broken_off = [&](const train::History& h) {
+  options.on_exception = [&](const train::History& h) {
     const WithGil gil;
     try {
       if (told.epochs < ended.epochs) tell(h);
     } catch (const py::error_already_set&) {
       // The fit's own exception is the one to be seen; the history had its values before any callback was called.
     }
-    call(o["broken_off"], py::dict(), h.epochs, h.updates);
+    call(o["on_exception"], py::dict(), h.epochs, h.updates);
   };
 
   train::History history;
@@ -340,11 +340,11 @@ py::dict fit(train::Model<T>& model, optim::Optimizer<T>& optimizer, const Losse
     const threads::Limit limit(option<Index>(o, "num_threads"));
     const WithoutGil released;
     if (whole) {
-      check_values<T>(model, *whole, heads, true, poll);
-      if (stop_data) check_values<T>(model, *stop_data, stop_heads, false, poll);
+      check_values<T>(model, *whole, heads, true, check_interrupt);
+      if (stop_data) check_values<T>(model, *stop_data, stop_heads, false, check_interrupt);
     }
-    if (held_out) check_values<T>(model, *held_out, held_out_heads, true, poll);
-    history = train::fit(model, optimizer, heads, *feed, options);
+    if (held_out) check_values<T>(model, *held_out, held_out_heads, true, check_interrupt);
+    history = train::fit(model, optimizer, heads, *batch_source, options);
   }
   py::dict result = as_dict(history, tells_val, layers);
   result["epochs"] = history.epochs;

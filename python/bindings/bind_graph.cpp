@@ -377,7 +377,7 @@ void bind_graph(py::module_& m) {
                              [](const Node& n) { return n.op() == nullptr ? std::string() : n.op()->details(); })
       .def_property_readonly("inputs",
                              [](const Node& n) {
-                               for (const NodePtr& x : n.inputs()) x->reveal();
+                               for (const NodePtr& x : n.inputs()) x->materialize();
                                return py::tuple(py::cast(std::vector<NodePtr>(n.inputs().begin(), n.inputs().end())));
                              })
       .def_property_readonly("shape", [](const Node& n) { return py::tuple(py::cast(n.shape())); })

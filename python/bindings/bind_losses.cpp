@@ -4,7 +4,7 @@
 #include <numeric>
 
 #include "bindings.hpp"
-#include "deltaprop/train/judge.hpp"
+#include "deltaprop/train/loss_evaluation.hpp"
 #include "gil.hpp"
 #include "losses.hpp"
 
@@ -96,28 +96,28 @@ py::object call(const nn::Loss& loss, const py::array& a, const py::array& y, co
   if (shape.size() != 1 && shape.size() != 2) {
     throw ValueError(loss.describe() + ": expected outputs (N, features), got " + shape_text(shape));
   }
-  const Source outputs = one_or_more_rows(a, "outputs");
-  train::Answers answers{.y = targets_source(loss, shape, y, "y"), .weights = std::nullopt};
-  if (weights) answers.weights = weights_source(*weights, outputs.rows);
+  const StridedView outputs = one_or_more_rows(a, "outputs");
+  train::Targets targets{.y = targets_source(loss, shape, y, "y"), .weights = std::nullopt};
+  if (weights) targets.weights = weights_source(*weights, outputs.rows);
   Pins pins;
   pins.add(a);
   pins.add(y);
   if (weights) pins.add(*weights);
   {
     const WithoutGil released;
-    const train::Poll poll = SignalPoll();
-    if (weights) train::check_weights<T>(*answers.weights, poll);
+    const train::InterruptCheck check_interrupt = SignalCheck();
+    if (weights) train::check_weights<T>(*targets.weights, check_interrupt);
   }
   if (delta) {
     py::array_t<T> result = fresh<T>(shape);
-    train::loss_delta(loss, outputs, answers, result.mutable_data());
+    train::loss_delta(loss, outputs, targets, result.mutable_data());
     return result;
   }
-  if (loss.reduction() != nn::Reduction::none) return py::float_(train::loss_value<T>(loss, outputs, answers));
+  if (loss.reduction() != nn::Reduction::none) return py::float_(train::loss_value<T>(loss, outputs, targets));
   std::vector<Index> elements(shape.begin(), shape.end() - 1);
   if (!loss.per_row(shape.back())) elements.push_back(loss.elements(shape.back()));
   py::array_t<T> result = fresh<T>(elements);
-  train::loss_elements(loss, outputs, answers, result.mutable_data());
+  train::loss_elements(loss, outputs, targets, result.mutable_data());
   return result;
 }
 
@@ -130,7 +130,8 @@ py::object call_either(const nn::Loss& loss, const py::array& a, const py::array
 
 }  // namespace
 
-Source targets_source(const nn::Loss& loss, const std::vector<Index>& outputs, const py::array& y, const char* name) {
+StridedView targets_source(const nn::Loss& loss, const std::vector<Index>& outputs, const py::array& y,
+                           const char* name) {
   const std::vector<Index> shape = shape_of(y);
   const Index cols = loss.target_cols(outputs.back());
   const auto refuse = [&](const std::vector<Index>& expected) {
@@ -160,7 +161,7 @@ Source targets_source(const nn::Loss& loss, const std::vector<Index>& outputs, c
   return shape.empty() ? cell(y, name) : column(y, name);
 }
 
-Source weights_source(const py::array& weights, Index rows) {
+StridedView weights_source(const py::array& weights, Index rows) {
   if (shape_of(weights) != std::vector<Index>{rows}) {
     throw ValueError("sample_weight: expected " + shape_text({rows}) + ", got " + shape_text(shape_of(weights)));
   }

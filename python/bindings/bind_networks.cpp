@@ -21,17 +21,17 @@ std::vector<Index> with_width(std::vector<Index> shape, Index width) {
 struct Given {
   std::vector<py::array> arrays;
   train::Inputs sources;
-  nn::Section section;
+  nn::Subgraph subgraph;
   Pins pins;
 
   template <class T>
   Given(const Model<T>& model, Index section_number, const py::object& x) : arrays(array_or_tuple(x)) {
-    if (section_number < 0 || section_number >= static_cast<Index>(model.network().plan().sections().size())) {
+    if (section_number < 0 || section_number >= static_cast<Index>(model.network().plan().subgraphs().size())) {
       throw py::index_error("no such block");
     }
     std::vector<std::vector<Index>> shapes;
     for (const py::array& array : arrays) shapes.push_back(shape_of(array));
-    section = model.network().entered(section_number, shapes);
+    subgraph = model.network().resolve_inputs(section_number, shapes);
     for (const py::array& array : arrays) sources.push_back(one_or_more_rows(array, "x"));
     pins.add(arrays);
   }
@@ -81,9 +81,9 @@ std::vector<py::object> outputs(const Given& given, const std::vector<Index>& wi
 }
 
 template <class T>
-py::object infer(const Model<T>& model, Index section, const py::object& x, const py::object& given_out) {
-  const Given given(model, section, x);
-  auto inference = model.borrow(section, given.section, given.sources);
+py::object infer(const Model<T>& model, Index subgraph, const py::object& x, const py::object& given_out) {
+  const Given given(model, subgraph, x);
+  auto inference = model.acquire(subgraph, given.subgraph, given.sources);
   const std::vector<Index> widths = inference->out_features();
   const std::vector<py::object> out = outputs<T>(given, widths, given_out);
   Pins pins;
@@ -95,10 +95,10 @@ py::object infer(const Model<T>& model, Index section, const py::object& x, cons
   }
   {
     const WithoutGil released;
-    const std::function<void()> poll = SignalPoll();
-    model.infer(*inference, given.sources, into, &poll);
+    const std::function<void()> check_interrupt = SignalCheck();
+    model.infer(*inference, given.sources, into, &check_interrupt);
   }
-  model.give_back(section, std::move(inference));
+  model.release(subgraph, std::move(inference));
   return one_or_tuple(out);
 }
 
@@ -108,11 +108,11 @@ py::object forward(Model<T>& model, const py::object& x) {
   const Busy::Claim claim(model.passing);
   {
     const WithoutGil released;
-    const std::function<void()> poll = SignalPoll();
-    model.forward(given.sources, &poll);
+    const std::function<void()> check_interrupt = SignalCheck();
+    model.forward(given.sources, &check_interrupt);
   }
   std::vector<py::object> out;
-  for (std::size_t k = 0; k < given.section.outputs.size(); ++k) {
+  for (std::size_t k = 0; k < given.subgraph.outputs.size(); ++k) {
     const Matrix<const T> a = model.output(static_cast<Index>(k));
     out.push_back(copied<T>(a, given.shape(a.cols)));
   }
@@ -173,9 +173,9 @@ py::list kept(const Model<T>& model, bool deltas) {
   const Busy::Claim claim(model.passing);
   const engine::Workspace<T>& w = deltas ? model.deltas() : model.activations();
   py::list blocks;
-  for (const nn::Section& section : model.network().plan().sections()) {
+  for (const nn::Subgraph& subgraph : model.network().plan().subgraphs()) {
     std::vector<py::object> arrays;
-    for (const Index v : section.outputs) {
+    for (const Index v : subgraph.outputs) {
       const Buffer<T>& buffer = deltas ? w.delta_buffer(v) : w.a_buffer(v);
       arrays.push_back(view(buffer.data(), {w.rows(), w.width(v)}, false, false, keep(buffer.owner())));
     }
@@ -188,18 +188,18 @@ py::list kept(const Model<T>& model, bool deltas) {
 template <class T>
 py::object jacobian(Model<T>& model, const py::object& x) {
   const Given given(model, 0, x);
-  const auto widths = model.network().widths(given.section, [&] {
+  const auto widths = model.network().widths(given.subgraph, [&] {
     std::vector<Index> features;
-    for (const Source& s : given.sources) features.push_back(s.cols);
+    for (const StridedView& s : given.sources) features.push_back(s.cols);
     return features;
   }());
   const Index rows = given.sources[0].rows;
   std::vector<std::vector<py::object>> arrays;
   std::vector<std::vector<T*>> data;
-  for (const Index out : nn::taken(widths, given.section.outputs)) {
+  for (const Index out : nn::select(widths, given.subgraph.outputs)) {
     arrays.emplace_back();
     data.emplace_back();
-    for (const Source& s : given.sources) {
+    for (const StridedView& s : given.sources) {
       py::array_t<T> array = fresh<T>(given.arrays[0].ndim() == 1 ? std::vector<Index>{out, s.cols}
                                                                   : std::vector<Index>{rows, out, s.cols});
       data.back().push_back(array.mutable_data());
@@ -208,7 +208,7 @@ py::object jacobian(Model<T>& model, const py::object& x) {
   }
   {
     const WithoutGil released;
-    const std::vector<Index> outs = nn::taken(widths, given.section.outputs);
+    const std::vector<Index> outs = nn::select(widths, given.subgraph.outputs);
     model.jacobian(
         given.sources,
         [&](Index output, Index feature, const std::vector<Matrix<const T>>& inputs) {
@@ -220,7 +220,7 @@ py::object jacobian(Model<T>& model, const py::object& x) {
             }
           }
         },
-        SignalPoll());
+        SignalCheck());
   }
   std::vector<py::object> by_output;
   for (const auto& row : arrays) by_output.push_back(one_or_tuple(row));
@@ -252,7 +252,7 @@ void learn(Model<T>& model, Index block, const py::object& x) {
   const Given given(model, block, x);
   const WithoutGil released;
   const Busy::Claim claim(model.network().parameters()->busy);
-  model.learn(block, given.sources, true, SignalPoll());
+  model.learn(block, given.sources, true, SignalCheck());
 }
 
 /// A node of a network, which keeps the Python object alive that its layers in Python belong to.
@@ -300,11 +300,12 @@ void bind_network(py::module_& m, const char* name) {
            [](const M& s) {
              const auto& plan = s.network().plan();
              const std::vector<Index> in = s.network().block(0).inputs();
-             const nn::Section entered =
-                 plan.entered(plan.section(0), static_cast<Index>(in.size()), s.network().block(0));
+             const nn::Subgraph entered =
+                 plan.resolve_inputs(plan.subgraph(0), static_cast<Index>(in.size()), s.network().block(0));
              const std::vector<Index> widths = s.network().widths(entered, in);
              std::vector<std::vector<Index>> blocks;
-             for (const nn::Section& section : plan.sections()) blocks.push_back(nn::taken(widths, section.outputs));
+             for (const nn::Subgraph& subgraph : plan.subgraphs())
+               blocks.push_back(nn::select(widths, subgraph.outputs));
              return blocks;
            })
       .def("infer", &infer<T>, py::arg("block"), py::arg("x"), py::arg("out") = py::none())

@@ -73,12 +73,15 @@ void bind_optimizer(py::module_& m, const char* name) {
       .def(
           "check_options", [](const O& o, const optim::Options& options) { o.rule().check(options); },
           py::arg("options"))
-      .def("whole",
-           [](const O& o) { return std::make_tuple(o.whole().clip_norm, o.whole().clip_value, o.whole().ema_decay); })
+      .def("global_options",
+           [](const O& o) {
+             return std::make_tuple(o.global_options().clip_norm, o.global_options().clip_value,
+                                    o.global_options().ema_decay);
+           })
       .def(
-          "set_whole",
+          "set_global_options",
           [](O& o, std::optional<double> clip_norm, std::optional<double> clip_value, std::optional<double> ema_decay) {
-            o.set_whole({clip_norm, clip_value, ema_decay});
+            o.set_global_options({clip_norm, clip_value, ema_decay});
           },
           py::arg("clip_norm"), py::arg("clip_value"), py::arg("ema_decay"))
       .def("step",
@@ -87,8 +90,8 @@ void bind_optimizer(py::module_& m, const char* name) {
              o.step();
            })
       .def("zero_grad", &O::zero_grad)
-      .def("show_averages", &O::show_averages)
-      .def("hide_averages", &O::hide_averages)
+      .def("swap_in_ema", &O::swap_in_ema)
+      .def("swap_out_ema", &O::swap_out_ema)
       .def(
           "hold",
           [](const std::shared_ptr<O>& o, const std::string& what) {
@@ -106,16 +109,16 @@ void bind_optimizer(py::module_& m, const char* name) {
           },
           py::arg("options"))
       .def(
-          "clock",
+          "step_state",
           [](const O& o, Index i) {
-            const optim::Clock& c = o.clock(i);
+            const optim::StepState& c = o.step_state(i);
             return std::make_tuple(c.step, c.scalars, o.averaged(i));
           },
           py::arg("parameter"))
       .def(
-          "set_clock",
+          "set_step_state",
           [](O& o, Index i, std::int64_t step, const std::array<double, 2>& scalars, bool averaged) {
-            o.set_clock(i, {step, scalars}, averaged);
+            o.set_step_state(i, {step, scalars}, averaged);
           },
           py::arg("parameter"), py::arg("step"), py::arg("scalars"), py::arg("averaged"))
       .def(

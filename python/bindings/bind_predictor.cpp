@@ -29,7 +29,7 @@ class PredictorOf final : public Predictor {
     const std::vector<Index> in = network.block(0).inputs();
     if (in.size() != 1 || in[0] < 0) return;
     in_ = in[0];
-    auto inference = std::make_unique<engine::Inference<T>>(network, network.entered(0, {{in_}}), in);
+    auto inference = std::make_unique<engine::Inference<T>>(network, network.resolve_inputs(0, {{in_}}), in);
     if (!inference->rowwise() || inference->out_features().size() != 1) return;
     out_ = inference->out_features()[0];
     operations_ = static_cast<double>(network.parameters()->size());
@@ -93,12 +93,12 @@ class PredictorOf final : public Predictor {
       result = py::reinterpret_borrow<py::object>(out_object);
     }
     static thread_local const Buffer<T> memory(kNumbers);
-    const Source source{reinterpret_cast<const std::byte*>(x->data),
-                        sizeof(T) == 4 ? Dtype::float32 : Dtype::float64,
-                        rows,
-                        in_,
-                        in_ * Index{sizeof(T)},
-                        sizeof(T)};
+    const StridedView source{reinterpret_cast<const std::byte*>(x->data),
+                             sizeof(T) == 4 ? Dtype::float32 : Dtype::float64,
+                             rows,
+                             in_,
+                             in_ * Index{sizeof(T)},
+                             sizeof(T)};
     const Matrix<T> into{reinterpret_cast<T*>(py::detail::array_proxy(result.ptr())->data), rows, out_};
     const auto run = [&] { inference_->run(std::span(&source, 1), std::span(&into, 1), memory.data()); };
     if (static_cast<double>(rows) * operations_ < 1e5) {

@@ -55,7 +55,7 @@ class WithGil {
 
 /// Looks at signals, twenty times a second at the most; to be called, without the GIL, from work that takes long.
 /// Throws what a handler raises: KeyboardInterrupt for Ctrl-C.
-class SignalPoll {
+class SignalCheck {
  public:
   void operator()() {
     const auto now = std::chrono::steady_clock::now();

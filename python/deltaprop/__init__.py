@@ -14,7 +14,7 @@ True
 
 from typing import TYPE_CHECKING
 
-from deltaprop import _later, graph, nn, optim, plot
+from deltaprop import _lazy, graph, nn, optim, plot
 from deltaprop.config import get_num_threads, set_num_threads, show_config
 from deltaprop.nn.sequential import load
 from deltaprop.training import (
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from deltaprop.training.live import LiveView
     from deltaprop.training.lr_range import LRRange, lr_range_test
 else:
-    __getattr__, __dir__ = _later.names(
+    __getattr__, __dir__ = _lazy.names(
         __name__,
         {
             "_version": ("__version__",),

@@ -105,4 +105,4 @@ def set_num_threads(count: int) -> None:
     TypeError, ValueError
         Where it is not an integer, or none of these.
     """
-    _core.set_num_threads(as_count(count, "set_num_threads", 1, _core.MOST_THREADS))
+    _core.set_num_threads(as_count(count, "set_num_threads", 1, _core.MAX_THREADS))

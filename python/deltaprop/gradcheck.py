@@ -209,7 +209,9 @@ def check_gradients(
     terms = zip(deltas, heads.outputs(outputs), strict=True)
     size = abs(value()) + sum(float(np.abs(d * a).sum()) for d, a in terms)
 
-    still = {i for leaf in twin._leaves() if leaf._frozen for i in leaf._home().parameters.values()}
+    still = {
+        i for leaf in twin._leaves() if leaf._frozen for i in leaf._storage().parameters.values()
+    }
     pairs = [(p.name, p.value, p.grad.copy()) for p in twin.parameters() if p._index not in still]
     if not any(isinstance(leaf, Embedding) for leaf in twin._leaves()):
         names = [f"input[{i}]" for i in range(len(xs))] if several else ["input"]

@@ -109,10 +109,10 @@ double normal_cdf(double x) {
   return 0.5 + density * sum;
 }
 
-void permutation(const Random& random, std::vector<Index>& order, const std::function<void()>& poll) {
+void permutation(const Random& random, std::vector<Index>& order, const std::function<void()>& check_interrupt) {
   std::iota(order.begin(), order.end(), Index{0});
   for (std::size_t i = order.size(); i-- > 1;) {
-    if (i % (1 << 16) == 0) poll();
+    if (i % (1 << 16) == 0) check_interrupt();
     std::swap(order[i], order[below(random.bits(i), i + 1)]);
   }
 }

@@ -188,11 +188,11 @@ Index processors() {
 Index first_count() {
   if (const char* own = std::getenv("DELTAPROP_NUM_THREADS"); own != nullptr && *own != '\0') {
     const Index number = number_in(own);
-    if (number > 0 && number <= kMost) return number;
-    throw ValueError("DELTAPROP_NUM_THREADS: expected a number from 1 to " + std::to_string(kMost) + ", got '" + own +
+    if (number > 0 && number <= kMax) return number;
+    throw ValueError("DELTAPROP_NUM_THREADS: expected a number from 1 to " + std::to_string(kMax) + ", got '" + own +
                      "'");
   }
-  const Index here = std::min(processors(), kMost);
+  const Index here = std::min(processors(), kMax);
   const char* common = std::getenv("OMP_NUM_THREADS");
   const Index most = common == nullptr ? 0 : number_in(common);
   return most > 0 ? std::min(most, here) : here;
@@ -211,8 +211,8 @@ std::atomic<double> operations_worth_it{2e6};
 Index count() { return current_count().load(std::memory_order_relaxed); }
 
 void set_count(Index count) {
-  if (count < 1 || count > kMost) {
-    throw ValueError("set_num_threads: expected 1 to " + std::to_string(kMost) + ", got " + std::to_string(count));
+  if (count < 1 || count > kMax) {
+    throw ValueError("set_num_threads: expected 1 to " + std::to_string(kMax) + ", got " + std::to_string(count));
   }
   current_count().store(count, std::memory_order_relaxed);
 }
@@ -220,14 +220,14 @@ void set_count(Index count) {
 Limit::Limit(Index most) : before_(std::exchange(limit, most)) {}
 Limit::~Limit() { limit = before_; }
 
-Index worth(double operations) {
+Index suggested_threads(double operations) {
   const double threads = operations / operations_worth_it.load(std::memory_order_relaxed);
   if (threads < 2) return 1;
   const Index most = limit > 0 ? limit : count();
   return threads < static_cast<double>(most) ? static_cast<Index>(threads) : most;
 }
 
-void set_worth(double operations) { operations_worth_it.store(operations, std::memory_order_relaxed); }
+void set_operations_per_thread(double operations) { operations_worth_it.store(operations, std::memory_order_relaxed); }
 
 void Trial::took(double seconds, double work) {
   if (!trying()) {
@@ -244,7 +244,7 @@ void Trial::took(double seconds, double work) {
   seconds_ = work_ = 0;
 }
 
-void share_among(Index pieces, Index threads, const Piece& work) {
+void parallel_for_pooled(Index pieces, Index threads, const Piece& work) {
   if (pool()->run(pieces, std::min(pieces, threads), work)) return;
   for (Index i = 0; i < pieces; ++i) work(i, 0);
 }

@@ -22,23 +22,23 @@ void Program::add_tiles(Index tiles, TileOperation operation, bool interruptible
   stages_.back().interruptible = interruptible;
 }
 
-void Program::run(Index rows, Index rows_per_tile, Index threads, const std::function<void()>* between,
+void Program::run(Index rows, Index rows_per_tile, Index threads, const std::function<void()>* check_interrupt,
                   bool often) const {
   for (const Stage& stage : stages_) {
-    threads::share(stage.tiles, threads, [&](Index tile, Index thread) {
-      if (between != nullptr && stage.interruptible && thread == 0) (*between)();
+    threads::parallel_for(stage.tiles, threads, [&](Index tile, Index thread) {
+      if (check_interrupt != nullptr && stage.interruptible && thread == 0) (*check_interrupt)();
       stage.tile_operation(tile);
     });
     if (stage.row_operations.empty()) continue;
     const Index step = stage.rowwise ? tile_for_each(rows, rows_per_tile, threads) : std::max<Index>(rows, 1);
     // An empty batch still runs once: a layer written in Python has to say what it makes of it.
-    const Index tiles = std::max<Index>(parts(rows, step), 1);
-    threads::share(tiles, threads, [&](Index number, Index thread) {
-      const bool mine = between != nullptr && thread == 0;
-      if (mine && number > 0) (*between)();
+    const Index tiles = std::max<Index>(ceil_div(rows, step), 1);
+    threads::parallel_for(tiles, threads, [&](Index number, Index thread) {
+      const bool mine = check_interrupt != nullptr && thread == 0;
+      if (mine && number > 0) (*check_interrupt)();
       const Range tile{number * step, std::min((number + 1) * step, rows)};
       for (const RowOperation& operation : stage.row_operations) {
-        if (mine && often) (*between)();
+        if (mine && often) (*check_interrupt)();
         operation(tile);
       }
     });
@@ -50,8 +50,8 @@ Index tile_for_each(Index rows, Index rows_per_tile, Index threads) {
   constexpr Index kWhole = 8;  // rows, so that products have few that are left over
   if (rows <= (threads == 1 ? rows_per_tile : std::min(rows_per_tile, kFew))) return rows_per_tile;
   const Index some = std::max<Index>(rows, 1);
-  const Index tiles = parts(parts(some, rows_per_tile), threads) * threads;
-  return std::min(rows_per_tile, parts(parts(some, tiles), kWhole) * kWhole);
+  const Index tiles = ceil_div(ceil_div(some, rows_per_tile), threads) * threads;
+  return std::min(rows_per_tile, ceil_div(ceil_div(some, tiles), kWhole) * kWhole);
 }
 
 }  // namespace deltaprop::engine

@@ -55,10 +55,10 @@ void join(const Node& node, X&& x, Matrix<T> y) {
 }  // namespace
 
 template <class T>
-void add_forward(Program& program, const nn::Network<T>& network, const nn::Section& section, const Workspace<T>& w,
+void add_forward(Program& program, const nn::Network<T>& network, const nn::Subgraph& subgraph, const Workspace<T>& w,
                  Mode mode) {
-  const std::vector<Index> origins = network.plan().origins(section);
-  for (Index n = section.nodes.begin; n < section.nodes.end; ++n) {
+  const std::vector<Index> origins = network.plan().input_index(subgraph);
+  for (Index n = subgraph.nodes.begin; n < subgraph.nodes.end; ++n) {
     const Node& node = network.plan().node(n);
     const Index y = node.outputs[0];
     switch (node.kind) {
@@ -73,13 +73,13 @@ void add_forward(Program& program, const nn::Network<T>& network, const nn::Sect
               .y = w.a(y).slice(rows),
               .training = training,
               .buffers = network.buffers_of(i),
-              .kept = w.kept(i).slice(rows),
-              .shared = w.shared(i),
+              .saved = w.saved(i).slice(rows),
+              .batch_statistics = w.batch_statistics(i),
               .draws = {.seed = network.seed(),
                         .pass = w.pass,
                         .layer = static_cast<std::uint32_t>(i),
                         .first_row = rows.begin},
-              .origin = origin < 0 ? SourceRows{} : w.inputs[static_cast<std::size_t>(origin)].slice(rows)});
+              .origin = origin < 0 ? StridedRows{} : w.inputs[static_cast<std::size_t>(origin)].slice(rows)});
         };
         program.add_rows(operation, network.layer(i).rowwise(training));
         break;
@@ -100,20 +100,20 @@ void add_forward(Program& program, const nn::Network<T>& network, const nn::Sect
 }
 
 template <class T>
-void add_backward(Program& program, const nn::Network<T>& network, const nn::Section& section, const Workspace<T>& w,
-                  Reach reach, Mode mode) {
+void add_backward(Program& program, const nn::Network<T>& network, const nn::Subgraph& subgraph, const Workspace<T>& w,
+                  GradientScope scope, Mode mode) {
   const nn::Plan& plan = network.plan();
   // A value's delta is wanted where a gradient lies on the way to it.
-  std::vector<bool> wanted(static_cast<std::size_t>(plan.values()), reach == Reach::inputs);
+  std::vector<bool> wanted(static_cast<std::size_t>(plan.values()), scope == GradientScope::inputs);
   const auto wants = [&wanted](Index value) -> bool { return wanted[static_cast<std::size_t>(value)]; };
-  for (Index n = section.nodes.begin; n < section.nodes.end; ++n) {
+  for (Index n = subgraph.nodes.begin; n < subgraph.nodes.end; ++n) {
     const Node& node = plan.node(n);
     const bool own =
         node.kind == Node::Kind::layer && (network.trains(node.layer) || network.layer(node.layer).always_backward());
     const bool before = std::any_of(node.inputs.begin(), node.inputs.end(), wants);
     for (const Index v : node.outputs) wanted[static_cast<std::size_t>(v)] = own || before;
   }
-  for (Index n = section.nodes.end; n-- > section.nodes.begin;) {
+  for (Index n = subgraph.nodes.end; n-- > subgraph.nodes.begin;) {
     const Node& node = plan.node(n);
     if (!wants(node.outputs[0])) continue;
     switch (node.kind) {
@@ -123,7 +123,7 @@ void add_backward(Program& program, const nn::Network<T>& network, const nn::Sec
         const bool adds = network.layer(i).always_backward();
         const auto operation = [&network, &w, i, x = node.inputs[0], y = node.outputs[0], training, adds, mode,
                                 wants_delta = wants(node.inputs[0])](Range rows) {
-          const bool still = adds && (mode == Mode::probing || network.frozen(i));
+          const bool still = adds && (mode == Mode::eval_with_grad || network.frozen(i));
           const Unchanged<T> kept(network.gradients_of(i), still ? network.parameters_of(i) : Range{0, 0});
           network.layer(i).backward(nn::Backward<T>{.parameters = network.values_of(i),
                                                     .x = w.a(x).slice(rows),
@@ -134,8 +134,8 @@ void add_backward(Program& program, const nn::Network<T>& network, const nn::Sec
                                                     .accumulate = w.accumulate,
                                                     .training = training,
                                                     .buffers = network.buffers_of(i),
-                                                    .kept = w.kept(i).slice(rows),
-                                                    .shared = w.shared(i)});
+                                                    .saved = w.saved(i).slice(rows),
+                                                    .batch_statistics = w.batch_statistics(i)});
         };
         program.add_rows(operation, network.layer(i).rowwise(training));
         break;
@@ -170,8 +170,8 @@ template <class T>
 void update_buffers(const nn::Network<T>& network, const Workspace<T>& w) {
   for (Index i = 0; i < network.size(); ++i) {
     if (network.buffers_range(i).size() == 0 || network.frozen(i)) continue;
-    network.layer(i).update_buffers(
-        nn::Statistics<T>{.rows = w.rows(), .shared = w.shared(i), .buffers = network.buffers_of(i)});
+    network.layer(i).update_buffers(nn::Statistics<T>{
+        .rows = w.rows(), .batch_statistics = w.batch_statistics(i), .buffers = network.buffers_of(i)});
   }
 }
 
@@ -194,31 +194,31 @@ std::vector<GradientTile> gradient_tiles(const nn::Network<T>& network) {
 }
 
 template <class T>
-void find_gradient(const nn::Network<T>& network, const Workspace<T>& w, const GradientTile& tile) {
+void compute_gradient(const nn::Network<T>& network, const Workspace<T>& w, const GradientTile& tile) {
   const Index offset = network.parameters_of(tile.layer).begin;
   network.layer(tile.layer)
       .gradient(nn::Gradient<T>{.x = w.a(tile.input),
                                 .delta_y = w.delta(tile.output),
                                 .gradients = network.gradients_of(tile.layer),
                                 .accumulate = w.accumulate,
-                                .kept = w.kept(tile.layer),
-                                .shared = w.shared(tile.layer)},
+                                .saved = w.saved(tile.layer),
+                                .batch_statistics = w.batch_statistics(tile.layer)},
                 {tile.run.begin - offset, tile.run.end - offset});
 }
 
 template <class T>
-Inference<T>::Inference(const nn::Network<T>& network, nn::Section section, const std::vector<Index>& in)
+Inference<T>::Inference(const nn::Network<T>& network, nn::Subgraph subgraph, const std::vector<Index>& in)
     : network_(network),
-      section_(std::move(section)),
-      widths_(network.widths(section_, in)),
-      places_(network.plan().activation_places(section_)),
-      origins_(network.plan().origins(section_)),
+      subgraph_(std::move(subgraph)),
+      widths_(network.widths(subgraph_, in)),
+      buffer_index_(network.plan().activation_buffer_index(subgraph_)),
+      input_index_(network.plan().input_index(subgraph_)),
       slots_(widths_.size(), 0),
       step_(rows_per_tile<T>(network_.parameters()->size(), widths_)) {
   assign_slots();
   before_.resize(sizes_.size());
   std::exclusive_scan(sizes_.begin(), sizes_.end(), before_.begin(), Index{0});
-  for (Index n = section_.nodes.begin; n < section_.nodes.end; ++n) {
+  for (Index n = subgraph_.nodes.begin; n < subgraph_.nodes.end; ++n) {
     const Node& node = network_.plan().node(n);
     if (node.kind == Node::Kind::layer && !network_.layer(node.layer).rowwise(false)) step_ = 0;
   }
@@ -243,18 +243,18 @@ void Inference<T>::assign_slots() {
     readers[static_cast<std::size_t>(s)] = 1;
     slot(value) = s;
   };
-  for (const Index v : section_.inputs) take(v);
-  for (Index n = section_.nodes.begin; n < section_.nodes.end; ++n) {
+  for (const Index v : subgraph_.inputs) take(v);
+  for (Index n = subgraph_.nodes.begin; n < subgraph_.nodes.end; ++n) {
     const Node& node = network_.plan().node(n);
     if (node.kind == Node::Kind::fork) {
       readers[static_cast<std::size_t>(slot(node.inputs[0]))] += static_cast<Index>(node.outputs.size()) - 1;
       continue;
     }
-    const auto output = std::find(section_.outputs.begin(), section_.outputs.end(), node.outputs[0]);
-    if (output == section_.outputs.end()) {
+    const auto output = std::find(subgraph_.outputs.begin(), subgraph_.outputs.end(), node.outputs[0]);
+    if (output == subgraph_.outputs.end()) {
       take(node.outputs[0]);
     } else {
-      slot(node.outputs[0]) = -1 - (output - section_.outputs.begin());
+      slot(node.outputs[0]) = -1 - (output - subgraph_.outputs.begin());
     }
     for (const Index v : node.inputs) {
       if (--readers[static_cast<std::size_t>(slot(v))] == 0) free.push_back(slot(v));
@@ -263,45 +263,46 @@ void Inference<T>::assign_slots() {
 }
 
 template <class T>
-void Inference<T>::run(std::span<const Source> x, std::span<const Matrix<T>> out,
-                       const std::function<void()>* between) {
+void Inference<T>::run(std::span<const StridedView> x, std::span<const Matrix<T>> out,
+                       const std::function<void()>* check_interrupt) {
   const Index rows = x[0].rows, some = std::max<Index>(rows, 1);
   const Index threads = step_ == 0 ? 1 : threads_for(network_, widths_, rows);
   const Index step = step_ == 0 ? some : std::min(tile_for_each(rows, step_, threads), some);
-  const Index tiles = parts(some, step), used = std::min(tiles, threads);
+  const Index tiles = ceil_div(some, step), used = std::min(tiles, threads);
   buffers_.resize(std::max(buffers_.size(), static_cast<std::size_t>(used)));
   for (Index t = 0; t < used; ++t) {
     buffers_[static_cast<std::size_t>(t)].reserve(checked_size(step, numbers_a_row()));
   }
-  threads::share(tiles, threads, [&](Index number, Index thread) {
-    if (between != nullptr && thread == 0) (*between)();
+  threads::parallel_for(tiles, threads, [&](Index number, Index thread) {
+    if (check_interrupt != nullptr && thread == 0) (*check_interrupt)();
     const Range tile{number * step, std::min((number + 1) * step, rows)};
     run_tile(x, out, tile, buffers_[static_cast<std::size_t>(thread)].data());
   });
 }
 
 template <class T>
-void Inference<T>::run(std::span<const Source> x, std::span<const Matrix<T>> out, T* memory) const {
+void Inference<T>::run(std::span<const StridedView> x, std::span<const Matrix<T>> out, T* memory) const {
   run_tile(x, out, {0, x[0].rows}, memory);
 }
 
 template <class T>
-void Inference<T>::run_tile(std::span<const Source> x, std::span<const Matrix<T>> out, Range tile, T* memory) const {
+void Inference<T>::run_tile(std::span<const StridedView> x, std::span<const Matrix<T>> out, Range tile,
+                            T* memory) const {
   const auto a = [&](Index value) -> Matrix<T> {
     const Index s = slot(value);
     if (s < 0) return out[static_cast<std::size_t>(-1 - s)].slice(tile);
     return {memory + before_[static_cast<std::size_t>(s)] * tile.size(), tile.size(),
             widths_[static_cast<std::size_t>(value)]};
   };
-  for (std::size_t k = 0; k < section_.inputs.size(); ++k) {
-    gather<T>(x[k], nullptr, tile.begin, a(section_.inputs[k]));
+  for (std::size_t k = 0; k < subgraph_.inputs.size(); ++k) {
+    gather<T>(x[k], nullptr, tile.begin, a(subgraph_.inputs[k]));
   }
-  for (Index n = section_.nodes.begin; n < section_.nodes.end; ++n) {
+  for (Index n = subgraph_.nodes.begin; n < subgraph_.nodes.end; ++n) {
     const Node& node = network_.plan().node(n);
     const Index i = node.layer;
     switch (node.kind) {
       case Node::Kind::layer: {
-        const Index origin = origins_[static_cast<std::size_t>(node.inputs[0])];
+        const Index origin = input_index_[static_cast<std::size_t>(node.inputs[0])];
         network_.layer(i).forward(nn::Forward<T>{
             .parameters = network_.values_of(i),
             .x = a(node.inputs[0]),
@@ -310,7 +311,7 @@ void Inference<T>::run_tile(std::span<const Source> x, std::span<const Matrix<T>
             .buffers = network_.buffers_of(i),
             .draws = {.first_row = tile.begin},
             .origin =
-                origin < 0 ? SourceRows{} : SourceRows{x[static_cast<std::size_t>(origin)], nullptr, tile.begin}});
+                origin < 0 ? StridedRows{} : StridedRows{x[static_cast<std::size_t>(origin)], nullptr, tile.begin}});
         break;
       }
       case Node::Kind::add: sum<T>(a(node.inputs[0]), a(node.inputs[1]), a(node.outputs[0])); break;
@@ -329,12 +330,13 @@ Index Inference<T>::size() const {
   return size;
 }
 
-#define DELTAPROP_INSTANTIATE(T)                                                                                     \
-  template void add_forward(Program&, const nn::Network<T>&, const nn::Section&, const Workspace<T>&, Mode);         \
-  template void add_backward(Program&, const nn::Network<T>&, const nn::Section&, const Workspace<T>&, Reach, Mode); \
-  template void update_buffers(const nn::Network<T>&, const Workspace<T>&);                                          \
-  template std::vector<GradientTile> gradient_tiles(const nn::Network<T>&);                                          \
-  template void find_gradient(const nn::Network<T>&, const Workspace<T>&, const GradientTile&);                      \
+#define DELTAPROP_INSTANTIATE(T)                                                                                       \
+  template void add_forward(Program&, const nn::Network<T>&, const nn::Subgraph&, const Workspace<T>&, Mode);          \
+  template void add_backward(Program&, const nn::Network<T>&, const nn::Subgraph&, const Workspace<T>&, GradientScope, \
+                             Mode);                                                                                    \
+  template void update_buffers(const nn::Network<T>&, const Workspace<T>&);                                            \
+  template std::vector<GradientTile> gradient_tiles(const nn::Network<T>&);                                            \
+  template void compute_gradient(const nn::Network<T>&, const Workspace<T>&, const GradientTile&);                     \
   template class Inference<T>
 DELTAPROP_INSTANTIATE(float);
 DELTAPROP_INSTANTIATE(double);

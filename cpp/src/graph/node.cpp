@@ -148,7 +148,7 @@ void Node::reveal_value() {
   if (const auto hider = value_hider_) hider->reveal_values();
 }
 
-void Node::reveal() {
+void Node::materialize() {
   reveal_value();
   if (const auto hider = delta_hider_) hider->reveal_deltas();
 }

@@ -18,7 +18,7 @@ constexpr Index kLength = kTile / static_cast<Index>(sizeof(T));
 template <class T>
 T* tile(std::size_t place) {
   constexpr Index stride = kTile + 5 * static_cast<Index>(kAlignment);
-  static thread_local const Buffer<std::byte> tiles(2 * Index{Region::kMost} * stride);
+  static thread_local const Buffer<std::byte> tiles(2 * Index{Region::kMax} * stride);
   return reinterpret_cast<T*>(tiles.data() + static_cast<Index>(place) * stride);
 }
 
@@ -89,7 +89,7 @@ bool Region::takes(const Node& y) {
 }
 
 bool Region::has_room_for(const Node& y) const {
-  return y.size() == size_ && y.precision() == precision_ && members_.size() < kMost;
+  return y.size() == size_ && y.precision() == precision_ && members_.size() < kMax;
 }
 
 Region::Operand Region::operand(Node& x) {
@@ -257,7 +257,7 @@ auto Region::backward_steps(const Walks<T>& values, bool revealing) -> std::vect
     } else if (delta.array.memory) {
       deltas[k] = {reinterpret_cast<T*>(delta.array.memory.get()), true};
     } else if (delta.known) {
-      deltas[k] = {tile<T>(kMost + k), false};
+      deltas[k] = {tile<T>(kMax + k), false};
       std::fill_n(deltas[k].first, kLength<T>, *reinterpret_cast<const T*>(delta.array.number));
     }
     if (!delta.known) continue;
@@ -292,13 +292,13 @@ auto Region::backward_steps(const Walks<T>& values, bool revealing) -> std::vect
 
 template <class T>
 auto Region::hidden_delta(std::size_t k, bool revealing) const -> Walked<T> {
-  if (!revealing || !hides_delta(members_[k])) return {tile<T>(kMost + k), false};
+  if (!revealing || !hides_delta(members_[k])) return {tile<T>(kMax + k), false};
   return {members_[k].hidden->place<T>(), true};
 }
 
 void Region::run_back(bool revealing) {
   with_type(precision_, [&]<class T>() {
-    std::array<bool, kMost> needed{}, again{};
+    std::array<bool, kMax> needed{}, again{};
     for (std::size_t k = members_.size(); k-- > 0;) {
       const Member& m = members_[k];
       needed[k] |= m.needed;

@@ -13,7 +13,7 @@ namespace deltaprop::graph {
 /// them back when somebody comes by to look.
 class Region : public std::enable_shared_from_this<Region> {
  public:
-  static constexpr std::size_t kMost = 32;  // members
+  static constexpr std::size_t kMax = 32;  // members
 
   /// Whether its inputs are arrays of its own size, or single numbers that get no delta.
   static bool takes(const Node& y);
@@ -80,7 +80,7 @@ class Region : public std::enable_shared_from_this<Region> {
     T* at(Index i) const { return first + (moves ? i : 0); }
   };
   template <class T>
-  using Walks = std::array<Walked<T>, kMost>;  // of the members
+  using Walks = std::array<Walked<T>, kMax>;  // of the members
   template <class T>
   struct ForwardStep;
   template <class T>

@@ -6,9 +6,9 @@
 #include "deltaprop/kernels/table.hpp"
 #include "vector.hpp"
 
-/// Dropout: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting" (2014), section 4,
+/// Dropout: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting" (2014), subgraph 4,
 /// the factor 1 / (1 - p) in training as PyTorch has it; AlphaDropout: Klambauer et al., "Self-normalizing neural
-/// networks" (2017), section 3.
+/// networks" (2017), subgraph 3.
 namespace deltaprop::kernels {
 
 template <class T>
@@ -41,7 +41,7 @@ void dropout_mask(const DropoutMask<T>& s) {
 }
 
 template <class T>
-void masked(const Masked<T>& s) {
+void masked(const MaskedAffine<T>& s) {
   const auto offset = Vector<T>::all(s.offset), shift = Vector<T>::all(s.shift);
   for_each_vector<T>(s.n, [&](Index i, auto load, auto store) {
     store(s.y + i, fma(load(s.x + i) + offset, load(s.mask + i), shift));

@@ -128,7 +128,7 @@ void inverse_deviation(const InverseDeviation<T>& s) {
 }
 
 template <class T>
-void blend(const Blend<T>& s) {
+void blend(const Axpby<T>& s) {
   const auto keep = Vector<T>::all(s.keep), take = Vector<T>::all(s.take);
   for_each_vector<T>(s.n, [&](Index i, auto load, auto store) {
     store(s.values + i, fma(take, load(s.fresh + i), keep * load(s.values + i)));

@@ -79,7 +79,7 @@ void pack(Index k, Index n, Index width, const T* from, Index row, Index col, T*
 
 /// Rows of numbers that are wanted soon and lie too far apart for the CPU to guess: brought near with each call some.
 template <class T>
-struct Ahead {
+struct Prefetcher {
   const T* at;
   Index rows, row, size;  // of `size` numbers each
   Index each;             // rows a call

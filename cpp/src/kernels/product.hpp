@@ -26,9 +26,9 @@ struct Tile {
 };
 
 enum class Chain {
-  fresh,      // c = sum
-  carry_on,   // the chain goes on from c
-  add_total,  // c = c + sum
+  fresh,       // c = sum
+  accumulate,  // the chain goes on from c
+  add_total,   // c = c + sum
 };
 
 template <class T>
@@ -53,7 +53,7 @@ void micro(const Micro<T>& m) {
   };
   const auto for_each = [](auto&& f) { unroll<Rows>([&](auto r) { unroll<Vectors>([&](auto v) { f(r, v); }); }); };
   V sum[Rows][Vectors];
-  if (m.chain == Chain::carry_on) {
+  if (m.chain == Chain::accumulate) {
     for_each([&](auto r, auto v) { sum[r][v] = load(m.c + r * m.c_row, v); });
   } else {
     for_each([&](auto r, auto v) { sum[r][v] = V::zero(); });
@@ -120,19 +120,19 @@ struct Cache {
 
 /// How many of n rows or columns, in whole tiles of `unit`, are taken together: all, or those whose copies have room.
 inline Index together(bool packed, Index n, Index room, Index depth, Index unit) {
-  const Index whole = parts(n, unit);
+  const Index whole = ceil_div(n, unit);
   return (packed ? std::min(whole, std::max<Index>(room / depth / unit, 1)) : whole) * unit;
 }
 
 /// What will be packed after columns of b up to `to`, spread over the tiles of these.
 template <class T>
-Ahead<T> next_group(const Product<T>& p, Index k, const T* b, Index to, Index group, Index rows, Index step) {
+Prefetcher<T> next_group(const Product<T>& p, Index k, const T* b, Index to, Index group, Index rows, Index step) {
   const Index cols = std::min(group, p.n - to);
   if (cols == 0) return {};
-  const Index calls = parts(rows, Tile<T>::rows) * (group / step);
-  Ahead<T> ahead =
-      p.b_col == 1 ? Ahead<T>{b + group, k, p.b_row, cols, 0} : Ahead<T>{b + group * p.b_col, cols, p.b_col, k, 0};
-  ahead.each = parts(ahead.rows, calls);
+  const Index calls = ceil_div(rows, Tile<T>::rows) * (group / step);
+  Prefetcher<T> ahead = p.b_col == 1 ? Prefetcher<T>{b + group, k, p.b_row, cols, 0}
+                                     : Prefetcher<T>{b + group * p.b_col, cols, p.b_col, k, 0};
+  ahead.each = ceil_div(ahead.rows, calls);
   return ahead;
 }
 
@@ -165,7 +165,7 @@ void run_wide(const Product<T>& p) {
     m.k = k;
     m.c_row = p.c_row;
     m.chain = Blocked ? (first > 0 || p.accumulate ? Chain::add_total : Chain::fresh)
-                      : (first > 0 ? Chain::carry_on : Chain::fresh);
+                      : (first > 0 ? Chain::accumulate : Chain::fresh);
     const bool last = first + k >= p.k;
     for (Index row = 0; row < p.m; row += block) {
       const Index rows = std::min(block, p.m - row);
@@ -174,7 +174,7 @@ void run_wide(const Product<T>& p) {
       for (Index from = 0; from < p.n; from += group) {
         const Index to = std::min(from + group, p.n);
         const T* b = p.b + first * p.b_row + from * p.b_col;
-        Ahead<T> ahead{};
+        Prefetcher<T> ahead{};
         if (pack_b) {
           pack(k, to - from, step, b, p.b_row, p.b_col, packed_b);
           ahead = next_group(p, k, b, to, group, rows, step);
@@ -186,7 +186,7 @@ void run_wide(const Product<T>& p) {
           m.bias = last && p.bias != nullptr ? p.bias + col : nullptr;
           if (streams) {
             const Index rows_ahead = std::min(depth, p.k - first - k);
-            ahead = {m.b + k * p.b_row, rows_ahead, p.b_row, cols, parts(rows_ahead * Shape::rows, rows)};
+            ahead = {m.b + k * p.b_row, rows_ahead, p.b_row, cols, ceil_div(rows_ahead * Shape::rows, rows)};
           }
           for (Index r = 0; r < rows; r += Shape::rows) {
             m.a = pack_a ? packed_a + r * k : a + r * p.a_row;

@@ -194,8 +194,8 @@ Vector<T> without_tiny(Vector<T> a) {
 
 /// The terms, as vectors.
 template <class T>
-struct Spread {
-  explicit Spread(const UpdateTerms<T>& t)
+struct BroadcastTerms {
+  explicit BroadcastTerms(const UpdateTerms<T>& t)
       : sign(Vector<T>::all(t.sign)),
         l2(Vector<T>::all(t.l2)),
         l1(Vector<T>::all(t.l1)),
@@ -211,25 +211,25 @@ struct Spread {
   Vector<T> clamped(Vector<T> g) const { return select(bound < g, bound, select(g < -bound, -bound, g)); }
 };
 
-template <Common common, class T, std::size_t S, std::size_t C, class F>
+template <Preprocessing preprocessing, class T, std::size_t S, std::size_t C, class F>
 [[gnu::always_inline]] inline void run_update(const Update<T>& u,
                                               Vector<T> (*)(Vector<T>, Vector<T>, Vectors<T, S>&, const Vectors<T, C>&),
                                               F formula) {
   static_assert(S <= kMaxStates && C <= kMaxCoefficients);
-  const Spread<T> t(*u.terms);
+  const BroadcastTerms<T> t(*u.terms);
   Vectors<T, C> c;
   for (std::size_t k = 0; k < C; ++k) c[k] = Vector<T>::all(u.terms->coefficients[k]);
   for_each_vector<T>(u.n, [&](Index i, auto load, auto store) {
     Vectors<T, S> s;
     unroll<S>([&](auto k) { s[k] = load(u.states[k] + i); });
     auto p = load(u.values + i), g = load(u.gradients + i);
-    if constexpr (common == Common::everything) g = t.clamped(t.penalised(p, g));
-    if constexpr (common != Common::nothing) {
+    if constexpr (preprocessing == Preprocessing::everything) g = t.clamped(t.penalised(p, g));
+    if constexpr (preprocessing != Preprocessing::nothing) {
       g = fma(t.decay, p, g);
       p = t.shrink * p;
     }
     p = formula(p, g, s, c);
-    if constexpr (common == Common::everything) p = select(p < t.floor, t.floor, p);
+    if constexpr (preprocessing == Preprocessing::everything) p = select(p < t.floor, t.floor, p);
     unroll<S>([&](auto k) { store(u.states[k] + i, without_tiny(s[k])); });
     store(u.values + i, p);
   });
@@ -239,10 +239,10 @@ template <Common common, class T, std::size_t S, std::size_t C, class F>
 template <class T, auto formula>
 [[gnu::flatten]] void update(const Update<T>& u) {
   const auto call = [](auto&&... args) { return formula(args...); };
-  switch (u.terms->common) {
-    case Common::nothing: return run_update<Common::nothing>(u, formula, call);
-    case Common::decay: return run_update<Common::decay>(u, formula, call);
-    case Common::everything: return run_update<Common::everything>(u, formula, call);
+  switch (u.terms->preprocessing) {
+    case Preprocessing::nothing: return run_update<Preprocessing::nothing>(u, formula, call);
+    case Preprocessing::decay: return run_update<Preprocessing::decay>(u, formula, call);
+    case Preprocessing::everything: return run_update<Preprocessing::everything>(u, formula, call);
   }
 }
 
@@ -277,7 +277,7 @@ template <class T>
 double square_sum(const Update<T>& u) {
   constexpr Index chains = 16, width = Vector<T>::size;
   double sums[chains] = {};
-  const Spread<T> t(*u.terms);
+  const BroadcastTerms<T> t(*u.terms);
   for_each_vector<T>(u.n, [&](Index i, auto load, auto) {
     alignas(64) T g[width];
     t.penalised(load(u.values + i), load(u.gradients + i)).store(g);

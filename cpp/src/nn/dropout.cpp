@@ -9,10 +9,10 @@
 namespace deltaprop::nn {
 namespace {
 
-/// Srivastava et al., "Dropout" (2014), section 4, the factor in training as PyTorch has it.
+/// Srivastava et al., "Dropout" (2014), subgraph 4, the factor in training as PyTorch has it.
 Dropout::Terms dropout(double p) { return {1 / (1 - p), 0, 0}; }
 
-/// Klambauer et al., "Self-normalizing neural networks" (2017), section 3: what is dropped becomes -alpha, the least
+/// Klambauer et al., "Self-normalizing neural networks" (2017), subgraph 3: what is dropped becomes -alpha, the least
 /// value of SELU, and a, b bring mean and variance back: y = a (x or -alpha) + b,
 /// a = 1 / sqrt((1 - p) (1 + p alpha^2)), b = a p alpha.
 Dropout::Terms alpha_dropout(double p) {
@@ -43,10 +43,10 @@ void Dropout::run_forward(const Forward<T>& f) const {
                   .first = f.draws.first_row * f.x.cols,
                   .n = f.x.size(),
                   .kept = static_cast<T>(terms_.kept),
-                  .mask = f.kept.data});
+                  .mask = f.saved.data});
   k.masked({.n = f.x.size(),
             .x = f.x.data,
-            .mask = f.kept.data,
+            .mask = f.saved.data,
             .offset = static_cast<T>(terms_.offset),
             .shift = static_cast<T>(terms_.shift),
             .y = f.y.data});
@@ -59,7 +59,7 @@ void Dropout::run_backward(const Backward<T>& b) const {
   // dJ/dx = dJ/dy mask
   kernels::get<T>().masked({.n = b.delta_y.size(),
                             .x = b.delta_y.data,
-                            .mask = b.kept.data,
+                            .mask = b.saved.data,
                             .offset = T(0),
                             .shift = T(0),
                             .y = b.delta_x.data});

@@ -41,8 +41,10 @@ void Embedding::check(Matrix<const T> x, Index first_row, const std::string& nam
   }
 }
 
-void Embedding::check_input(const Source& x, const std::string& name, const std::function<void()>& poll) const {
-  for_each_chunk<double>(x, poll, [&](Matrix<double> part, Index first) { check<double>(part, first, name); });
+void Embedding::check_input(const StridedView& x, const std::string& name,
+                            const std::function<void()>& check_interrupt) const {
+  for_each_chunk<double>(x, check_interrupt,
+                         [&](Matrix<double> part, Index first) { check<double>(part, first, name); });
 }
 
 template <class T>

@@ -39,25 +39,24 @@ ValueError unlike(const std::string& description, const graph::Shape& expected, 
 Trace Traces::take(const TraceShape& shape) const {
   {
     const std::lock_guard lock(mutex_);
-    const auto found =
-        std::find_if(resting_.rbegin(), resting_.rend(), [&](const auto& r) { return r.first == shape; });
-    if (found != resting_.rend()) {
+    const auto found = std::find_if(pool_.rbegin(), pool_.rend(), [&](const auto& r) { return r.first == shape; });
+    if (found != pool_.rend()) {
       Trace trace = std::move(found->second);
-      resting_.erase(std::next(found).base());
+      pool_.erase(std::next(found).base());
       return trace;
     }
   }
   return tracer_(shape);
 }
 
-void Traces::give_back(const TraceShape& shape, Trace trace) const {
+void Traces::release(const TraceShape& shape, Trace trace) const {
   Trace oldest;  // goes after the lock: a network in it may have to wait for Python
   const std::lock_guard lock(mutex_);
-  if (resting_.size() == kMostTraces) {
-    oldest = std::move(resting_.front().second);
-    resting_.erase(resting_.begin());
+  if (pool_.size() == kMostTraces) {
+    oldest = std::move(pool_.front().second);
+    pool_.erase(pool_.begin());
   }
-  resting_.emplace_back(shape, std::move(trace));
+  pool_.emplace_back(shape, std::move(trace));
 }
 
 Index ExpressionLayer::out_features(Index in) const {

@@ -121,7 +121,7 @@ void kaiming_normal(const Target& t, const Options& o) { fill_normal(t, 0, std::
 
 /// gain Q, from the factors Q R of a normal matrix, the signs those of R's diagonal, so that Q is evenly distributed:
 /// Saxe, McClelland and Ganguli, 2014; Mezzadri, "How to generate random matrices from the classical compact groups",
-/// 2007, section 5
+/// 2007, subgraph 5
 void orthogonal(const Target& t, const Options& o) {
   const Fans needed(t);
   fill_normal(t, 0, 1);

@@ -15,10 +15,10 @@ template <class F>
 void share_columns(Index rows, Index inner, Index cols, F&& product) {
   constexpr Index kWhole = 64;  // columns, in whole tiles of every instruction set
   const Index threads =
-      threads::worth(static_cast<double>(rows) * static_cast<double>(inner) * static_cast<double>(cols));
-  const Index some = threads == 1 ? cols : parts(parts(cols, threads), kWhole) * kWhole;
-  threads::share(parts(cols, some), threads,
-                 [&](Index part, Index) { product(Range{part * some, std::min((part + 1) * some, cols)}); });
+      threads::suggested_threads(static_cast<double>(rows) * static_cast<double>(inner) * static_cast<double>(cols));
+  const Index some = threads == 1 ? cols : ceil_div(ceil_div(cols, threads), kWhole) * kWhole;
+  threads::parallel_for(ceil_div(cols, some), threads,
+                        [&](Index part, Index) { product(Range{part * some, std::min((part + 1) * some, cols)}); });
 }
 
 }  // namespace

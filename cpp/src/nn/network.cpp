@@ -93,9 +93,9 @@ void Network<T>::set_frozen(Index i, bool frozen) {
 }
 
 template <class T>
-Section Network<T>::entered(Index section, const std::vector<std::vector<Index>>& shapes) const {
-  const Block& own = block(section);
-  const Section entered = plan_.entered(plan_.section(section), static_cast<Index>(shapes.size()), own);
+Subgraph Network<T>::resolve_inputs(Index subgraph, const std::vector<std::vector<Index>>& shapes) const {
+  const Block& own = block(subgraph);
+  const Subgraph entered = plan_.resolve_inputs(plan_.subgraph(subgraph), static_cast<Index>(shapes.size()), own);
   if (shapes.size() == 1) {
     check_shape(own, shapes[0]);
   } else {
@@ -114,16 +114,16 @@ Section Network<T>::entered(Index section, const std::vector<std::vector<Index>>
 }
 
 template <class T>
-Index Network<T>::least_rows() const {
+Index Network<T>::min_batch_size() const {
   Index least = 0;
-  for (const Place& place : layers_) least = std::max(least, place.frozen ? 0 : place.layer->least_rows());
+  for (const Place& place : layers_) least = std::max(least, place.frozen ? 0 : place.layer->min_batch_size());
   return least;
 }
 
 template <class T>
 void Network<T>::check_rows(Index rows, const char* advice) const {
   for (const Place& place : layers_) {
-    const Index least = place.frozen ? 0 : place.layer->least_rows();
+    const Index least = place.frozen ? 0 : place.layer->min_batch_size();
     if (rows >= least) continue;
     throw ValueError(place.layer->describe() + ": expected " + std::to_string(least) +
                      " rows or more in training, got " + std::to_string(rows) + advice);
@@ -131,11 +131,11 @@ void Network<T>::check_rows(Index rows, const char* advice) const {
 }
 
 template <class T>
-std::vector<Index> Network<T>::widths(const Section& section, const std::vector<Index>& in) const {
+std::vector<Index> Network<T>::widths(const Subgraph& subgraph, const std::vector<Index>& in) const {
   std::vector<Index> widths(static_cast<std::size_t>(plan_.values()), 0);
   const auto of = [&widths](Index value) -> Index& { return widths[static_cast<std::size_t>(value)]; };
-  for (std::size_t i = 0; i < in.size(); ++i) of(section.inputs[i]) = in[i];
-  for (Index n = section.nodes.begin; n < section.nodes.end; ++n) {
+  for (std::size_t i = 0; i < in.size(); ++i) of(subgraph.inputs[i]) = in[i];
+  for (Index n = subgraph.nodes.begin; n < subgraph.nodes.end; ++n) {
     const Node& node = plan_.node(n);
     const Index first = of(node.inputs[0]);
     switch (node.kind) {

@@ -35,12 +35,12 @@ template <class Pointer>
 struct BatchSums {
   Pointer mean, variance, inverse_deviation, weight_gradient, bias_gradient;
 
-  BatchSums(Pointer shared, Index n)
-      : mean(shared),
-        variance(shared + n),
-        inverse_deviation(shared + 2 * n),
-        weight_gradient(shared + 3 * n),
-        bias_gradient(shared + 4 * n) {}
+  BatchSums(Pointer statistics, Index n)
+      : mean(statistics),
+        variance(statistics + n),
+        inverse_deviation(statistics + 2 * n),
+        weight_gradient(statistics + 3 * n),
+        bias_gradient(statistics + 4 * n) {}
 };
 
 /// Numbers for the moment. They grow once in each thread: inference has no workspace.
@@ -88,9 +88,9 @@ void BatchNorm::run_forward(const Forward<T>& f) const {
                               .weight = affine_ ? f.parameters : nullptr,
                               .bias = affine_ ? f.parameters + features_ : nullptr,
                               .y = f.y.data,
-                              .normal = f.kept.data};
+                              .normal = f.saved.data};
   if (f.training) {
-    const BatchSums batch(f.shared, features_);
+    const BatchSums batch(f.batch_statistics, features_);
     k.column_moments(
         {.rows = f.x.rows, .cols = features_, .x = f.x.data, .mean = batch.mean, .variance = batch.variance});
     norm.mean = batch.mean;
@@ -109,18 +109,18 @@ void BatchNorm::run_backward(const Backward<T>& b) const {
                                     .cols = features_,
                                     .batch = b.x.rows,
                                     .delta_y = b.delta_y.data,
-                                    .normal = b.kept.data,
+                                    .normal = b.saved.data,
                                     .weight = affine_ ? b.parameters : nullptr,
                                     .delta_x = b.delta_x.data};
   if (b.training) {
     // dJ/dbias = sum over rows of dJ/dy, dJ/dweight = that of dJ/dy xhat: the moments hang on them as well.
-    const BatchSums batch(b.shared, features_);
+    const BatchSums batch(b.batch_statistics, features_);
     const auto sum = [&](T* sums, const T* factors) {
       k.column_sums({.rows = b.x.rows, .cols = features_, .a = b.delta_y.data, .sums = sums, .factors = factors});
       return sums;
     };
     delta.delta_sums = sum(batch.bias_gradient, nullptr);
-    delta.product_sums = sum(batch.weight_gradient, b.kept.data);
+    delta.product_sums = sum(batch.weight_gradient, b.saved.data);
     delta.inverse_deviation = batch.inverse_deviation;
   } else {
     delta.inverse_deviation = invert<T>(b.buffers + features_, scratch<T>(features_));
@@ -132,7 +132,7 @@ std::vector<Range> BatchNorm::gradient_tiles() const { return affine_tiles(featu
 
 template <class T>
 void BatchNorm::run_gradient(const Gradient<T>& g, Range tile) const {
-  const BatchSums batch(g.shared, features_);
+  const BatchSums batch(g.batch_statistics, features_);
   const T* fresh = tile.begin == 0 ? batch.weight_gradient : batch.bias_gradient;
   T* gradient = g.gradients + tile.begin;
   if (!g.accumulate) return void(std::copy_n(fresh, features_, gradient));
@@ -142,7 +142,7 @@ void BatchNorm::run_gradient(const Gradient<T>& g, Range tile) const {
 template <class T>
 void BatchNorm::run_update_buffers(const Statistics<T>& s) const {
   const auto& k = kernels::get<T>();
-  const BatchSums batch(s.shared, features_);
+  const BatchSums batch(s.batch_statistics, features_);
   T& tracked = s.buffers[2 * features_];
   tracked += 1;
   const double take = momentum_ ? *momentum_ : 1 / static_cast<double>(tracked);
@@ -178,7 +178,7 @@ void RowNorm::run_forward(const Forward<T>& f) const {
   const auto& k = kernels::get<T>();
   const auto norm = centred_ ? k.layer_norm : k.rms_norm;
   for (Index i = 0; i < f.x.rows; ++i) {
-    T* kept = f.kept.data == nullptr ? nullptr : f.kept.row(i);
+    T* saved = f.saved.data == nullptr ? nullptr : f.saved.row(i);
     norm({.rows = 1,
           .cols = features_,
           .x = f.x.row(i),
@@ -186,8 +186,8 @@ void RowNorm::run_forward(const Forward<T>& f) const {
           .bias = bias_ ? f.parameters + features_ : nullptr,
           .epsilon = eps_ ? static_cast<T>(*eps_) : std::numeric_limits<T>::epsilon(),
           .y = f.y.row(i),
-          .normal = kept,
-          .inverse_deviation = kept == nullptr ? nullptr : kept + features_});
+          .normal = saved,
+          .inverse_deviation = saved == nullptr ? nullptr : saved + features_});
   }
 }
 
@@ -200,8 +200,8 @@ void RowNorm::run_backward(const Backward<T>& b) const {
     delta({.rows = 1,
            .cols = features_,
            .delta_y = b.delta_y.row(i),
-           .normal = b.kept.row(i),
-           .inverse_deviation = b.kept.row(i) + features_,
+           .normal = b.saved.row(i),
+           .inverse_deviation = b.saved.row(i) + features_,
            .weight = weight_ ? b.parameters : nullptr,
            .delta_x = b.delta_x.row(i)});
   }
@@ -217,7 +217,7 @@ void RowNorm::run_gradient(const Gradient<T>& g, Range tile) const {
                                  .a = g.delta_y.data,
                                  .sums = g.gradients + tile.begin,
                                  .accumulate = g.accumulate,
-                                 .factors = tile.begin == 0 ? g.kept.data : nullptr,
+                                 .factors = tile.begin == 0 ? g.saved.data : nullptr,
                                  .factor_stride = features_ + 1});
 }
 

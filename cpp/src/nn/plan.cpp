@@ -10,37 +10,37 @@ namespace deltaprop::nn {
 
 Plan::Plan(const Block& block) { add(block, {values_++}); }
 
-std::vector<Index> Plan::activation_places(const Section& section) const {
-  std::vector<Index> places(static_cast<std::size_t>(values_));
-  std::iota(places.begin(), places.end(), Index{0});
-  for (Index n = section.nodes.begin; n < section.nodes.end; ++n) {
+std::vector<Index> Plan::activation_buffer_index(const Subgraph& subgraph) const {
+  std::vector<Index> buffer_index(static_cast<std::size_t>(values_));
+  std::iota(buffer_index.begin(), buffer_index.end(), Index{0});
+  for (Index n = subgraph.nodes.begin; n < subgraph.nodes.end; ++n) {
     if (node(n).kind != Node::Kind::fork) continue;
-    const Index place = places[static_cast<std::size_t>(node(n).inputs[0])];
-    for (const Index v : node(n).outputs) places[static_cast<std::size_t>(v)] = place;
+    const Index buffer = buffer_index[static_cast<std::size_t>(node(n).inputs[0])];
+    for (const Index v : node(n).outputs) buffer_index[static_cast<std::size_t>(v)] = buffer;
   }
-  return places;
+  return buffer_index;
 }
 
-std::vector<Index> Plan::delta_places(const Section& section) const {
-  std::vector<Index> places(static_cast<std::size_t>(values_));
-  std::iota(places.begin(), places.end(), Index{0});
-  for (Index n = section.nodes.end; n-- > section.nodes.begin;) {
+std::vector<Index> Plan::delta_buffer_index(const Subgraph& subgraph) const {
+  std::vector<Index> buffer_index(static_cast<std::size_t>(values_));
+  std::iota(buffer_index.begin(), buffer_index.end(), Index{0});
+  for (Index n = subgraph.nodes.end; n-- > subgraph.nodes.begin;) {
     if (node(n).kind != Node::Kind::add) continue;
-    const Index place = places[static_cast<std::size_t>(node(n).outputs[0])];
-    for (const Index v : node(n).inputs) places[static_cast<std::size_t>(v)] = place;
+    const Index buffer = buffer_index[static_cast<std::size_t>(node(n).outputs[0])];
+    for (const Index v : node(n).inputs) buffer_index[static_cast<std::size_t>(v)] = buffer;
   }
-  return places;
+  return buffer_index;
 }
 
-std::vector<Index> Plan::origins(const Section& section) const {
-  std::vector<Index> origins;
-  const std::vector<Index> places = activation_places(section);
-  for (const Index place : places) {
-    const auto input = std::find_if(section.inputs.begin(), section.inputs.end(),
-                                    [&](Index v) { return places[static_cast<std::size_t>(v)] == place; });
-    origins.push_back(input == section.inputs.end() ? -1 : input - section.inputs.begin());
+std::vector<Index> Plan::input_index(const Subgraph& subgraph) const {
+  std::vector<Index> input_index;
+  const std::vector<Index> buffer_index = activation_buffer_index(subgraph);
+  for (const Index buffer : buffer_index) {
+    const auto input = std::find_if(subgraph.inputs.begin(), subgraph.inputs.end(),
+                                    [&](Index v) { return buffer_index[static_cast<std::size_t>(v)] == buffer; });
+    input_index.push_back(input == subgraph.inputs.end() ? -1 : input - subgraph.inputs.begin());
   }
-  return origins;
+  return input_index;
 }
 
 std::vector<Index> Plan::fork(Index from, std::size_t count) {
@@ -51,8 +51,8 @@ std::vector<Index> Plan::fork(Index from, std::size_t count) {
 }
 
 std::vector<Index> Plan::add(const Block& block, std::vector<Index> inputs) {
-  const std::size_t place = sections_.size();
-  sections_.push_back({{static_cast<Index>(nodes_.size()), 0}, inputs, {}});
+  const std::size_t place = subgraphs_.size();
+  subgraphs_.push_back({{static_cast<Index>(nodes_.size()), 0}, inputs, {}});
   std::vector<Index> outputs = inputs;
   switch (block.kind()) {
     case Block::Kind::layer:
@@ -82,16 +82,16 @@ std::vector<Index> Plan::add(const Block& block, std::vector<Index> inputs) {
       outputs = nodes_.back().outputs;
     }
   }
-  sections_[place].nodes.end = static_cast<Index>(nodes_.size());
-  sections_[place].outputs = outputs;
+  subgraphs_[place].nodes.end = static_cast<Index>(nodes_.size());
+  subgraphs_[place].outputs = outputs;
   return outputs;
 }
 
-Section Plan::entered(const Section& section, Index inputs, const Block& block) const {
-  if (inputs == static_cast<Index>(section.inputs.size())) return section;
+Subgraph Plan::resolve_inputs(const Subgraph& subgraph, Index inputs, const Block& block) const {
+  if (inputs == static_cast<Index>(subgraph.inputs.size())) return subgraph;
   const Block* shares = block.entrance();
-  if (section.inputs.size() != 1) {
-    throw ValueError(shares->describe() + ": expected a tuple of " + std::to_string(section.inputs.size()) +
+  if (subgraph.inputs.size() != 1) {
+    throw ValueError(shares->describe() + ": expected a tuple of " + std::to_string(subgraph.inputs.size()) +
                      " inputs, got " + std::to_string(inputs));
   }
   if (shares == nullptr) {
@@ -102,7 +102,7 @@ Section Plan::entered(const Section& section, Index inputs, const Block& block) 
     throw ValueError(shares->describe() + ": expected one input or a tuple of " + std::to_string(branches) + ", got " +
                      std::to_string(inputs));
   }
-  return {{section.nodes.begin + 1, section.nodes.end}, node(section.nodes.begin).outputs, section.outputs};
+  return {{subgraph.nodes.begin + 1, subgraph.nodes.end}, node(subgraph.nodes.begin).outputs, subgraph.outputs};
 }
 
 }  // namespace deltaprop::nn

@@ -50,24 +50,24 @@ void Optimizer<T>::set_option(Index group, Index option, double value) {
 }
 
 template <class T>
-void Optimizer<T>::set_whole(const WholeOptions& whole) {
+void Optimizer<T>::set_global_options(const GlobalOptions& options) {
   const Busy::Claim claim = alone("options");
   const auto check = [this](const std::optional<double>& value, const char* domain, bool holds) {
     if (value && !holds) {
       throw ValueError(std::string(rule_.name) + ": expected " + domain + " or None, got " + number_text(*value));
     }
   };
-  check(whole.clip_norm, "clip_norm > 0", whole.clip_norm > 0.0);
-  check(whole.clip_value, "clip_value > 0", whole.clip_value > 0.0);
-  check(whole.ema_decay, "0 <= ema_decay < 1", whole.ema_decay >= 0.0 && whole.ema_decay < 1.0);
-  whole_ = whole;
+  check(options.clip_norm, "clip_norm > 0", options.clip_norm > 0.0);
+  check(options.clip_value, "clip_value > 0", options.clip_value > 0.0);
+  check(options.ema_decay, "0 <= ema_decay < 1", options.ema_decay >= 0.0 && options.ema_decay < 1.0);
+  global_options_ = options;
   prepared_ = false;
 }
 
 template <class T>
 void Optimizer<T>::prepare() {
   std::fill(planned_.begin(), planned_.end(), Planned{});
-  ends_ = whole_.ema_decay.has_value();
+  ends_ = global_options_.ema_decay.has_value();
   for (Slot& s : slots_) {
     if (s.group == -1) continue;
     ends_ = ends_ || std::isfinite(option(s, max_norm));
@@ -94,7 +94,7 @@ void Optimizer<T>::fill_states(const Slot& slot, Range range) {
 
 template <class T>
 void Optimizer<T>::make_plan(Slot& slot) {
-  const StepPlan plan = rule_.plan(group(slot.group).options, slot.clock);
+  const StepPlan plan = rule_.plan(group(slot.group).options, slot.step_state);
   constexpr double infinity = std::numeric_limits<double>::infinity();
   kernels::UpdateTerms<T>& t = slot.terms;
   slot.formula = plan.formula;
@@ -104,15 +104,15 @@ void Optimizer<T>::make_plan(Slot& slot) {
   t.l1 = static_cast<T>(option(slot, l1));
   t.l2 = static_cast<T>(option(slot, l2));
   t.scale = 1;
-  t.bound = static_cast<T>(whole_.clip_value.value_or(infinity));
+  t.bound = static_cast<T>(global_options_.clip_value.value_or(infinity));
   t.decay = static_cast<T>(plan.decay);
   t.shrink = static_cast<T>(plan.shrink);
   t.floor = option(slot, nonnegative) != 0 ? T(0) : static_cast<T>(-infinity);
   const bool plain =
-      t.sign == 1 && t.l1 == 0 && t.l2 == 0 && !needs_all_gradients() && !whole_.clip_value && t.floor != 0;
-  t.common = !plain                          ? kernels::Common::everything
-             : t.decay != 0 || t.shrink != 1 ? kernels::Common::decay
-                                             : kernels::Common::nothing;
+      t.sign == 1 && t.l1 == 0 && t.l2 == 0 && !needs_all_gradients() && !global_options_.clip_value && t.floor != 0;
+  t.preprocessing = !plain                          ? kernels::Preprocessing::everything
+                    : t.decay != 0 || t.shrink != 1 ? kernels::Preprocessing::decay
+                                                    : kernels::Preprocessing::nothing;
 }
 
 template <class T>
@@ -123,17 +123,17 @@ void Optimizer<T>::begin_step() {
     Slot& s = slots_[static_cast<std::size_t>(p)];
     s.plan = nullptr;
     if (s.group == -1 || parameter(p).frozen) continue;
-    if (s.states[0] != nullptr && ++s.clock.step == 1) fill_states(s, parameter(p).range);
+    if (s.states[0] != nullptr && ++s.step_state.step == 1) fill_states(s, parameter(p).range);
     Planned& planned = planned_[static_cast<std::size_t>(s.group)];
-    if (planned.slot != nullptr && planned.before == s.clock) {
-      s.clock = planned.slot->clock;
+    if (planned.slot != nullptr && planned.before == s.step_state) {
+      s.step_state = planned.slot->step_state;
     } else {
-      planned = {&s, s.clock};
+      planned = {&s, s.step_state};
       make_plan(s);
     }
     s.plan = planned.slot;
   }
-  if (whole_.clip_norm) scale_to_norm(*whole_.clip_norm);
+  if (global_options_.clip_norm) scale_to_norm(*global_options_.clip_norm);
 }
 
 /// As torch.nn.utils.clip_grad_norm_, over the gradients with their penalties.
@@ -197,11 +197,11 @@ void Optimizer<T>::end_update(Slot& slot, const Parameter& parameter) {
                                    .values = values,
                                    .limit = limit});
   }
-  if (!whole_.ema_decay) return;
+  if (!global_options_.ema_decay) return;
   kernels::get<T>().average({.n = parameter.range.size(),
                              .values = values,
                              .average = averages(true).data() + parameter.range.begin,
-                             .decay = slot.averaged ? *whole_.ema_decay : 0});
+                             .decay = slot.averaged ? *global_options_.ema_decay : 0});
   slot.averaged = true;
 }
 
@@ -226,7 +226,7 @@ void Optimizer<T>::zero_grad() {
 }
 
 template <class T>
-void Optimizer<T>::show_averages() {
+void Optimizer<T>::swap_in_ema() {
   if (shown_) throw std::runtime_error(std::string(rule_.name) + ": the averages are shown already");
   shown_.emplace(*this);
   for (Index p = 0; p < size(); ++p) {
@@ -236,7 +236,7 @@ void Optimizer<T>::show_averages() {
 }
 
 template <class T>
-void Optimizer<T>::hide_averages() {
+void Optimizer<T>::swap_out_ema() {
   if (!shown_) throw std::runtime_error(std::string(rule_.name) + ": the averages are not shown");
   for (Index p = 0; p < size(); ++p) {
     const Range run = parameter(p).range;
@@ -248,9 +248,9 @@ void Optimizer<T>::hide_averages() {
 }
 
 template <class T>
-void Optimizer<T>::set_clock(Index parameter, const Clock& clock, bool averaged) {
+void Optimizer<T>::set_step_state(Index parameter, const StepState& step_state, bool averaged) {
   const Busy::Claim claim = alone("load_state_dict");
-  slot(parameter).clock = clock;
+  slot(parameter).step_state = step_state;
   slot(parameter).averaged = averaged;
   prepared_ = false;
 }

@@ -65,7 +65,7 @@ void check(const Options& o) {
                      number_text(o[momentum]) + " and dampening = " + number_text(o[dampening]));
   }
 }
-StepPlan plan(const Options& o, Clock& t) {
+StepPlan plan(const Options& o, StepState& t) {
   const bool first = t.step == 1;  // the buffer takes the gradient itself
   const Formula formula = !has_momentum(o) ? Formula::sgd : o[nesterov] == 0.0 ? Formula::momentum : Formula::nesterov;
   return {.formula = formula,
@@ -86,7 +86,7 @@ const std::vector<Option> options = with_common({{"lr", &at_least_zero},
 const std::vector<State> states{{"exp_avg", always, zero},
                                 {"exp_avg_sq", always, zero},
                                 {"max_exp_avg_sq", [](const Options& o) { return o[amsgrad] != 0; }, zero}};
-StepPlan plan(const Options& o, Clock& t) {
+StepPlan plan(const Options& o, StepState& t) {
   const double rate = o[lr] / (1 - power(o[beta1], t.step));
   const double correction = 1 / std::sqrt(1 - power(o[beta2], t.step));
   return with_decay({.formula = o[amsgrad] != 0 ? Formula::amsgrad : Formula::adam,
@@ -106,7 +106,7 @@ const std::vector<Option> options = with_common({{"lr", &at_least_zero},
                                                  {"weight_decay", &at_least_zero},
                                                  {"momentum_decay", &at_least_zero},
                                                  {"decoupled_weight_decay", &flag}});
-StepPlan plan(const Options& o, Clock& t) {
+StepPlan plan(const Options& o, StepState& t) {
   const auto mu_at = [&](std::int64_t step) {
     return o[beta1] * (1 - 0.5 * portable_power(0.96, static_cast<double>(step) * o[momentum_decay]));
   };
@@ -131,7 +131,7 @@ const std::vector<Option> options = with_common({{"lr", &at_least_zero},
                                                  {"decoupled_weight_decay", &flag}});
 /// Liu et al., "On the variance of the adaptive learning rate and beyond" (2020), algorithm 2: Adam, its rate
 /// rectified, once the variance of that is tractable.
-StepPlan plan(const Options& o, Clock& t) {
+StepPlan plan(const Options& o, StepState& t) {
   const double decayed = power(o[beta2], t.step), rest = 1 - decayed;
   const double limit = 2 / (1 - o[beta2]) - 1;
   const double rho = limit - 2 * static_cast<double>(t.step) * decayed / rest;
@@ -154,7 +154,7 @@ const std::vector<Option> options = with_common({{"lr", &at_least_zero},
                                                  {"eps", &at_least_zero},
                                                  {"weight_decay", &at_least_zero}});
 const std::vector<State> states{{"exp_avg", always, zero}, {"exp_inf", always, zero}};
-StepPlan plan(const Options& o, Clock& t) {
+StepPlan plan(const Options& o, StepState& t) {
   return {.formula = Formula::adamax,
           .coefficients = {o[lr] / (1 - power(o[beta1], t.step)), o[beta1], 1 - o[beta1], o[beta2], o[eps]},
           .decay = o[weight_decay]};
@@ -169,7 +169,7 @@ const std::vector<Option> options = with_common({{"lr", &at_least_zero},
                                                  {"initial_accumulator_value", &at_least_zero},
                                                  {"eps", &at_least_zero}});
 const std::vector<State> states{{"sum", always, [](const Options& o) { return o[initial_accumulator_value]; }}};
-StepPlan plan(const Options& o, Clock& t) {
+StepPlan plan(const Options& o, StepState& t) {
   return {.formula = Formula::adagrad,
           .coefficients = {o[lr] / (1 + static_cast<double>(t.step - 1) * o[lr_decay]), o[eps]},
           .decay = o[weight_decay]};
@@ -181,7 +181,7 @@ enum { lr, rho, eps, weight_decay };
 const std::vector<Option> options = with_common(
     {{"lr", &at_least_zero}, {"rho", &up_to_one}, {"eps", &at_least_zero}, {"weight_decay", &at_least_zero}});
 const std::vector<State> states{{"square_avg", always, zero}, {"acc_delta", always, zero}};
-StepPlan plan(const Options& o, Clock&) {
+StepPlan plan(const Options& o, StepState&) {
   return {.formula = Formula::adadelta, .coefficients = {o[lr], o[rho], 1 - o[rho], o[eps]}, .decay = o[weight_decay]};
 }
 }  // namespace adadelta
@@ -197,7 +197,7 @@ const std::vector<Option> options = with_common({{"lr", &at_least_zero},
 const std::vector<State> states{{"square_avg", always, zero},
                                 {"grad_avg", [](const Options& o) { return o[centered] != 0; }, zero},
                                 {"momentum_buffer", [](const Options& o) { return o[momentum] != 0; }, zero}};
-StepPlan plan(const Options& o, Clock&) {
+StepPlan plan(const Options& o, StepState&) {
   const Formula formula = o[centered] != 0
                               ? (o[momentum] != 0 ? Formula::rmsprop_centered_momentum : Formula::rmsprop_centered)
                               : (o[momentum] != 0 ? Formula::rmsprop_momentum : Formula::rmsprop);
@@ -221,7 +221,7 @@ void check(const Options& o) {
                      number_text(o[step_size_max]));
   }
 }
-StepPlan plan(const Options& o, Clock&) {
+StepPlan plan(const Options& o, StepState&) {
   return {.formula = Formula::rprop, .coefficients = {o[etaminus], o[etaplus], o[step_size_min], o[step_size_max]}};
 }
 }  // namespace rprop
@@ -235,7 +235,7 @@ const std::vector<Option> options = with_common({{"lr", &at_least_zero},
                                                  {"weight_decay", &at_least_zero}});
 const std::vector<State> states{{"ax", always, zero}};
 /// eta and mu are those of the last step, as in PyTorch: a new lr takes effect a step later.
-StepPlan plan(const Options& o, Clock& t) {
+StepPlan plan(const Options& o, StepState& t) {
   auto& [next_eta, next_mu] = t.scalars;
   const double eta = t.step == 1 ? o[lr] : next_eta, mu = t.step == 1 ? 1 : next_mu;
   const auto step = static_cast<double>(t.step);
@@ -253,7 +253,7 @@ enum { lr, beta1, beta2, weight_decay };
 const std::vector<Option> options = with_common(
     {{"lr", &at_least_zero}, {"beta1", &below_one}, {"beta2", &below_one}, {"weight_decay", &at_least_zero}});
 const std::vector<State> states{{"exp_avg", always, zero}};
-StepPlan plan(const Options& o, Clock&) {
+StepPlan plan(const Options& o, StepState&) {
   return with_decay({.formula = Formula::lion, .coefficients = {o[lr], o[beta1], 1 - o[beta1], o[beta2], 1 - o[beta2]}},
                     o[weight_decay], true, o[lr]);
 }

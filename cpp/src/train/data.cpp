@@ -7,14 +7,15 @@
 
 namespace deltaprop::train {
 template <class T>
-void check_finite(const Source& source, const std::string& name, const Poll& poll, Index first) {
+void check_finite(const StridedView& source, const std::string& name, const InterruptCheck& check_interrupt,
+                  Index first) {
   if (!is_floating(source.dtype)) return;
-  for_each_chunk<T>(source, poll, [&](Matrix<T> part, Index begin) {
+  for_each_chunk<T>(source, check_interrupt, [&](Matrix<T> part, Index begin) {
     if (kernels::get<T>().all_finite(part.data, part.size())) return;
     const T* bad = std::find_if(part.data, part.data + part.size(), [](T v) { return !std::isfinite(v); });
     const Index at = bad - part.data;
     double value = 0;
-    Source cell = source;
+    StridedView cell = source;
     cell.data += (at % source.cols) * source.col_stride;
     gather<double>(cell, nullptr, begin + at / source.cols, {&value, 1, 1});
     throw ValueError(name + ": expected finite numbers" +
@@ -30,16 +31,16 @@ void check_class(std::int64_t c, Index classes, std::int64_t ignored, const std:
                    " in row " + std::to_string(row));
 }
 
-void check_classes(const Source& source, Index classes, const std::string& name, std::int64_t ignored,
-                   const Poll& poll) {
-  for_each_chunk<std::int64_t>(source, poll, [&](Matrix<std::int64_t> part, Index first) {
+void check_classes(const StridedView& source, Index classes, const std::string& name, std::int64_t ignored,
+                   const InterruptCheck& check_interrupt) {
+  for_each_chunk<std::int64_t>(source, check_interrupt, [&](Matrix<std::int64_t> part, Index first) {
     for (Index i = 0; i < part.rows; ++i) check_class(part.data[i], classes, ignored, name, first + i);
   });
 }
 
 template <class T>
-void check_weights(const Source& source, const Poll& poll) {
-  for_each_chunk<T>(source, poll, [&](Matrix<T> part, Index first) {
+void check_weights(const StridedView& source, const InterruptCheck& check_interrupt) {
+  for_each_chunk<T>(source, check_interrupt, [&](Matrix<T> part, Index first) {
     for (Index i = 0; i < part.rows; ++i) {
       if (part.data[i] >= 0 && std::isfinite(part.data[i])) continue;
       throw ValueError("sample_weight: expected finite weights of 0 or more, got " +
@@ -48,9 +49,9 @@ void check_weights(const Source& source, const Poll& poll) {
   });
 }
 
-template void check_finite<float>(const Source&, const std::string&, const Poll&, Index);
-template void check_finite<double>(const Source&, const std::string&, const Poll&, Index);
-template void check_weights<float>(const Source&, const Poll&);
-template void check_weights<double>(const Source&, const Poll&);
+template void check_finite<float>(const StridedView&, const std::string&, const InterruptCheck&, Index);
+template void check_finite<double>(const StridedView&, const std::string&, const InterruptCheck&, Index);
+template void check_weights<float>(const StridedView&, const InterruptCheck&);
+template void check_weights<double>(const StridedView&, const InterruptCheck&);
 
 }  // namespace deltaprop::train

@@ -18,7 +18,7 @@ class Evaluator {
   Evaluator(const Model<T>& model, const std::vector<Head>& heads, const Data& data)
       : model_(model),
         data_(data),
-        inference_(model.inference(model.entered(data.x), data.x)),
+        inference_(model.inference(model.resolve_inputs(data.x), data.x)),
         chunk_(data.rows()),
         x_(data.x),
         outputs_(heads.size()) {
@@ -33,21 +33,21 @@ class Evaluator {
     }
   }
 
-  /// The weighted sum of the heads' losses. `between` is called between tiles of rows, and may throw.
-  double operator()(const std::function<void()>& between) {
-    for (JudgedHead& head : heads_) head.sum = head.total_weight = 0;
+  /// The weighted sum of the heads' losses. `check_interrupt` is called between tiles of rows, and may throw.
+  double operator()(const std::function<void()>& check_interrupt) {
+    for (HeadEvaluation& head : heads_) head.sum = head.total_weight = 0;
     for (Index first = 0; first < data_.rows(); first += chunk_) {
       const Index n = std::min(chunk_, data_.rows() - first);
       for (std::size_t k = 0; k < x_.size(); ++k) {
         x_[k].data = data_.x[k].data + first * x_[k].row_stride;
         x_[k].rows = n;
-        if (data_.check_x_rows) check_finite<T>(x_[k], data_.x_name, between, first);
+        if (data_.check_x_rows) check_finite<T>(x_[k], data_.x_name, check_interrupt, first);
       }
       for (std::size_t k = 0; k < heads_.size(); ++k) outputs_[k] = {heads_[k].outputs.data(), n, heads_[k].cols};
-      model_.infer(inference_, x_, outputs_, &between);
+      model_.infer(inference_, x_, outputs_, &check_interrupt);
       for (std::size_t k = 0; k < heads_.size(); ++k) {
-        JudgedHead& head = heads_[k];
-        head.total_weight += head.rows.gather_answers(data_.answers[k], nullptr, first, n, head.cols);
+        HeadEvaluation& head = heads_[k];
+        head.total_weight += head.rows.gather_batch(data_.targets[k], nullptr, first, n, head.cols);
         head.rows.run({0, n}, outputs_[k], 1.0, {});
         for (Index i = 0; i < n; ++i) head.sum += head.rows.sums()[i];
       }
@@ -59,12 +59,12 @@ class Evaluator {
 
   /// One head's loss at the last evaluation.
   double value(std::size_t head) const {
-    const JudgedHead& h = heads_[head];
+    const HeadEvaluation& h = heads_[head];
     return h.sum * h.rows.loss().scale(h.total_weight, h.cols);
   }
 
  private:
-  struct JudgedHead {
+  struct HeadEvaluation {
     LossRows<T> rows;
     double weight;
     Index cols;
@@ -78,7 +78,7 @@ class Evaluator {
   Index chunk_;
   Inputs x_;  // a chunk of them
   std::vector<Matrix<T>> outputs_;
-  std::vector<JudgedHead> heads_;
+  std::vector<HeadEvaluation> heads_;
 };
 
 }  // namespace deltaprop::train

@@ -10,23 +10,23 @@
 
 namespace deltaprop::train {
 
-MemoryFeed::MemoryFeed(const Data& data, Index batch_size, bool shuffle, std::uint64_t seed)
+ArrayBatches::ArrayBatches(const Data& data, Index batch_size, bool shuffle, std::uint64_t seed)
     : data_(data), batch_size_(std::min(batch_size, data.rows())), seed_(seed) {
   if (shuffle && batch_size_ < data.rows()) order_.resize(static_cast<std::size_t>(data.rows()));
 }
 
-std::optional<Index> MemoryFeed::least_rows() const {
+std::optional<Index> ArrayBatches::min_batch_size() const {
   const Index rest = data_.rows() % batch_size_;
   return rest == 0 ? batch_size_ : rest;
 }
 
-void MemoryFeed::begin_epoch(std::uint64_t epoch, const std::function<void()>& poll) {
+void ArrayBatches::begin_epoch(std::uint64_t epoch, const std::function<void()>& check_interrupt) {
   begin_ = 0;
   if (order_.empty()) return;
-  permutation(Random(seed_, Purpose::shuffle, static_cast<std::uint32_t>(epoch)), order_, poll);
+  permutation(Random(seed_, Purpose::shuffle, static_cast<std::uint32_t>(epoch)), order_, check_interrupt);
 }
 
-std::optional<Batch> MemoryFeed::next() {
+std::optional<Batch> ArrayBatches::next() {
   if (begin_ == data_.rows()) return std::nullopt;
   const Index first = begin_;
   begin_ = std::min(begin_ + batch_size_, data_.rows());
@@ -138,19 +138,19 @@ class Norms {
 template <class T>
 class Training {
  public:
-  Training(Model<T>& model, optim::Optimizer<T>& optimizer, const std::vector<Head>& heads, Feed& feed,
+  Training(Model<T>& model, optim::Optimizer<T>& optimizer, const std::vector<Head>& heads, BatchSource& batch_source,
            const FitOptions& options)
       : model_(model),
         optimizer_(optimizer),
         heads_(heads),
-        feed_(feed),
+        batch_source_(batch_source),
         options_(options),
-        between_(options.poll ? options.poll : [] {}),
-        step_(model, optimizer, heads, feed.example(),
-              options.record_deltas ? engine::Reach::inputs : engine::Reach::gradients,
+        check_interrupt_(options.check_interrupt ? options.check_interrupt : [] {}),
+        step_(model, optimizer, heads, batch_source.example(),
+              options.record_deltas ? engine::GradientScope::inputs : engine::GradientScope::gradients,
               options.record_activations || options.record_deltas),
         norms_(model.network(), options) {
-    if (const auto rows = feed.least_rows()) model.network().check_rows(*rows, kAdvice);
+    if (const auto rows = batch_source.min_batch_size()) model.network().check_rows(*rows, kAdvice);
     if (options.stop) {
       const StopOnPlateau& stop = *options.stop;
       history_.stop_losses = options.stop_losses;
@@ -182,7 +182,7 @@ class Training {
  private:
   void run_epoch() {
     const auto done = static_cast<std::uint64_t>(history_.epochs);
-    feed_.begin_epoch(options_.first_epoch ? *options_.first_epoch + done : model_.epochs, between_);
+    batch_source_.begin_epoch(options_.first_epoch ? *options_.first_epoch + done : model_.epochs, check_interrupt_);
     if (!options_.schedule.every_update) set_options(history_.epochs);
     loss_ = {};
     losses_.assign(history_.losses.size(), {});
@@ -197,10 +197,10 @@ class Training {
   }
 
   bool take_batches() {
-    feed_.begin_step();
+    batch_source_.begin_step();
     batches_.clear();
     while (static_cast<Index>(batches_.size()) < options_.accumulate) {
-      const std::optional<Batch> batch = feed_.next();
+      const std::optional<Batch> batch = batch_source_.next();
       if (!batch) break;
       batches_.push_back(*batch);
     }
@@ -212,10 +212,10 @@ class Training {
     lr_ = optimizer_.group(0).options[0];
     double rows = 0;
     for (const Batch& batch : batches_) rows += static_cast<double>(batch.rows);
-    poll_after_some_work(rows);
+    check_interrupt_after_some_work(rows);
     try {
       const Stepping<T> stepping(*model_.network().parameters());
-      step_.run(batches_, rows, between_);
+      step_.run(batches_, rows, check_interrupt_);
     } catch (const NotFinite& e) {
       throw NotFinite("fit: " + std::string(e.what()) + " in epoch " + std::to_string(history_.epochs) + ", batch " +
                       std::to_string(batches_seen_) +
@@ -233,12 +233,12 @@ class Training {
   }
 
   /// A step may take less time than a look at the clock.
-  void poll_after_some_work(double rows) {
+  void check_interrupt_after_some_work(double rows) {
     constexpr double kSome = 1e4;
     work_ += step_.work_of_row() * rows;
     if (work_ < kSome) return;
     work_ = 0;
-    between_();
+    check_interrupt_();
   }
 
   void end_epoch() {
@@ -247,7 +247,7 @@ class Training {
     history_.lr.push_back(lr_);
     norms_.end_epoch(history_);
     if (held_out_) {
-      history_.val_loss.push_back((*held_out_)(between_));
+      history_.val_loss.push_back((*held_out_)(check_interrupt_));
       for (std::size_t k = 0; k < history_.val_losses.size(); ++k) {
         history_.val_losses[k].push_back(held_out_->value(k));
       }
@@ -259,7 +259,7 @@ class Training {
   }
 
   void look_at_plateau() {
-    history_.stop_losses.push_back((*whole_set_)(between_));
+    history_.stop_losses.push_back((*whole_set_)(check_interrupt_));
     stop_on_plateau();
   }
   void stop_on_plateau() {
@@ -275,9 +275,9 @@ class Training {
   Model<T>& model_;
   optim::Optimizer<T>& optimizer_;
   const std::vector<Head>& heads_;
-  Feed& feed_;
+  BatchSource& batch_source_;
   const FitOptions& options_;
-  std::function<void()> between_;
+  std::function<void()> check_interrupt_;
   Step<T> step_;
   std::optional<Evaluator<T>> whole_set_, held_out_;
   Norms<T> norms_;
@@ -293,16 +293,16 @@ class Training {
 }  // namespace
 
 template <class T>
-History fit(Model<T>& model, optim::Optimizer<T>& optimizer, const std::vector<Head>& heads, Feed& feed,
+History fit(Model<T>& model, optim::Optimizer<T>& optimizer, const std::vector<Head>& heads, BatchSource& batch_source,
             const FitOptions& options) {
   const Busy::Claim fitting(model.network().parameters()->busy);
   model.passing.check();
   const Busy::Claim updating(optimizer.busy);
   model.network().parameters()->check_own_values();
-  Training<T> training(model, optimizer, heads, feed, options);
+  Training<T> training(model, optimizer, heads, batch_source, options);
   // Last of all that may refuse the fit.
   if (options.learn_from != nullptr) {
-    model.learn(0, *options.learn_from, false, options.poll ? options.poll : [] {});
+    model.learn(0, *options.learn_from, false, options.check_interrupt ? options.check_interrupt : [] {});
   }
   model.forget_pass();
   const ZeroGradients<T> zero{*model.network().parameters()};
@@ -311,12 +311,14 @@ History fit(Model<T>& model, optim::Optimizer<T>& optimizer, const std::vector<H
     model.forget_pass();  // one that a callback made
     return history;
   } catch (...) {
-    if (options.broken_off) options.broken_off(training.history());
+    if (options.on_exception) options.on_exception(training.history());
     throw;
   }
 }
 
-template History fit(Model<float>&, optim::Optimizer<float>&, const std::vector<Head>&, Feed&, const FitOptions&);
-template History fit(Model<double>&, optim::Optimizer<double>&, const std::vector<Head>&, Feed&, const FitOptions&);
+template History fit(Model<float>&, optim::Optimizer<float>&, const std::vector<Head>&, BatchSource&,
+                     const FitOptions&);
+template History fit(Model<double>&, optim::Optimizer<double>&, const std::vector<Head>&, BatchSource&,
+                     const FitOptions&);
 
 }  // namespace deltaprop::train

@@ -37,8 +37,8 @@ void check_limits(const kernels::Limits& limits, Matrix<const T> rows, Index fir
   for (Index i = 0; i < rows.rows; ++i) {
     for (Index j = first; j < rows.cols; ++j) {
       const T v = rows.row(i)[j];
-      const bool between = lowest < v && v < highest;
-      if (!(v < lowest) && !(v > highest) && !(limits.ends_only && between)) continue;
+      const bool check_interrupt = lowest < v && v < highest;
+      if (!(v < lowest) && !(v > highest) && !(limits.ends_only && check_interrupt)) continue;
       const std::string low = number_text(limits.lowest), high = number_text(limits.highest);
       const std::string expected = limits.ends_only                ? low + " or " + high
                                    : std::isfinite(limits.highest) ? "from " + low + " to " + high
@@ -68,17 +68,17 @@ class LossRows {
 
   /// Gathers the targets and weights of n rows, for outputs of `cols` columns; gives the sum of the weights, those of
   /// the classes included.
-  double gather_answers(const Answers& answers, const Index* order, Index first, Index n, Index cols) {
+  double gather_batch(const Targets& targets, const Index* order, Index first, Index n, Index cols) {
     order_ = order;
     first_ = first;
     rows_ = n;
     sums_.reserve(n);
     find_columns(cols);
-    gather_targets(answers, cols);
-    weighted_ = answers.weights.has_value();
+    gather_targets(targets, cols);
+    weighted_ = targets.weights.has_value();
     if (weighted_) {
       weights_.reserve(n);
-      gather<T>(*answers.weights, order, first, {weights_.data(), n, 1});
+      gather<T>(*targets.weights, order, first, {weights_.data(), n, 1});
     }
     const std::int64_t* classes = targets_.classes;
     if (!weighted_ && classes == nullptr) return static_cast<double>(n);
@@ -116,15 +116,15 @@ class LossRows {
     }
   }
 
-  void gather_targets(const Answers& answers, Index cols) {
-    const Source& y = answers.y;
+  void gather_targets(const Targets& targets, Index cols) {
+    const StridedView& y = targets.y;
     switch (kind_) {
       case nn::TargetKind::values: {
         values_.reserve(checked_size(rows_, y.cols * repeats_));
         const Matrix<T> given{values_.data(), rows_, y.cols};
         gather<T>(y, order_, first_, given);
-        if (answers.check_rows) check_gathered<T>(given, answers.name, order_, first_, 0);
-        check_limits<T>(target_limits_, given, 0, loss_, answers.name,
+        if (targets.check_rows) check_gathered<T>(given, targets.name, order_, first_, 0);
+        check_limits<T>(target_limits_, given, 0, loss_, targets.name,
                         [this](Index i) { return source_row(order_, first_, i); });
         const Matrix<T> all{values_.data(), rows_, y.cols * repeats_};
         for (Index k = repeats_ == 1 ? 0 : all.size(); k-- > 0;) all.data[k] = all.data[k / repeats_];
@@ -138,17 +138,17 @@ class LossRows {
           std::int64_t& c = classes_.data()[i];
           if (c >= 0 && c < cols && c != ignored_) continue;
           // Checked at the door; but the caller's array can change meanwhile, and a class is an index.
-          check_class(c, cols, ignored_, answers.name, source_row(order_, first_, i));
+          check_class(c, cols, ignored_, targets.name, source_row(order_, first_, i));
           c = -1;
         }
         targets_.classes = classes_.data();
         break;
       case nn::TargetKind::raw:
-        if (answers.numbers) {
-          const Buffer<double> numbers(checked_size(rows_, answers.numbers->cols));
-          const Matrix<double> given{numbers.data(), rows_, answers.numbers->cols};
-          gather<double>(*answers.numbers, order_, first_, given);
-          check_gathered<double>(given, answers.name, order_, first_, 0);
+        if (targets.numbers) {
+          const Buffer<double> numbers(checked_size(rows_, targets.numbers->cols));
+          const Matrix<double> given{numbers.data(), rows_, targets.numbers->cols};
+          gather<double>(*targets.numbers, order_, first_, given);
+          check_gathered<double>(given, targets.name, order_, first_, 0);
         }
         raw_.reserve(checked_size(rows_, y.cols));
         gather<std::uint8_t>(y, order_, first_, {raw_.data(), rows_, y.cols});

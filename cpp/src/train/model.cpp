@@ -9,18 +9,18 @@
 namespace deltaprop::train {
 namespace {
 
-std::vector<Index> features_of(std::span<const Source> x) {
+std::vector<Index> features_of(std::span<const StridedView> x) {
   std::vector<Index> features;
-  for (const Source& s : x) features.push_back(s.cols);
+  for (const StridedView& s : x) features.push_back(s.cols);
   return features;
 }
 
 /// Writes all rows of the inputs where a pass begins.
 template <class T>
-void gather_inputs(std::span<const Source> x, const nn::Section& section, engine::Workspace<T>& workspace) {
+void gather_inputs(std::span<const StridedView> x, const nn::Subgraph& subgraph, engine::Workspace<T>& workspace) {
   for (std::size_t k = 0; k < x.size(); ++k) {
     workspace.inputs[k] = {x[k]};
-    gather<T>(workspace.inputs[k], workspace.a(section.inputs[k]));
+    gather<T>(workspace.inputs[k], workspace.a(subgraph.inputs[k]));
   }
 }
 
@@ -39,103 +39,103 @@ void Model<T>::set_seed(std::uint64_t seed) {
 }
 
 template <class T>
-nn::Section Model<T>::entered(std::span<const Source> x, Index block) const {
+nn::Subgraph Model<T>::resolve_inputs(std::span<const StridedView> x, Index block) const {
   std::vector<std::vector<Index>> shapes;
-  for (const Source& s : x) shapes.push_back({s.rows, s.cols});
-  return network_.entered(block, shapes);
+  for (const StridedView& s : x) shapes.push_back({s.rows, s.cols});
+  return network_.resolve_inputs(block, shapes);
 }
 
 template <class T>
-engine::Inference<T> Model<T>::inference(const nn::Section& section, std::span<const Source> x) const {
-  return engine::Inference<T>(network_, section, features_of(x));
+engine::Inference<T> Model<T>::inference(const nn::Subgraph& subgraph, std::span<const StridedView> x) const {
+  return engine::Inference<T>(network_, subgraph, features_of(x));
 }
 
 template <class T>
-std::unique_ptr<engine::Inference<T>> Model<T>::borrow(Index block, const nn::Section& section,
-                                                       std::span<const Source> x) const {
+std::unique_ptr<engine::Inference<T>> Model<T>::acquire(Index block, const nn::Subgraph& subgraph,
+                                                        std::span<const StridedView> x) const {
   {
     const std::lock_guard lock(mutex_);
-    const auto found = std::find_if(resting_.begin(), resting_.end(),
-                                    [&](const Resting& r) { return r.block == block && r.inference->takes(x); });
-    if (found != resting_.end()) {
+    const auto found = std::find_if(pool_.begin(), pool_.end(),
+                                    [&](const Pooled& r) { return r.block == block && r.inference->takes(x); });
+    if (found != pool_.end()) {
       auto inference = std::move(found->inference);
-      resting_.erase(found);
+      pool_.erase(found);
       return inference;
     }
   }
-  return std::make_unique<engine::Inference<T>>(network_, section, features_of(x));
+  return std::make_unique<engine::Inference<T>>(network_, subgraph, features_of(x));
 }
 
 template <class T>
-void Model<T>::give_back(Index block, std::unique_ptr<engine::Inference<T>> inference) const {
-  constexpr std::size_t kMost = 8;
+void Model<T>::release(Index block, std::unique_ptr<engine::Inference<T>> inference) const {
+  constexpr std::size_t kMax = 8;
   constexpr Index kLargest = 1 << 20;  // numbers
   if (inference->size() > kLargest) return;
   const std::lock_guard lock(mutex_);
-  if (resting_.size() < kMost) resting_.push_back({block, std::move(inference)});
+  if (pool_.size() < kMax) pool_.push_back({block, std::move(inference)});
 }
 
 template <class T>
-void Model<T>::infer(engine::Inference<T>& inference, std::span<const Source> x, const std::vector<Matrix<T>>& out,
-                     const std::function<void()>* between) const {
+void Model<T>::infer(engine::Inference<T>& inference, std::span<const StridedView> x, const std::vector<Matrix<T>>& out,
+                     const std::function<void()>* check_interrupt) const {
   const Busy::Visit visit(network_.parameters()->busy);
-  inference.run(x, out, between);
+  inference.run(x, out, check_interrupt);
 }
 
 template <class T>
-void Model<T>::compile(const nn::Section& section) {
-  section_ = section;
+void Model<T>::compile(const nn::Subgraph& subgraph) {
+  subgraph_ = subgraph;
   forward_ = {};
   backward_ = {};
   tiles_ = engine::gradient_tiles(network_);
-  engine::add_forward(forward_, network_, section_, workspace_);
-  engine::add_backward(backward_, network_, section_, workspace_, engine::Reach::inputs);
+  engine::add_forward(forward_, network_, subgraph_, workspace_);
+  engine::add_backward(backward_, network_, subgraph_, workspace_, engine::GradientScope::inputs);
   workspace_.accumulate = true;
   backward_.add_tiles(static_cast<Index>(tiles_.size()), [this](Index tile) {
     const engine::GradientTile& own = tiles_[static_cast<std::size_t>(tile)];
     // A layer may have been frozen since the forward pass.
-    if (network_.trains(own.layer)) engine::find_gradient(network_, workspace_, own);
+    if (network_.trains(own.layer)) engine::compute_gradient(network_, workspace_, own);
   });
   version_ = network_.version();
 }
 
 template <class T>
 void Model<T>::run(const engine::Program& program, const engine::Workspace<T>& workspace,
-                   const std::function<void()>* between) const {
+                   const std::function<void()>* check_interrupt) const {
   const std::vector<Index>& widths = workspace.widths();
   program.run(workspace.rows(), engine::rows_per_tile<T>(network_.parameters()->size(), widths),
-              engine::threads_for(network_, widths, workspace.rows()), between);
+              engine::threads_for(network_, widths, workspace.rows()), check_interrupt);
 }
 
 template <class T>
-void Model<T>::forward(std::span<const Source> x, const std::function<void()>* between) {
+void Model<T>::forward(std::span<const StridedView> x, const std::function<void()>* check_interrupt) {
   network_.parameters()->check_idle("forward");
   state_ = State::none;
   const bool same = std::equal(x.begin(), x.end(), features_.begin(), features_.end(),
-                               [](const Source& s, Index features) { return s.cols == features; });
+                               [](const StridedView& s, Index features) { return s.cols == features; });
   if (!same || version_ != network_.version()) {
     version_ = -1;  // until all of it is there
-    const nn::Section section = entered(x);
+    const nn::Subgraph subgraph = resolve_inputs(x);
     features_ = features_of(x);
-    workspace_.shape(network_, section, features_);
-    compile(section);
+    workspace_.shape(network_, subgraph, features_);
+    compile(subgraph);
   }
   network_.check_rows(x[0].rows);
   workspace_.resize(x[0].rows);
-  gather_inputs(x, section_, workspace_);
+  gather_inputs(x, subgraph_, workspace_);
   workspace_.pass = static_cast<std::uint32_t>(passes);
-  run(forward_, workspace_, between);
+  run(forward_, workspace_, check_interrupt);
   engine::update_buffers(network_, workspace_);
   ++passes;
   state_ = State::forward;
 }
 
 template <class T>
-void Model<T>::backward(std::span<const Source> deltas) {
+void Model<T>::backward(std::span<const StridedView> deltas) {
   network_.parameters()->check_idle("backward");
   output();
   for (std::size_t k = 0; k < deltas.size(); ++k) {
-    gather<T>(deltas[k], nullptr, 0, workspace_.delta(section_.outputs[k]));
+    gather<T>(deltas[k], nullptr, 0, workspace_.delta(subgraph_.outputs[k]));
   }
   // Consumed even if a layer written in Python raises: its gradients may be half added.
   state_ = State::none;
@@ -149,7 +149,7 @@ Matrix<const T> Model<T>::output(Index i) const {
     throw std::runtime_error(
         "backward: expected a fresh training pass; call net.forward(x), not net(x), before each backward");
   }
-  return workspace_.a(section_.outputs[static_cast<std::size_t>(i)]);
+  return workspace_.a(subgraph_.outputs[static_cast<std::size_t>(i)]);
 }
 
 template <class T>
@@ -170,7 +170,7 @@ const engine::Workspace<T>& Model<T>::deltas() const {
 /// Runs the network as inference does, but so that `back` can go down from deltas of the outputs to those of the
 /// inputs, as often as wanted.
 template <class T>
-void Model<T>::probe(std::span<const Source> x, const Probe& use) {
+void Model<T>::run_eval_with_grad(std::span<const StridedView> x, const DerivativePass& use) {
   // A layer written in Python keeps what it needs for the way back in itself, so a pass by hand is lost to it.
   std::optional<Busy::Claim> alone, passing_alone;
   std::optional<Busy::Visit> visit;
@@ -182,69 +182,74 @@ void Model<T>::probe(std::span<const Source> x, const Probe& use) {
   } else {
     visit.emplace(network_.parameters()->busy);
   }
-  const nn::Section section = entered(x);
+  const nn::Subgraph subgraph = resolve_inputs(x);
   engine::Workspace<T> workspace;
-  workspace.shape(network_, section, features_of(x));
+  workspace.shape(network_, subgraph, features_of(x));
   workspace.resize(x[0].rows);
   workspace.accumulate = true;
   engine::Program there, back;
-  engine::add_forward(there, network_, section, workspace, engine::Mode::probing);
-  engine::add_backward(back, network_, section, workspace, engine::Reach::inputs, engine::Mode::probing);
-  gather_inputs(x, section, workspace);
+  engine::add_forward(there, network_, subgraph, workspace, engine::Mode::eval_with_grad);
+  engine::add_backward(back, network_, subgraph, workspace, engine::GradientScope::inputs,
+                       engine::Mode::eval_with_grad);
+  gather_inputs(x, subgraph, workspace);
   run(there, workspace);
-  use(workspace, section, [&] { run(back, workspace); });
+  use(workspace, subgraph, [&] { run(back, workspace); });
 }
 
 template <class T>
-void Model<T>::jacobian(std::span<const Source> x, const Derivatives& use, const std::function<void()>& between) {
-  probe(x, [&](engine::Workspace<T>& workspace, const nn::Section& section, const std::function<void()>& back) {
-    for (std::size_t output = 0; output < section.outputs.size(); ++output) {
-      for (Index feature = 0; feature < workspace.width(section.outputs[output]); ++feature) {
-        between();
-        for (std::size_t k = 0; k < section.outputs.size(); ++k) {
-          const Matrix<T> delta = workspace.delta(section.outputs[k]);
-          std::fill_n(delta.data, delta.size(), T(0));
-          for (Index i = 0; k == output && i < delta.rows; ++i) delta.row(i)[feature] = T(1);
+void Model<T>::jacobian(std::span<const StridedView> x, const Derivatives& use,
+                        const std::function<void()>& check_interrupt) {
+  run_eval_with_grad(
+      x, [&](engine::Workspace<T>& workspace, const nn::Subgraph& subgraph, const std::function<void()>& back) {
+        for (std::size_t output = 0; output < subgraph.outputs.size(); ++output) {
+          for (Index feature = 0; feature < workspace.width(subgraph.outputs[output]); ++feature) {
+            check_interrupt();
+            for (std::size_t k = 0; k < subgraph.outputs.size(); ++k) {
+              const Matrix<T> delta = workspace.delta(subgraph.outputs[k]);
+              std::fill_n(delta.data, delta.size(), T(0));
+              for (Index i = 0; k == output && i < delta.rows; ++i) delta.row(i)[feature] = T(1);
+            }
+            back();
+            const auto inputs = deltas_of(workspace, subgraph.inputs);
+            use(static_cast<Index>(output), feature, {inputs.begin(), inputs.end()});
+          }
         }
-        back();
-        const auto inputs = deltas_of(workspace, section.inputs);
-        use(static_cast<Index>(output), feature, {inputs.begin(), inputs.end()});
-      }
-    }
-  });
+      });
 }
 
 template <class T>
-void Model<T>::input_gradient(std::span<const Source> x, const Deltas& delta,
+void Model<T>::input_gradient(std::span<const StridedView> x, const Deltas& delta,
                               const std::function<void(const std::vector<Matrix<const T>>&)>& use) {
-  probe(x, [&](engine::Workspace<T>& workspace, const nn::Section& section, const std::function<void()>& back) {
-    const auto outputs = activations_of(workspace, section.outputs);
-    delta({outputs.begin(), outputs.end()}, deltas_of(workspace, section.outputs));
-    back();
-    const auto inputs = deltas_of(workspace, section.inputs);
-    use({inputs.begin(), inputs.end()});
-  });
+  run_eval_with_grad(
+      x, [&](engine::Workspace<T>& workspace, const nn::Subgraph& subgraph, const std::function<void()>& back) {
+        const auto outputs = activations_of(workspace, subgraph.outputs);
+        delta({outputs.begin(), outputs.end()}, deltas_of(workspace, subgraph.outputs));
+        back();
+        const auto inputs = deltas_of(workspace, subgraph.inputs);
+        use({inputs.begin(), inputs.end()});
+      });
 }
 
 template <class T>
-void Model<T>::check_inputs(std::span<const Source> x, const std::string& name,
-                            const std::function<void()>& poll) const {
-  const nn::Section section = entered(x);
-  const std::vector<Index> origins = network_.plan().origins(section);
-  for (Index n = section.nodes.begin; n < section.nodes.end; ++n) {
+void Model<T>::check_inputs(std::span<const StridedView> x, const std::string& name,
+                            const std::function<void()>& check_interrupt) const {
+  const nn::Subgraph subgraph = resolve_inputs(x);
+  const std::vector<Index> origins = network_.plan().input_index(subgraph);
+  for (Index n = subgraph.nodes.begin; n < subgraph.nodes.end; ++n) {
     const nn::Node& node = network_.plan().node(n);
     if (node.kind != nn::Node::Kind::layer) continue;
     const Index input = origins[static_cast<std::size_t>(node.inputs[0])];
-    if (input >= 0) network_.layer(node.layer).check_input(x[static_cast<std::size_t>(input)], name, poll);
+    if (input >= 0) network_.layer(node.layer).check_input(x[static_cast<std::size_t>(input)], name, check_interrupt);
   }
 }
 
 template <class T>
-void Model<T>::learn(Index block, std::span<const Source> x, bool again, const std::function<void()>& poll) {
-  const nn::Section section = entered(x, block);
-  const std::vector<Index> origins = network_.plan().origins(section);
+void Model<T>::learn(Index block, std::span<const StridedView> x, bool again,
+                     const std::function<void()>& check_interrupt) {
+  const nn::Subgraph subgraph = resolve_inputs(x, block);
+  const std::vector<Index> origins = network_.plan().input_index(subgraph);
   std::vector<std::pair<T*, std::vector<T>>> learned;  // written once all have
-  for (Index n = section.nodes.begin; n < section.nodes.end; ++n) {
+  for (Index n = subgraph.nodes.begin; n < subgraph.nodes.end; ++n) {
     const nn::Node& node = network_.plan().node(n);
     if (node.kind != nn::Node::Kind::layer) continue;
     const nn::Layer& layer = network_.layer(node.layer);
@@ -255,10 +260,10 @@ void Model<T>::learn(Index block, std::span<const Source> x, bool again, const s
     }
     T* buffers = network_.buffers_of(node.layer);
     if (!again && layer.has_learned(buffers)) continue;
-    const Source& data = x[static_cast<std::size_t>(input)];
-    check_finite<T>(data, "X", poll);
+    const StridedView& data = x[static_cast<std::size_t>(input)];
+    check_finite<T>(data, "X", check_interrupt);
     learned.emplace_back(buffers, std::vector<T>(static_cast<std::size_t>(network_.buffers_range(node.layer).size())));
-    layer.learn(data, poll, learned.back().second.data());
+    layer.learn(data, check_interrupt, learned.back().second.data());
   }
   for (const auto& [buffers, values] : learned) std::copy(values.begin(), values.end(), buffers);
 }

@@ -19,11 +19,11 @@ class NetworkOp final : public graph::Op {
 
   void forward(graph::Node& y) const override {
     const Input x(*y.inputs()[0]);
-    const nn::Section section = model_->entered(x);
-    auto inference = model_->borrow(0, section, x);
+    const nn::Subgraph subgraph = model_->resolve_inputs(x);
+    auto inference = model_->acquire(0, subgraph, x);
     const Buffer<T> out(y.size());
     model_->infer(*inference, x, {{out.data(), x[0].rows, y.shape().back()}});
-    model_->give_back(0, std::move(inference));
+    model_->release(0, std::move(inference));
     std::copy_n(out.data(), y.size(), y.fresh_value<T>());
   }
 
@@ -50,7 +50,7 @@ class NetworkOp final : public graph::Op {
  private:
   /// x as a network takes it: one row where it has but one axis. Its memory is held: a layer written in Python lets
   /// other threads in, which may set x.
-  struct Input : std::array<Source, 1> {
+  struct Input : std::array<StridedView, 1> {
     explicit Input(const graph::Node& x) : memory(x.value_memory()) {
       const Index cols = x.shape().back();
       const Index size = sizeof(T);
@@ -72,14 +72,14 @@ class NetworkOp final : public graph::Op {
 
 template <class T>
 graph::NodePtr network_node(const std::shared_ptr<Model<T>>& model, const graph::NodePtr& x) {
-  const nn::Section section = model->network().entered(0, {x->shape()});
-  if (section.inputs.size() != 1 || section.outputs.size() != 1) {
+  const nn::Subgraph subgraph = model->network().resolve_inputs(0, {x->shape()});
+  if (subgraph.inputs.size() != 1 || subgraph.outputs.size() != 1) {
     throw ValueError("node: expected a network of one input and one output, got " +
-                     std::to_string(section.inputs.size()) + " and " + std::to_string(section.outputs.size()));
+                     std::to_string(subgraph.inputs.size()) + " and " + std::to_string(subgraph.outputs.size()));
   }
-  const std::vector<Index> widths = model->network().widths(section, {x->shape().back()});
+  const std::vector<Index> widths = model->network().widths(subgraph, {x->shape().back()});
   graph::Shape shape = x->shape();
-  shape.back() = nn::taken(widths, section.outputs)[0];
+  shape.back() = nn::select(widths, subgraph.outputs)[0];
   constexpr auto precision = graph::precision_of<T>;
   return std::make_shared<graph::Node>(std::make_shared<NetworkOp<T>>(model), graph::Inputs{graph::cast(x, precision)},
                                        std::move(shape), precision);

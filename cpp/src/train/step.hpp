@@ -24,15 +24,15 @@ class Step {
  public:
   /// For data as `example` is. `keeps`: every activation and delta is there after a step.
   Step(Model<T>& model, optim::Optimizer<T>& optimizer, const std::vector<Head>& heads, const Data& example,
-       engine::Reach reach, bool keeps)
+       engine::GradientScope scope, bool keeps)
       : model_(model),
         network_(model.network()),
         optimizer_(optimizer),
-        section_(model.entered(example.x)),
-        reach_(reach) {
+        subgraph_(model.resolve_inputs(example.x)),
+        scope_(scope) {
     for (const Head& head : heads) heads_.push_back({LossRows<T>(*head.loss), head.weight});
-    for (const Source& x : example.x) features_.push_back(x.cols);
-    workspace_.shape(network_, section_, features_, !keeps);
+    for (const StridedView& x : example.x) features_.push_back(x.cols);
+    workspace_.shape(network_, subgraph_, features_, !keeps);
     tile_rows_ = engine::rows_per_tile<T>(network_.parameters()->size(), workspace_.widths());
     work_of_row_ = engine::work_of_row(network_, workspace_.widths());
     buffers_.resize(static_cast<std::size_t>(network_.parameters()->buffer_values.size()));
@@ -40,11 +40,11 @@ class Step {
 
   /// One update from a batch, or from several whose gradients are added up to those of one large batch; of so many
   /// rows in all.
-  void run(std::span<const Batch> batches, double rows, const std::function<void()>& between) {
+  void run(std::span<const Batch> batches, double rows, const std::function<void()>& check_interrupt) {
     if (version_ != network_.version()) compile();
     Index most_rows = 0;
     for (const Batch& batch : batches) {
-      if (batch.rows < least_rows_) network_.check_rows(batch.rows, kAdvice);
+      if (batch.rows < min_batch_size_) network_.check_rows(batch.rows, kAdvice);
     }
     for (const Batch& batch : batches) {
       check_features(*batch.data);
@@ -56,7 +56,7 @@ class Step {
     constexpr double kLong = 4e9;  // some tens of milliseconds
     const bool all_first =
         batches.size() > 1 || optimizer_.needs_all_gradients() || static_cast<double>(most_rows) * parameters > kLong;
-    const Index worth = threads::worth(work_of_row_ * static_cast<double>(most_rows));
+    const Index worth = threads::suggested_threads(work_of_row_ * static_cast<double>(most_rows));
     const Index threads = trial_.threads(worth);
     const threads::Limit limit(threads);
     const auto start = worth > 1 ? Clock::now() : Clock::time_point();
@@ -65,19 +65,19 @@ class Step {
     for (const Batch& batch : batches) {
       batch_ = &batch;
       workspace_.accumulate = &batch != &batches.front();
-      if (batches.size() > 1) gather_answers(batch);
+      if (batches.size() > 1) gather_batch(batch);
       finite_.store(true, std::memory_order_relaxed);
       workspace_.resize(batch.rows);
       for (std::size_t k = 0; k < features_.size(); ++k) {
         workspace_.inputs[k] = {batch.data->x[k], batch.order, batch.first};
       }
       workspace_.pass = static_cast<std::uint32_t>(model_.passes++);
-      pass_.run(batch.rows, tile_rows_, threads, &between, slow);
+      pass_.run(batch.rows, tile_rows_, threads, &check_interrupt, slow);
       judge();
-      if (all_first) gradients_.run(batch.rows, tile_rows_, threads, &between);
+      if (all_first) gradients_.run(batch.rows, tile_rows_, threads, &check_interrupt);
     }
     optimizer_.begin_step();
-    (all_first ? update_ : gradients_and_update_).run(0, 1, threads, &between);
+    (all_first ? update_ : gradients_and_update_).run(0, 1, threads, &check_interrupt);
     optimizer_.end_step();
     keep.commit();
     if (worth > 1) trial_.took(std::chrono::duration<double>(Clock::now() - start).count(), rows);
@@ -127,21 +127,21 @@ class Step {
 
   void compile() {
     version_ = network_.version();
-    least_rows_ = network_.least_rows();
+    min_batch_size_ = network_.min_batch_size();
     make_parts();
     pass_ = gradients_ = update_ = gradients_and_update_ = {};
     pass_.add_rows([this](Range rows) { gather_inputs(rows); });
-    engine::add_forward(pass_, network_, section_, workspace_);
+    engine::add_forward(pass_, network_, subgraph_, workspace_);
     for (std::size_t k = 0; k < heads_.size(); ++k) {
       pass_.add_rows(
           [this, k](Range rows) {
             const RunningHead& head = heads_[k];
-            head.rows.run(rows, workspace_.a(section_.outputs[k]), head.scale * head.weight,
-                          workspace_.delta(section_.outputs[k]));
+            head.rows.run(rows, workspace_.a(subgraph_.outputs[k]), head.scale * head.weight,
+                          workspace_.delta(subgraph_.outputs[k]));
           },
           heads_[k].rows.loss().rowwise());
     }
-    engine::add_backward(pass_, network_, section_, workspace_, reach_);
+    engine::add_backward(pass_, network_, subgraph_, workspace_, scope_);
     pass_.add_rows([this](Range rows) { check_deltas(rows); });
     add_update();
   }
@@ -152,7 +152,7 @@ class Step {
     const auto count = static_cast<Index>(parts_.size());
     const auto find = [this](Index i) {
       const Range tiles = part(i).tiles;
-      for (Index t = tiles.begin; t < tiles.end; ++t) engine::find_gradient(network_, workspace_, tile(t));
+      for (Index t = tiles.begin; t < tiles.end; ++t) engine::compute_gradient(network_, workspace_, tile(t));
     };
     const auto update = [this](Index i) { optimizer_.update(part(i).parameter, part(i).run); };
     gradients_.add_tiles(count, find, true);
@@ -182,10 +182,10 @@ class Step {
   /// A feed may give batches of any kind.
   void check_features(const Data& data) const {
     const bool same = std::equal(data.x.begin(), data.x.end(), features_.begin(), features_.end(),
-                                 [](const Source& x, Index features) { return x.cols == features; });
+                                 [](const StridedView& x, Index features) { return x.cols == features; });
     if (same) return;
     std::vector<Index> got;
-    for (const Source& x : data.x) got.push_back(x.cols);
+    for (const StridedView& x : data.x) got.push_back(x.cols);
     throw ValueError("fit: expected batches of inputs with " + shape_text(features_) +
                      " features, as the first has, got " + shape_text(got));
   }
@@ -193,20 +193,20 @@ class Step {
   const engine::GradientTile& tile(Index i) const { return tiles_[static_cast<std::size_t>(i)]; }
   const Part& part(Index i) const { return parts_[static_cast<std::size_t>(i)]; }
 
-  double gather_answers(const Batch& batch, std::size_t k) {
-    return heads_[k].rows.gather_answers(batch.data->answers[k], batch.order, batch.first, batch.rows,
-                                         workspace_.width(section_.outputs[k]));
+  double gather_batch(const Batch& batch, std::size_t k) {
+    return heads_[k].rows.gather_batch(batch.data->targets[k], batch.order, batch.first, batch.rows,
+                                       workspace_.width(subgraph_.outputs[k]));
   }
-  void gather_answers(const Batch& batch) {
-    for (std::size_t k = 0; k < heads_.size(); ++k) gather_answers(batch, k);
+  void gather_batch(const Batch& batch) {
+    for (std::size_t k = 0; k < heads_.size(); ++k) gather_batch(batch, k);
   }
 
   /// What each loss's sum over all rows is divided by; needs the weights of all of them.
   void find_scales(std::span<const Batch> batches) {
     for (std::size_t k = 0; k < heads_.size(); ++k) {
       double weight = 0;
-      for (const Batch& batch : batches) weight += gather_answers(batch, k);
-      heads_[k].scale = heads_[k].rows.loss().scale(weight, workspace_.width(section_.outputs[k]));
+      for (const Batch& batch : batches) weight += gather_batch(batch, k);
+      heads_[k].scale = heads_[k].rows.loss().scale(weight, workspace_.width(subgraph_.outputs[k]));
     }
   }
 
@@ -214,7 +214,7 @@ class Step {
     const Batch part = batch_->slice(rows);
     const Data& data = *part.data;
     for (std::size_t k = 0; k < data.x.size(); ++k) {
-      const Matrix<T> x = workspace_.a(section_.inputs[k]).slice(rows);
+      const Matrix<T> x = workspace_.a(subgraph_.inputs[k]).slice(rows);
       gather<T>(workspace_.inputs[k].slice(rows), x);
       if (data.check_x_rows) check_gathered<T>(x, data.x_name, part.order, part.first, 0);
     }
@@ -245,8 +245,8 @@ class Step {
   Model<T>& model_;
   const nn::Network<T>& network_;
   optim::Optimizer<T>& optimizer_;
-  nn::Section section_;
-  engine::Reach reach_;
+  nn::Subgraph subgraph_;
+  engine::GradientScope scope_;
   std::vector<Index> features_;  // of the inputs
   std::vector<RunningHead> heads_;
   engine::Workspace<T> workspace_;
@@ -256,7 +256,7 @@ class Step {
   std::vector<T> buffers_;  // before the batch
   double work_of_row_ = 0;
   Index tile_rows_ = 0;
-  Index least_rows_ = 0;
+  Index min_batch_size_ = 0;
   Index version_ = -1;
   const Batch* batch_ = nullptr;
   std::atomic<bool> finite_{true};

@@ -17,7 +17,7 @@ Examples
 
 from typing import TYPE_CHECKING
 
-from deltaprop import _later
+from deltaprop import _lazy
 from deltaprop._core import Node
 from deltaprop.graph.drawing import Drawing
 from deltaprop.graph.functions import (
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     )
     from deltaprop.graph.solving import Iteration, Solution, SolveError, solve
 else:
-    __getattr__, __dir__ = _later.names(
+    __getattr__, __dir__ = _lazy.names(
         __name__,
         {
             "derivatives": (

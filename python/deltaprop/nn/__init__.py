@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from deltaprop import _later
+from deltaprop import _lazy
 from deltaprop.nn import init
 from deltaprop.nn.activations import (
     CELU,
@@ -56,7 +56,7 @@ from deltaprop.nn.standardize import Standardize
 if TYPE_CHECKING:
     from deltaprop.nn.expressions import ExpressionLayer, ExpressionLoss
 else:
-    __getattr__, __dir__ = _later.names(
+    __getattr__, __dir__ = _lazy.names(
         __name__, {"expressions": ("ExpressionLayer", "ExpressionLoss")}
     )
 

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from deltaprop import _core
 from deltaprop._arrays import Array, as_count, as_name, as_real
-from deltaprop.nn.native import ConfiguredLayer, NativeLayer
+from deltaprop.nn.core_module import ConfiguredLayer, CoreLayer
 
 
 class Activation(ConfiguredLayer):
@@ -231,7 +231,7 @@ class LeakyReLU(Activation):
         self.negative_slope = as_real(negative_slope, "LeakyReLU: negative_slope")
 
 
-class PReLU(NativeLayer):
+class PReLU(CoreLayer):
     """The rectified linear unit with a slope below 0 that is learned.
 
     Parameters

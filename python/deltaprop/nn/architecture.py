@@ -5,8 +5,8 @@ from typing import Any
 
 from deltaprop import nn
 from deltaprop.nn.containers import Container
+from deltaprop.nn.core_module import CoreLayer
 from deltaprop.nn.module import Module
-from deltaprop.nn.native import NativeLayer
 
 
 def describe(module: Module) -> dict[str, Any]:
@@ -24,13 +24,13 @@ def describe(module: Module) -> dict[str, Any]:
             "children": [describe(child) for child in module._children()],
         }
     kind = type(module).__name__
-    native = isinstance(module, NativeLayer) and getattr(nn, kind, None) is type(module)
+    native = isinstance(module, CoreLayer) and getattr(nn, kind, None) is type(module)
     if not native or isinstance(module, nn.ExpressionLayer):
         raise TypeError(
             f"save: expected built-in layers, got {module!r}; keep the state_dict() of a network "
             f"with layers of your own"
         )
-    assert isinstance(module, NativeLayer)
+    assert isinstance(module, CoreLayer)
     names = inspect.signature(type(module)).parameters
     return {"kind": kind, "options": module._arguments(tuple(names)), "children": []}
 
@@ -44,7 +44,7 @@ def restore(description: dict[str, Any], **options: Any) -> Module:
         For a kind that is not known.
     """
     kind = getattr(nn, str(description["kind"]), None)
-    if not (isinstance(kind, type) and issubclass(kind, NativeLayer | Container)):
+    if not (isinstance(kind, type) and issubclass(kind, CoreLayer | Container)):
         raise ValueError(f"load: expected a layer of this version, got {description['kind']!r}")
     children = [restore(child) for child in description["children"]]
     try:

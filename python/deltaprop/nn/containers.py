@@ -5,11 +5,11 @@ from typing import Any, ClassVar
 
 from deltaprop import _core
 from deltaprop._arrays import Array
-from deltaprop.nn.module import Leaf, Module, Place, build_alone, making, taken
-from deltaprop.nn.native import Native
+from deltaprop.nn.core_module import CoreModule
+from deltaprop.nn.module import Leaf, Module, Storage, _build_lock, build_alone, owner_of
 
 
-class Container(Native):
+class Container(CoreModule):
     """Modules together; `Sequential` and its kin.
 
     Attributes
@@ -21,12 +21,12 @@ class Container(Native):
 
     _kind: ClassVar[str]
     _modules: tuple[Module, ...] = ()
-    _touched = False
+    _materialized = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         for name in ("forward", "backward", "__call__"):
-            if getattr(cls, name) is not getattr(Native, name):
+            if getattr(cls, name) is not getattr(CoreModule, name):
                 raise TypeError(
                     f"{cls.__name__}: expected {name} to be {cls._kind}'s, which fit runs without; "
                     f"write a subclass of nn.Layer instead"
@@ -50,7 +50,7 @@ class Container(Native):
         RuntimeError
             Where there was no `forward` yet.
         """
-        blocks = self._home().network.activations()
+        blocks = self._storage().network.activations()
         return [blocks[place.block] for place in self._places()]
 
     @property
@@ -62,7 +62,7 @@ class Container(Native):
         RuntimeError
             Where the last `forward` has had no `backward` yet.
         """
-        blocks = self._home().network.deltas()
+        blocks = self._storage().network.deltas()
         return [blocks[place.block] for place in self._places()]
 
     def __len__(self) -> int:
@@ -86,11 +86,13 @@ class Container(Native):
 
     def __getstate__(self) -> dict[str, Any]:
         return {
-            k: v for k, v in self.__dict__.items() if k not in ("_place", "_touched", "_fitting")
+            k: v
+            for k, v in self.__dict__.items()
+            if k not in ("_stored", "_materialized", "_fitting")
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _touched=False)
+        self.__dict__.update(state, _materialized=False)
 
     def _block(self) -> _core.Block:
         blocks = []
@@ -111,7 +113,7 @@ class Container(Native):
         return self._modules[-1]._has_heads()
 
     def _state(self) -> dict[str, Array]:
-        self._home()
+        self._storage()
         views = {}
         for i, module in enumerate(self._modules):
             for name, view in module._state().items():
@@ -124,21 +126,21 @@ class Container(Native):
             leaves += module._leaves()
         return leaves
 
-    def _home(self) -> Place:
-        if self._touched and self._place is not None:
-            return self._place
-        with making:
-            if self._place is None:
+    def _storage(self) -> Storage:
+        if self._materialized and self._stored is not None:
+            return self._stored
+        with _build_lock:
+            if self._stored is None:
                 build_alone(self)
-            if not self._touched:
+            if not self._materialized:
                 for leaf in self._leaves():
-                    leaf._touched = True
-                self._touched = True
-            assert self._place is not None
-            return self._place
+                    leaf._materialized = True
+                self._materialized = True
+            assert self._stored is not None
+            return self._stored
 
-    def _places(self) -> list[Place]:
-        return [module._place for module in self._modules if module._place is not None]
+    def _places(self) -> list[Storage]:
+        return [module._stored for module in self._modules if module._stored is not None]
 
     def _check(self, i: int, module: Any, seen: set[int]) -> None:
         """Raise unless it can be part of this; adds its layers to those `seen` before."""
@@ -155,7 +157,7 @@ class Container(Native):
                 f"{self._kind}: expected each layer once, got layer {i}, {module._title()}, twice"
             )
         seen |= layers
-        other = taken(module)
+        other = owner_of(module)
         if other is not None:
             raise ValueError(
                 f"{self._kind}: expected layers without a network, got layer {i}, "

@@ -2,7 +2,7 @@
 
 from deltaprop import _core
 from deltaprop._arrays import as_real
-from deltaprop.nn.native import ConfiguredLayer
+from deltaprop.nn.core_module import ConfiguredLayer
 
 
 class RandomMask(ConfiguredLayer):

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from deltaprop import _core
 from deltaprop._arrays import Array, as_count
-from deltaprop.nn.native import ConfiguredLayer
+from deltaprop.nn.core_module import ConfiguredLayer
 
 
 class Embedding(ConfiguredLayer):

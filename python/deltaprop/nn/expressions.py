@@ -6,8 +6,8 @@ from typing import Any
 
 from deltaprop import _core
 from deltaprop._arrays import Array
+from deltaprop.nn.core_module import ConfiguredLayer
 from deltaprop.nn.losses import Loss
-from deltaprop.nn.native import ConfiguredLayer
 
 
 def _checked(function: Any, name: str) -> Callable[..., Any]:

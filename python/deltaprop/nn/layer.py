@@ -6,7 +6,7 @@ import numpy as np
 
 from deltaprop import _core
 from deltaprop._arrays import Array, as_array, as_count
-from deltaprop.nn.module import Leaf, Place, build_alone, making
+from deltaprop.nn.module import Leaf, Storage, _build_lock, build_alone
 from deltaprop.nn.parameter import write
 
 
@@ -76,7 +76,7 @@ class Layer(Leaf):
             Where the name is taken or not an identifier, or the layer is in a network already.
         """
         initial = self._values()
-        if self._place is not None and self._place.owned:
+        if self._stored is not None and self._stored.owned:
             raise ValueError(
                 f"{self!r}: expected parameters to be declared before it joins a network"
             )
@@ -85,7 +85,7 @@ class Layer(Leaf):
         if not name.isidentifier() or {name, f"grad_{name}"} & taken:
             raise ValueError(f"{type(self).__name__}: expected a new name, got {name!r}")
         array = np.array(as_array(value, name))
-        self.__dict__["_place"] = None  # a network of its own would lack the new one
+        self.__dict__["_stored"] = None  # a network of its own would lack the new one
         self.__dict__["_initial"] = {**initial, name: array}
 
     def __repr__(self) -> str:
@@ -107,19 +107,19 @@ class Layer(Leaf):
             [(name, list(value.shape)) for name, value in (self._initial or {}).items()],
         )
 
-    def _home(self) -> Place:
-        if self._touched and self._place is not None:
-            return self._place
+    def _storage(self) -> Storage:
+        if self._materialized and self._stored is not None:
+            return self._stored
         # In a network of its own, if it has joined no other.
-        with making:
-            if self._place is None:
+        with _build_lock:
+            if self._stored is None:
                 build_alone(self)
-            self.__dict__["_touched"] = True
-            assert self._place is not None
-            return self._place
+            self.__dict__["_materialized"] = True
+            assert self._stored is not None
+            return self._stored
 
     def _values(self) -> dict[str, Array]:
-        if self._place is not None and self._touched:
+        if self._stored is not None and self._materialized:
             return self.state_dict()
         return dict(self._initial or {})
 
@@ -128,13 +128,13 @@ class Layer(Leaf):
 
     def _find(self, name: str) -> Array | None:
         if name in self._all_names():
-            place = self._home()
+            place = self._storage()
             return place.network.value(place.parameters[name])
         if name.startswith("grad_") and name[5:] in self._all_names():
-            place = self._home()
+            place = self._storage()
             return place.network.grad(place.parameters[name[5:]])
         if name in self._buffer_names:
-            place = self._home()
+            place = self._storage()
             return place.network.buffer(place.buffers[name])
         return None
 
@@ -149,7 +149,7 @@ class Layer(Leaf):
         if view is None:
             super().__setattr__(name, value)
         elif not _same_memory(view, value):  # `self.grad_w += ...` has written already
-            self._home().network.check_idle()
+            self._storage().network.check_idle()
             write(view, value, name)
 
     def __dir__(self) -> list[str]:
@@ -159,8 +159,8 @@ class Layer(Leaf):
 
     def __getstate__(self) -> dict[str, Any]:
         # A copied or unpickled layer belongs to no network; it takes its values along.
-        state = {k: v for k, v in self.__dict__.items() if k not in ("_place", "_touched")}
-        if self._place is not None:
+        state = {k: v for k, v in self.__dict__.items() if k not in ("_stored", "_materialized")}
+        if self._stored is not None:
             state["_initial"] = self.state_dict()
         return state
 

@@ -4,10 +4,10 @@ from typing import ClassVar
 
 from deltaprop import _core
 from deltaprop._arrays import Array, as_count, as_flag, as_name
-from deltaprop.nn.native import NativeLayer
+from deltaprop.nn.core_module import CoreLayer
 
 
-class Linear(NativeLayer):
+class Linear(CoreLayer):
     """A dense layer, z = a w + b, as ``torch.nn.Linear``.
 
     Parameters

@@ -11,11 +11,11 @@ import numpy as np
 
 from deltaprop import _core
 from deltaprop._arrays import Array, as_array, as_name
-from deltaprop._member import Member
+from deltaprop._checked_init import CheckedInit
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Loss(Member):
+class Loss(CheckedInit):
     """Base of the built-in losses.
 
     A loss of your own needs no base class: an object with ``__call__(outputs, y)``, which returns a

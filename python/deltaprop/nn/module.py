@@ -17,11 +17,11 @@ from deltaprop.nn.parameter import Parameter
 Network = _core.Network32 | _core.Network64
 
 # Two threads that are the first to use a layer must make one network between them.
-making = threading.RLock()
+_build_lock = threading.RLock()
 
 
 @dataclass(frozen=True)
-class Place:
+class Storage:
     """Where a module's numbers live: its part of a core network."""
 
     network: Network
@@ -52,7 +52,7 @@ def one_or_several(x: Any, several: bool, name: str = "x") -> Array | tuple[Arra
 class Module:
     """Something with parameters: a layer, or layers together."""
 
-    _place: Place | None = None
+    _stored: Storage | None = None
     _fitting: bool = False  # a fit of it is under way
 
     def parameters(self) -> list[Parameter]:
@@ -63,7 +63,7 @@ class Module:
         list of Parameter
             Names are those within this module: "weight" of a layer, "0.weight" of a network.
         """
-        place = self._home()
+        place = self._storage()
         return [Parameter(place.network, i, name) for name, i in place.parameters.items()]
 
     def state_dict(self) -> dict[str, Array]:
@@ -79,7 +79,7 @@ class Module:
         RuntimeError
             While `fit` runs in another thread.
         """
-        with unchanged(self._home().network):
+        with unchanged(self._storage().network):
             return {name: np.array(view, order="C") for name, view in self._state().items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -118,7 +118,7 @@ class Module:
                 )
         # Converted first: where that raises, nothing is written yet.
         arrays = {name: arrays[name].astype(view.dtype) for name, view in own.items()}
-        self._home().network.check_between_steps("load_state_dict")
+        self._storage().network.check_between_steps("load_state_dict")
         for name, view in own.items():
             view[...] = arrays[name]
 
@@ -176,7 +176,7 @@ class Module:
         RuntimeError
             While `fit` runs in another thread.
         """
-        place = self._home()
+        place = self._storage()
         several = isinstance(x, tuple) and self._shares_input()
         return place.network.infer(place.block, one_or_several(x, several), out)
 
@@ -186,12 +186,12 @@ class Module:
 
     def _state(self) -> dict[str, Array]:
         """Return views of what state_dict copies, layer by layer."""
-        place = self._home()
+        place = self._storage()
         network = place.network
         views = {name: network.value(i) for name, i in place.parameters.items()}
         return views | {name: network.buffer(i) for name, i in place.buffers.items()}
 
-    def _home(self) -> Place:
+    def _storage(self) -> Storage:
         """Return where the numbers live, which from now on are not to be drawn anew."""
         raise NotImplementedError
 
@@ -225,12 +225,12 @@ class Module:
         return False
 
     def _set_frozen(self, frozen: bool) -> Self:
-        if self._place is not None:
-            self._place.network.check_between_steps("freeze")
+        if self._stored is not None:
+            self._stored.network.check_between_steps("freeze")
         for leaf in self._leaves():
             leaf._frozen = frozen
-            if leaf._place is not None:
-                leaf._place.network.set_frozen(leaf._place.layers.start, frozen)
+            if leaf._stored is not None:
+                leaf._stored.network.set_frozen(leaf._stored.layers.start, frozen)
         return self
 
 
@@ -238,7 +238,7 @@ class Leaf(Module):
     """What a network needs to know of a layer."""
 
     _frozen: bool = False
-    _touched: bool = False  # someone has seen its values: they are kept
+    _materialized: bool = False  # someone has seen its values: they are kept
 
     def _leaves(self) -> "list[Leaf]":
         return [self]
@@ -254,12 +254,12 @@ class Leaf(Module):
             state[name][...] = value
 
 
-def taken(module: Module) -> Module | None:
+def owner_of(module: Module) -> Module | None:
     """Return what of it has a network around it already, itself or something in it."""
-    if module._place is not None:
-        return module if module._place.owned else None
+    if module._stored is not None:
+        return module if module._stored.owned else None
     for child in module._children():
-        found = taken(child)
+        found = owner_of(child)
         if found is not None:
             return found
     return None
@@ -276,7 +276,7 @@ def build(module: Module, seed: int, double: bool) -> Network:
         raise RuntimeError(
             f"{module._title()}: expected layers that may move, got a network that fit runs on"
         )
-    other = taken(module)
+    other = owner_of(module)
     if other is not None:
         raise ValueError(
             f"{module._title()}: expected layers without a network, got {other._title()}, which "
@@ -285,12 +285,12 @@ def build(module: Module, seed: int, double: bool) -> Network:
     leaves = module._leaves()
     values = [leaf._values() for leaf in leaves]
     network = (_core.Network64 if double else _core.Network32)(module._block(), seed)
-    _settle(module, "", _Settling(network, network.parameters, network.buffers))
+    _assign_storage(module, "", _Settling(network, network.parameters, network.buffers))
     for leaf, kept in zip(leaves, values, strict=True):
         if kept:
             leaf._write(kept)
-        if leaf._frozen and leaf._place is not None:
-            network.set_frozen(leaf._place.layers.start, True)
+        if leaf._frozen and leaf._stored is not None:
+            network.set_frozen(leaf._stored.layers.start, True)
     return network
 
 
@@ -312,13 +312,13 @@ class _Settling:
     layers: int = 0
 
 
-def _settle(module: Module, path: str, so_far: _Settling) -> None:
+def _assign_storage(module: Module, path: str, so_far: _Settling) -> None:
     """Give a module and all in it their places."""
     block, first = so_far.blocks, so_far.layers
     so_far.blocks += 1
     children = module._children()
     for i, child in enumerate(children):
-        _settle(child, f"{path}{i}.", so_far)
+        _assign_storage(child, f"{path}{i}.", so_far)
     so_far.layers += not children
     layers = range(first, so_far.layers)
 
@@ -327,7 +327,7 @@ def _settle(module: Module, path: str, so_far: _Settling) -> None:
         return {entries[i][1].removeprefix(path): i for i in own}
 
     # Past __setattr__, which looks for parameters first.
-    module.__dict__["_place"] = Place(
+    module.__dict__["_stored"] = Storage(
         so_far.network,
         block,
         layers,

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from deltaprop import _core
 from deltaprop._arrays import Array, as_count, as_flag, as_real
-from deltaprop.nn.native import ConfiguredLayer
+from deltaprop.nn.core_module import ConfiguredLayer
 
 
 class BatchNorm1d(ConfiguredLayer):

@@ -17,7 +17,7 @@ from deltaprop.nn.module import Module, Network, build, one_or_several
 from deltaprop.optim import Optimizer
 from deltaprop.training import Callback, History, Run, StopOnPlateau, fit
 from deltaprop.training.heads import HeadLosses, probabilities
-from deltaprop.training.judge import Metrics
+from deltaprop.training.metric_evaluator import Metrics
 
 _HEAD = ("", "layer", "output", "parameters")
 
@@ -73,7 +73,7 @@ class Sequential(Container):
 
     _kind = "Sequential"
     # What makes probabilities of each output, as the last fit's losses take them.
-    _links: tuple[str, ...] = ()
+    _output_transforms: tuple[str, ...] = ()
 
     def __init__(self, *layers: Module, dtype: Any = "float32", seed: int | None = None) -> None:
         double = _dtype(dtype) == np.float64
@@ -82,22 +82,22 @@ class Sequential(Container):
         super().__init__(*layers)
         build(self, seed, double)
         if given is not None:
-            self._home()  # these values are wanted, wherever it goes
+            self._storage()  # these values are wanted, wherever it goes
 
     @property
     def _network(self) -> Network:
-        return self._whole("it")
+        return self._core_network("it")
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """What the network computes in."""
-        double = isinstance(self._home().network, _core.Network64)
+        double = isinstance(self._storage().network, _core.Network64)
         return np.dtype(np.float64 if double else np.float32)
 
     @property
     def seed(self) -> int:
         """The seed it was made from."""
-        return self._home().network.seed
+        return self._storage().network.seed
 
     @property
     def flat_parameters(self) -> Array:
@@ -111,7 +111,7 @@ class Sequential(Container):
 
     def zero_grad(self) -> None:
         """Set every gradient to zero."""
-        if self._home().owned:
+        if self._storage().owned:
             return super().zero_grad()
         self._network.check_between_steps("zero_grad")
         self.flat_gradients[:] = 0
@@ -457,14 +457,16 @@ class Sequential(Container):
         RuntimeError
             Where the network has not been fitted with such a loss.
         """
-        if not any(self._links):
+        if not any(self._output_transforms):
             raise RuntimeError(
                 "predict_proba: expected a network fitted with a loss of probabilities, as "
                 "CrossEntropyLoss or BCEWithLogitsLoss"
             )
         outputs = self.predict(x, batch_size)
         heads = outputs if isinstance(outputs, tuple) else (outputs,)
-        found = tuple(probabilities(link, a) for link, a in zip(self._links, heads, strict=True))
+        found = tuple(
+            probabilities(link, a) for link, a in zip(self._output_transforms, heads, strict=True)
+        )
         return found if isinstance(outputs, tuple) else found[0]
 
     def summary(self) -> None:
@@ -481,12 +483,12 @@ class Sequential(Container):
 
     def _rows(self) -> list[tuple[str, str, str, str]]:
         """Return the lines of its table."""
-        assert self._place is not None  # it may be read without being kept as it is
-        network = self._place.network
+        assert self._stored is not None  # it may be read without being kept as it is
+        network = self._stored.network
         widths = network.out_features()
         rows = []
         for path, module in self._inside():
-            place = module._place
+            place = module._stored
             assert place is not None
             shapes = ", ".join(f"(N, {'any' if w < 0 else w})" for w in widths[place.block])
             count = sum(network.value(i).size for i in place.parameters.values())
@@ -496,10 +498,10 @@ class Sequential(Container):
 
     def _size(self) -> str:
         """Return how many numbers it has."""
-        assert self._place is not None
-        values = [self._place.network.value(i) for i in self._place.parameters.values()]
+        assert self._stored is not None
+        values = [self._stored.network.value(i) for i in self._stored.parameters.values()]
         count, size = (sum(getattr(v, what) for v in values) for what in ("size", "nbytes"))
-        double = isinstance(self._place.network, _core.Network64)
+        double = isinstance(self._stored.network, _core.Network64)
         return f"{count:,} parameters, float{64 if double else 32}, {size:,} bytes"
 
     def _repr_html_(self) -> str:
@@ -536,7 +538,7 @@ class Sequential(Container):
             "epochs": network.epochs,
             "passes": network.passes,
             "frozen": [leaf._frozen for leaf in self._leaves()],
-            "links": self._links,
+            "links": self._output_transforms,
             "state": self.state_dict(),
         }
 
@@ -556,10 +558,10 @@ class Sequential(Container):
         self._network.seed = description["seed"]
         self._network.epochs = description["epochs"]
         self._network.passes = description["passes"]
-        self._links = description["links"]
+        self._output_transforms = description["links"]
 
     def __getstate__(self) -> dict[str, Any]:
-        network = self._home().network
+        network = self._storage().network
         return super().__getstate__() | {
             "_made": (self.dtype.name, network.seed, network.epochs, network.passes)
         }

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from deltaprop import _core
 from deltaprop._arrays import Array, as_array, as_count
-from deltaprop.nn.native import ConfiguredLayer
+from deltaprop.nn.core_module import ConfiguredLayer
 
 
 class Standardize(ConfiguredLayer):
@@ -101,7 +101,7 @@ class Standardize(ConfiguredLayer):
             )
         if self._frozen:
             raise RuntimeError(f"{self!r}: expected it to be unfrozen to learn")
-        place = self._home()
+        place = self._storage()
         place.network.learn(place.block, data)
         return self
 

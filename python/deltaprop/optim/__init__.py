@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from deltaprop import _later
+from deltaprop import _lazy
 from deltaprop.optim.lr_scheduler import (
     ConstantLR,
     CosineAnnealingLR,
@@ -38,7 +38,7 @@ from deltaprop.optim.schedule import LRScheduler
 if TYPE_CHECKING:
     from deltaprop.optim.descent import Descent, descend
 else:
-    __getattr__, __dir__ = _later.names(__name__, {"descent": ("Descent", "descend")})
+    __getattr__, __dir__ = _lazy.names(__name__, {"descent": ("Descent", "descend")})
 
 __all__ = [
     "ASGD",

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from deltaprop.nn.parameter import Parameter
     from deltaprop.optim.optimizer import Optimizer
 
-WHOLE = ("clip_norm", "clip_value", "ema_decay")
+GLOBAL_OPTIONS = ("clip_norm", "clip_value", "ema_decay")
 # What our groups have and PyTorch's have not, and the other way round.
 _OURS = {"l1", "l2", "max_norm", "nonnegative"}
 _THEIRS = {"capturable", "differentiable", "foreach", "fused", "initial_lr"}
@@ -25,7 +25,7 @@ def state_dict(optimizer: "Optimizer") -> dict[str, Any]:
         names = [name for name, _ in core.states(core.options(index))]
         first = place
         for p in group["params"]:
-            step, scalars, _ = core.clock(p._index)
+            step, scalars, _ = core.step_state(p._index)
             if step > 0:
                 arrays = [core.state(k, p._index, False) for k in range(len(names))]
                 state[place] = dict(zip(core.scalars(), (step, *scalars), strict=False)) | {
@@ -35,7 +35,7 @@ def state_dict(optimizer: "Optimizer") -> dict[str, Any]:
                 }
             place += 1
         groups.append({**group, "params": list(range(first, place))})
-    given: dict[str, Any] = {"state": state, "param_groups": groups, **optimizer._whole()}
+    given: dict[str, Any] = {"state": state, "param_groups": groups, **optimizer._core_network()}
     given["ema"] = optimizer._averages()
     if optimizer._schedule is not None:
         given["schedule"] = optimizer._schedule.state_dict()
@@ -46,7 +46,10 @@ def load_state_dict(optimizer: "Optimizer", given: Any) -> None:
     """Check all of `given`, then write it."""
     core, name = optimizer._core, type(optimizer).__name__
     _check_keys(
-        f"{name}: state_dict", given, {"state", "param_groups"}, {*WHOLE, "ema", "schedule"}
+        f"{name}: state_dict",
+        given,
+        {"state", "param_groups"},
+        {*GLOBAL_OPTIONS, "ema", "schedule"},
     )
     groups = _groups(optimizer, given["param_groups"])
     options = {id(p): flat for flat, members in groups for p in members.values()}
@@ -61,13 +64,13 @@ def load_state_dict(optimizer: "Optimizer", given: Any) -> None:
     averages = {k: _array(v, members[k], f"{name}: ema {k}") for k, v in ema.items()}
     if "schedule" in given and optimizer._schedule is None:
         raise ValueError(f"{name}: expected no schedule, as none is attached, got one")
-    before = optimizer._whole()
-    optimizer._set_whole(**{k: given[k] for k in WHOLE if k in given})
+    before = optimizer._core_network()
+    optimizer._set_global_options(**{k: given[k] for k in GLOBAL_OPTIONS if k in given})
     try:
         if "schedule" in given:
             optimizer._schedule.load_state_dict(given["schedule"])
     except BaseException:
-        optimizer._set_whole(**before)
+        optimizer._set_global_options(**before)
         raise
     # Nothing is refused from here on.
     for index, (flat, _) in enumerate(groups):
@@ -82,7 +85,7 @@ def load_state_dict(optimizer: "Optimizer", given: Any) -> None:
             view = core.average(p._index, True)
             assert view is not None
             view[...] = averages[place]
-        core.set_clock(p._index, step, scalars, place in averages)
+        core.set_step_state(p._index, step, scalars, place in averages)
 
 
 def _groups(optimizer: "Optimizer", given: Any) -> list[tuple[list[float], dict[Any, "Parameter"]]]:

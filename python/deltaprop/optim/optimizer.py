@@ -11,7 +11,7 @@ import numpy as np
 
 from deltaprop import _core
 from deltaprop._arrays import Array
-from deltaprop._member import Member
+from deltaprop._checked_init import CheckedInit
 from deltaprop.nn.parameter import Parameter
 from deltaprop.optim import _state
 
@@ -71,7 +71,7 @@ class ParameterGroup(MutableMapping[str, Any]):
         return f"ParameterGroup({len(self._params)} parameters, {options})"
 
 
-class Optimizer(Member):
+class Optimizer(CheckedInit):
     """Base of the optimizers: groups, a step, and the options that every optimizer has.
 
     Parameters
@@ -166,7 +166,7 @@ class Optimizer(Member):
         else:
             self._core = _core.Optimizer64(name, network, flat)
         self.param_groups = [ParameterGroup(self, i, g["params"]) for i, g in enumerate(groups)]
-        self._set_whole(clip_norm=clip_norm, clip_value=clip_value, ema_decay=ema_decay)
+        self._set_global_options(clip_norm=clip_norm, clip_value=clip_value, ema_decay=ema_decay)
 
     def step(self) -> None:
         """Update the parameters once from their gradients.
@@ -201,11 +201,11 @@ class Optimizer(Member):
             raise RuntimeError(
                 f"{type(self).__name__}: expected an ema_decay, got None: there are no averages"
             )
-        self._core.show_averages()
+        self._core.swap_in_ema()
         try:
             yield
         finally:
-            self._core.hide_averages()
+            self._core.swap_out_ema()
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the steps to come depend on, in PyTorch's layout.
@@ -255,29 +255,29 @@ class Optimizer(Member):
     @property
     def clip_norm(self) -> float | None:
         """The largest norm of all gradients together, or None."""
-        return self._whole()["clip_norm"]
+        return self._core_network()["clip_norm"]
 
     @clip_norm.setter
     def clip_norm(self, value: float | None) -> None:
-        self._set_whole(clip_norm=value)
+        self._set_global_options(clip_norm=value)
 
     @property
     def clip_value(self) -> float | None:
         """The largest absolute value of a gradient's elements, or None."""
-        return self._whole()["clip_value"]
+        return self._core_network()["clip_value"]
 
     @clip_value.setter
     def clip_value(self, value: float | None) -> None:
-        self._set_whole(clip_value=value)
+        self._set_global_options(clip_value=value)
 
     @property
     def ema_decay(self) -> float | None:
         """How much of the averages of the parameters a step keeps, or None for no averages."""
-        return self._whole()["ema_decay"]
+        return self._core_network()["ema_decay"]
 
     @ema_decay.setter
     def ema_decay(self, value: float | None) -> None:
-        self._set_whole(ema_decay=value)
+        self._set_global_options(ema_decay=value)
 
     @property
     def lr(self) -> float:
@@ -299,15 +299,15 @@ class Optimizer(Member):
             f"make one for the copied network's parameters()"
         )
 
-    def _whole(self) -> dict[str, float | None]:
-        return dict(zip(_state.WHOLE, self._core.whole(), strict=True))
+    def _core_network(self) -> dict[str, float | None]:
+        return dict(zip(_state.GLOBAL_OPTIONS, self._core.global_options(), strict=True))
 
-    def _set_whole(self, **given: Any) -> None:
+    def _set_global_options(self, **given: Any) -> None:
         values = {
             k: None if v is None else self._numbers(k, v, None)[0]
-            for k, v in {**self._whole(), **given}.items()
+            for k, v in {**self._core_network(), **given}.items()
         }
-        self._core.set_whole(**values)
+        self._core.set_global_options(**values)
 
     def _averages(self) -> dict[int, Array]:
         """Return copies of the averages, by the places of their parameters in the groups."""
@@ -315,7 +315,7 @@ class Optimizer(Member):
         return {
             place: np.array(self._core.average(p._index, False), order="C")
             for place, p in enumerate(params)
-            if self._core.clock(p._index)[2]
+            if self._core.step_state(p._index)[2]
         }
 
     def _load_averages(self, averages: dict[int, Array]) -> None:

@@ -10,7 +10,7 @@ matplotlib's viridis for sizes, and its RdBu around 0 for what has a sign.
 
 from typing import TYPE_CHECKING
 
-from deltaprop import _later
+from deltaprop import _lazy
 
 if TYPE_CHECKING:
     from deltaprop.plot.checks import confusion, gradient_check
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from deltaprop.plot.paths import descent_1d, descent_contour, descent_surface
     from deltaprop.plot.regions import decision_boundary
 else:
-    __getattr__, __dir__ = _later.names(
+    __getattr__, __dir__ = _lazy.names(
         __name__,
         {
             "checks": ("confusion", "gradient_check"),

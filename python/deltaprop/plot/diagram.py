@@ -47,7 +47,7 @@ def network(net: Module, *, ax: "Axes | None" = None) -> "Axes":
     """
     if not isinstance(net, Module):
         raise TypeError(f"plot.network: expected a network, got {type(net).__name__}")
-    diagram = _Diagram(net._home().network.out_features())
+    diagram = _Diagram(net._storage().network.out_features())
     diagram.add(net, None, 0.0)
     ax = axes(ax, "network")
     diagram.draw(ax)
@@ -126,7 +126,7 @@ class _Diagram:
 
     def _layer(self, layer: Module, inputs: _Flow, centre: float) -> _Flow:
         name = type(layer).__name__
-        place = layer._home()
+        place = layer._storage()
         (width,) = self.widths[place.block]
         if isinstance(layer, Embedding):
             width = inputs.width * layer.embedding_dim
@@ -155,7 +155,7 @@ class _Diagram:
         parts = [self._height(child) for child in module._children()]
         if isinstance(module, Concat | Heads):
             return sum(parts) + 3 * len(parts)
-        widths = [*_inputs_of(module), *self.widths[module._home().block]]
+        widths = [*_inputs_of(module), *self.widths[module._storage().block]]
         return max([1, *parts, *(min(width, _MOST_NEURONS + 1) for width in widths)])
 
     def _column(self, x: float, centre: float, width: int, caption: str) -> _Flow:

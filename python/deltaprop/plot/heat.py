@@ -83,7 +83,7 @@ def _heat(net: Any, what: str, layer: int | None, ax: "Axes | None") -> "Axes":
     if not isinstance(net, Container):
         raise TypeError(f"plot.{what}: expected a network, got {type(net).__name__}")
     found = [_matrix(value) for value in getattr(net, what)]
-    chosen = range(len(found)) if layer is None else [_place(layer, len(found), what)]
+    chosen = range(len(found)) if layer is None else [_stored(layer, len(found), what)]
     if len(found[0]) == 0:
         raise ValueError(f"plot.{what}: expected a pass of one row or more, got none")
     rows = some_of(len(found[0]), _MOST_ROWS)
@@ -128,7 +128,7 @@ def _matrix(value: Any) -> Array:
     return np.atleast_2d(value)
 
 
-def _place(layer: Any, count: int, what: str) -> int:
+def _stored(layer: Any, count: int, what: str) -> int:
     where = f"plot.{what}: layer"
     return as_count(layer, where, -count, count - 1) % count
 

@@ -100,7 +100,7 @@ def _classes(model: Any, x: Array, labels: Array, where: str) -> Array:
     low, high = kinds[0], kinds[-1]
     if low == high:  # the other one of 0 and 1
         low, high = min(low, 0), max(high, 1)
-    middle = 0.0 if "sigmoid" in getattr(model, "_links", ()) else (low + high) / 2
+    middle = 0.0 if "sigmoid" in getattr(model, "_output_transforms", ()) else (low + high) / 2
     return np.asarray(np.where(found.reshape(-1) > middle, high, low))
 
 

@@ -48,7 +48,7 @@ class Callback:
     def on_train_batch_end(self, run: Run) -> None:
         """End an update; its loss is ``run.loss``. `fit` leaves C++ for it only if it is there."""
 
-    def _broken_off(self, run: Run) -> None:
+    def _on_exception(self, run: Run) -> None:
         """Take notice that an exception ends the fit."""
 
     def state_dict(self) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def arrays(
     )
 
 
-def pass_by_hand(
+def manual_pass(
     data: "Arrays | Batches", heads: HeadLosses, most: int, network: "Sequential"
 ) -> None:
     """Run forward and backward on at most so many rows, evenly between; of the first batch."""
@@ -56,7 +56,7 @@ def pass_by_hand(
     network.backward(heads.delta(outputs, y if heads.many else y[0]))
 
 
-def digests(data: "Arrays | Batches", held_out: Arrays | None) -> dict[str, Any]:
+def digests(data: "Arrays | Batches", validation: Arrays | None) -> dict[str, Any]:
     """Return what tells data apart, by the names of `fit`; nothing of batches still to come."""
     found: dict[str, Any] = {}
     if not isinstance(data, Batches):
@@ -64,8 +64,8 @@ def digests(data: "Arrays | Batches", held_out: Arrays | None) -> dict[str, Any]
         found["X"] = [_digest(one, x_in_file) for one in x]
         found["y"] = [_digest(one, there) for one, there in zip(y, y_in_file, strict=True)]
         found["sample_weight or class_weight"] = None if weight is None else _digest(weight, False)
-    if held_out is not None:
-        own = digests(held_out, None)
+    if validation is not None:
+        own = digests(validation, None)
         found["validation_data"] = list(own.values())
     return found
 
@@ -182,8 +182,8 @@ def split(
             None if weight is None else as_array(weight, "sample_weight")[rows],
         )
 
-    held_out = part(slice(cut, None))
-    return part(slice(cut)), held_out[:2] if weight is None else held_out
+    validation = part(slice(cut, None))
+    return part(slice(cut)), validation[:2] if weight is None else validation
 
 
 # After an epoch's last batch; None may be a batch gone wrong.

@@ -21,12 +21,12 @@ from deltaprop.training.data import (
     arrays,
     class_weights,
     digests,
-    pass_by_hand,
+    manual_pass,
     split,
 )
 from deltaprop.training.heads import CoreLosses, HeadLosses
 from deltaprop.training.history import History
-from deltaprop.training.judge import Metrics
+from deltaprop.training.metric_evaluator import Metrics
 from deltaprop.training.progress import Progress, progress_of
 from deltaprop.training.run import Run
 from deltaprop.training.stop import StopOnPlateau
@@ -68,7 +68,7 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
     heads = HeadLosses.of(loss, loss_weights, several_inputs=network._shares_input())
     heads.check_targets(y, network._has_heads())
     heads.check_reductions()
-    judge = Metrics(metrics, heads)
+    evaluator = Metrics(metrics, heads)
     run = Run(network, optimizer, as_count(epochs, "fit: epochs", 0))
     run._callbacks = as_callbacks(callbacks)
     recorded = _records(record)
@@ -79,10 +79,10 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
         "seed": None if seed is None else as_seed(seed, "fit"),
         "num_threads": 0
         if num_threads is None
-        else as_count(num_threads, "fit: num_threads", 1, _core.MOST_THREADS),
+        else as_count(num_threads, "fit: num_threads", 1, _core.MAX_THREADS),
     }
 
-    widths = network._network.out_features()[network._home().block]
+    widths = network._network.out_features()[network._storage().block]
     judged = None
     if _is_iterable_of_batches(X, y):
         _refuse(
@@ -105,26 +105,26 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
         others = _stop_losses(stop, heads)
         data = arrays(X, y, weight, heads, also=others.losses if others else ())
         options |= _of_rows(data, batch_size, stop, others)
-    held_out = None if validation_data is None else _held_out(validation_data, heads)
-    options["validation"] = held_out and held_out[0]
+    validation = None if validation_data is None else _validation(validation_data, heads)
+    options["validation"] = validation and validation[0]
 
-    _check_metrics(judge, data, held_out and held_out[0][0], widths)
-    run._keys = _keys(heads, judge, judged is not None, held_out is not None)
+    _check_metrics(evaluator, data, validation and validation[0][0], widths)
+    run._keys = _keys(heads, evaluator, judged is not None, validation is not None)
     run._settings = {
         "loss": heads.described(),
         "loss_weights": list(heads.weights),
         "optimizer": type(optimizer).__name__,
         "schedule": type(optimizer._schedule).__name__,
         "rows": _rows(data),
-        "validation": held_out is not None,
-        "metrics": judge.names,
+        "validation": validation is not None,
+        "metrics": evaluator.names,
         "record": sorted(recorded),
         **{name: options.get(name) for name in ("batch_size", "shuffle", "seed", "accumulate")},
     }
     most = min(options.get("batch_size", _SAMPLE), _SAMPLE)
-    run._pass_by_hand = partial(pass_by_hand, data, heads, most)
+    run._manual_pass = partial(manual_pass, data, heads, most)
     # Looking through all the data takes a while: only checkpoints need it.
-    run._digests = cache(partial(digests, data, held_out and held_out[0][0]))
+    run._digests = cache(partial(digests, data, validation and validation[0][0]))
     losses = heads.core(
         data.targets() if isinstance(data, Batches) else data[1], options["accumulate"]
     )
@@ -136,16 +136,16 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
         if isinstance(data, Batches):
             data.check_lasting(options["epochs"])
         bar = progress_of(run.epochs) if progress else None
-        told = _Told(run, judge, judged, held_out, data, options, bar)
+        events = EventDispatcher(run, evaluator, judged, validation, data, options, bar)
         try:
-            with _linked(network, heads.links()):
+            with _fit_state(network, heads.links()):
                 result = _core.fit(
-                    network._network, optimizer._core, losses, data, _DEFAULTS | told.begin()
+                    network._network, optimizer._core, losses, data, _DEFAULTS | events.begin()
                 )
         finally:
             if bar is not None:
                 bar.close()
-    told.end(result)
+    events.end(result)
     return run.history
 
 
@@ -154,16 +154,16 @@ _DEFAULTS: dict[str, Any] = {"batch_size": 1, "stop": None}
 
 
 @contextmanager
-def _linked(network: "Sequential", links: tuple[str, ...]) -> Iterator[None]:
+def _fit_state(network: "Sequential", links: tuple[str, ...]) -> Iterator[None]:
     """Have the network know of its fit, and, if it is trained, what makes probabilities."""
-    before, passes, fitting = network._links, network._network.passes, network._fitting
-    network._links, network._fitting = links, True
+    before, passes, fitting = network._output_transforms, network._network.passes, network._fitting
+    network._output_transforms, network._fitting = links, True
     try:
         yield
     finally:
         network._fitting = fitting
         if network._network.passes == passes:
-            network._links = before
+            network._output_transforms = before
 
 
 def _check_optimizer(network: "Sequential", optimizer: Any) -> None:
@@ -211,8 +211,8 @@ def _of_rows(
         size = as_count(batch_size, "fit: batch_size", 1)
     if stop is None:
         return {"batch_size": size}
-    looks = stop.eps, stop.every == "update", others.core(data[1]) if others else None
-    return {"batch_size": size, "stop": looks}
+    checks = stop.eps, stop.every == "update", others.core(data[1]) if others else None
+    return {"batch_size": size, "stop": checks}
 
 
 def _records(record: Sequence[str]) -> tuple[str, ...]:
@@ -239,26 +239,26 @@ def _stop_losses(stop: Any, heads: HeadLosses) -> HeadLosses | None:
 
 
 def _check_metrics(
-    metrics: Metrics, data: Arrays | Batches, held_out: Arrays | None, widths: Sequence[int]
+    metrics: Metrics, data: Arrays | Batches, validation: Arrays | None, widths: Sequence[int]
 ) -> None:
-    for judged in (data, held_out):
+    for judged in (data, validation):
         if judged is not None and not isinstance(judged, Batches):
             metrics.check(judged[1], widths)
 
 
-def _keys(heads: HeadLosses, metrics: Metrics, judged: bool, held_out: bool) -> list[str]:
+def _keys(heads: HeadLosses, metrics: Metrics, judged: bool, validation: bool) -> list[str]:
     """Return the history's keys; those of `record` are left out, which have a row an epoch."""
     count = len(heads.losses)
     losses = ["loss", *(f"loss_{k}" for k in range(count) if count > 1)]
-    found = [*losses, *(f"val_{key}" for key in losses if held_out), "lr"]
+    found = [*losses, *(f"val_{key}" for key in losses if validation), "lr"]
     found += metrics.names if judged else []
-    return found + [f"val_{name}" for name in metrics.names if held_out]
+    return found + [f"val_{name}" for name in metrics.names if validation]
 
 
-_HeldOut = tuple[tuple[Arrays, CoreLosses], tuple[Any, Any, Any]]
+_Validation = tuple[tuple[Arrays, CoreLosses], tuple[Any, Any, Any]]
 
 
-def _held_out(data: Any, heads: HeadLosses) -> _HeldOut:
+def _validation(data: Any, heads: HeadLosses) -> _Validation:
     """Return data held out as the core takes it, and as metrics do."""
     if not isinstance(data, tuple | list) or len(data) not in (2, 3):
         raise TypeError("validation_data: expected (X, y) or (X, y, sample_weight)")
@@ -267,7 +267,7 @@ def _held_out(data: Any, heads: HeadLosses) -> _HeldOut:
     return (found, heads.core(found[1])), (X, y, weight)
 
 
-class _Plan:
+class ScheduleTable:
     """The optimizer's schedule in a fit: a table ahead where there can be one."""
 
     def __init__(
@@ -330,15 +330,15 @@ class _Plan:
             )
 
 
-class _Told:
-    """Everything that hears of epochs and updates while the core trains."""
+class EventDispatcher:
+    """Everything that needs_epoch_events of epochs and updates while the core trains."""
 
     def __init__(
         self,
         run: Run,
         metrics: Metrics,
         judged_on: tuple[Any, Any, Any] | None,
-        held_out: _HeldOut | None,
+        validation: _Validation | None,
         data: Arrays | Batches,
         options: dict[str, Any],
         bar: Progress | None,
@@ -346,7 +346,7 @@ class _Told:
         self._run = run
         self._metrics = metrics
         self._judged_on = judged_on
-        self._held_out = held_out
+        self._validation = validation
         self._batches = data if isinstance(data, Batches) else None
         self._options = options
         self._updates_an_epoch = None
@@ -370,19 +370,21 @@ class _Told:
         self._begin_epoch(run.history.epochs)
         epochs = 0 if run._stopping else self._options["epochs"]
         # After the callbacks, which may attach a schedule.
-        self._plan = plan = _Plan(run.optimizer, epochs, self._updates_an_epoch, run._keys)
-        hears = run._callbacks or self._bar or self._metrics.names or plan.wants_epochs
-        hears_updates = plan.wants_updates or any(wants_batches(c) for c in run._callbacks)
-        patient = not (self._bar or self._metrics.names or plan.wants_epochs)
+        self._schedule_table = table = ScheduleTable(
+            run.optimizer, epochs, self._updates_an_epoch, run._keys
+        )
+        patient = not (self._bar or self._metrics.names or table.wants_epochs)
+        needs_epoch_events = run._callbacks or not patient
+        needs_batch_events = table.wants_updates or any(wants_batches(c) for c in run._callbacks)
         every = min((callback._every for callback in run._callbacks), default=0.0)
         return {
             **self._options,
-            **plan.options(),
+            **table.options(),
             "epochs": epochs,
-            "epoch_end": self.epoch_end if hears else None,
+            "epoch_end": self.epoch_end if needs_epoch_events else None,
             "epoch_end_every": every if patient else 0.0,
-            "batch_end": self.update_end if hears_updates else None,
-            "broken_off": self.broken_off,
+            "batch_end": self.update_end if needs_batch_events else None,
+            "on_exception": self.on_exception,
         }
 
     def _begin_epoch(self, epoch: int) -> None:
@@ -398,8 +400,8 @@ class _Told:
         run.loss = loss
         for callback in run._callbacks:
             callback.on_train_batch_end(run)
-        if self._plan.wants_updates:
-            self._plan.count(0, updates)
+        if self._schedule_table.wants_updates:
+            self._schedule_table.count(0, updates)
         return run._stopping
 
     def epoch_end(self, epochs: int, updates: int, values: dict[str, Any]) -> bool:
@@ -407,24 +409,24 @@ class _Told:
         run = self._run
         several = epochs - self._epochs_told > 1
         self._epochs_told = epochs
-        looks = values.pop("stop_losses")
-        if len(looks) > 0:
-            run.history.stop_losses = np.append(run.history.stop_losses, looks)
+        checks = values.pop("stop_losses")
+        if len(checks) > 0:
+            run.history.stop_losses = np.append(run.history.stop_losses, checks)
         latest = {key: column[-1] for key, column in values.items()}
         run.history.epochs = self._before[0] + epochs
         run.history.updates = run.step = self._before[1] + updates
         run.epoch = run.history.epochs - 1
         if self._judged_on is not None:
             latest |= self._judged(*self._judged_on)
-        if self._held_out is not None:
-            judged = self._judged(*self._held_out[1])
+        if self._validation is not None:
+            judged = self._judged(*self._validation[1])
             latest |= {f"val_{name}": value for name, value in judged.items()}
         if several:
             run.history._extend(values)
         else:
             run.history._append(latest)
-        self._plan.check_late()
-        self._plan.count(epochs, updates, latest)
+        self._schedule_table.check_late()
+        self._schedule_table.count(epochs, updates, latest)
         if self._bar is not None:
             shown = {k: v for k, v in latest.items() if np.ndim(v) == 0 and k != "lr"}
             self._bar.at(run.history.epochs, shown)
@@ -445,12 +447,12 @@ class _Told:
             return self._batches.ended
         return updates - self._epoch_began_at == self._updates_an_epoch
 
-    def broken_off(self, epochs: int, updates: int) -> None:
+    def on_exception(self, epochs: int, updates: int) -> None:
         """Take notice that an exception ends the training, which had begun."""
         self._run._begun = True
-        self._plan.count(epochs, updates)
+        self._schedule_table.count(epochs, updates)
         for callback in self._run._callbacks:
-            callback._broken_off(self._run)
+            callback._on_exception(self._run)
 
     def _judged(self, X: Any, y: Any, weight: Any) -> dict[str, float]:
         if not self._metrics.names:
@@ -464,7 +466,7 @@ class _Told:
         reason = result.pop("stop_reason")
         history.stop_reason = "callback" if reason == "epochs" and self._run._stopping else reason
         history.stop_losses = np.asarray(result.pop("stop_losses"), dtype=np.float64)
-        self._plan.count(**done)
+        self._schedule_table.count(**done)
         history._extend({key: column[self._epochs_told :] for key, column in result.items()})
         history.epochs = epochs + done["epochs"]
         history.updates = self._run.step = updates + done["updates"]

@@ -146,7 +146,7 @@ class History(Mapping[str, Array]):
         return len(self._columns)
 
     def _repr_html_(self) -> str:
-        from deltaprop.training.shown import history_html
+        from deltaprop.training.history_html import history_html
 
         return history_html(self)
 

@@ -12,8 +12,8 @@ from deltaprop import _html
 from deltaprop._arrays import Array, as_real
 from deltaprop._table import some_of
 from deltaprop.training.callbacks import Callback
+from deltaprop.training.history_html import delta_sizes, ending, losses
 from deltaprop.training.run import Run
-from deltaprop.training.shown import delta_sizes, ending, losses
 
 # The part of a fit's time that drawing may take, and that looking at the deltas may.
 _SHARE = 0.01
@@ -101,7 +101,7 @@ class LiveView(Callback):
         self._last_look(run)
         self._screen.show(run, self._deltas, "")
 
-    def _broken_off(self, run: Run) -> None:
+    def _on_exception(self, run: Run) -> None:
         # What failed may fail again, and the fit's own exception is the one to be seen.
         with contextlib.suppress(Exception):
             self._last_look(run)
@@ -158,10 +158,10 @@ class _Deltas:
                 own._set_frozen(leaf._frozen)
         for own, value in zip(twin._state().values(), run.network._state().values(), strict=True):
             own[...] = value
-        run._pass_by_hand(twin)
+        run._manual_pass(twin)
         blocks = twin._network.deltas()
         with np.errstate(over="ignore"):  # of a fit that diverges
-            sizes = [float(np.linalg.norm(blocks[leaf._place.block])) for leaf in twin._leaves()]
+            sizes = [float(np.linalg.norm(blocks[leaf._stored.block])) for leaf in twin._leaves()]
         self._sizes.append(sizes)
         self.epochs.append(epochs)
         if len(self.epochs) > _MOST_LOOKS:

@@ -43,7 +43,7 @@ class Run:
     _settings: dict[str, Any] = field(default_factory=dict)
     _digests: Callable[[], dict[str, Any]] = dict  # of the data
     # Runs forward and backward by hand on some rows of the data.
-    _pass_by_hand: Callable[["Sequential"], None] = lambda network: None
+    _manual_pass: Callable[["Sequential"], None] = lambda network: None
     _keys: list[str] = field(default_factory=list)  # that the history has, with a number an epoch
     _callbacks: list[Any] = field(default_factory=list)
     _checkpoints: list[str] = field(default_factory=list)  # to write when the epoch has ended

@@ -16,7 +16,7 @@ enum class Purpose : std::uint32_t { initialise = 0, shuffle = 1, dropout = 2 };
 /// the order of the draws or of threads.
 ///
 /// Philox4x32-10: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3",
-/// SC11 (2011), section 3.3.
+/// SC11 (2011), subgraph 3.3.
 class Random {
  public:
   Random(std::uint64_t seed, Purpose purpose, std::uint32_t step = 0, std::uint32_t layer = 0);
@@ -49,8 +49,8 @@ double normal_quantile(double p);
 /// The standard normal distribution P(X <= x), within 1e-13 of itself while it is above 1e-300, and 0 beyond.
 double normal_cdf(double x);
 
-/// Writes a random permutation of 0..n-1 (Fisher and Yates) into `order`, whose size is n. `poll` is called now and
-/// then, and may throw.
-void permutation(const Random& random, std::vector<Index>& order, const std::function<void()>& poll = [] {});
+/// Writes a random permutation of 0..n-1 (Fisher and Yates) into `order`, whose size is n. `check_interrupt` is called
+/// now and then, and may throw.
+void permutation(const Random& random, std::vector<Index>& order, const std::function<void()>& check_interrupt = [] {});
 
 }  // namespace deltaprop

@@ -10,12 +10,12 @@
 namespace deltaprop::threads {
 
 /// A larger number is a mistake: each thread is one of the system's, with a stack, and some take down what runs beside.
-inline constexpr Index kMost = 1024;
+inline constexpr Index kMax = 1024;
 
 /// How many may work on what one call asks for; at first DELTAPROP_NUM_THREADS, or else as many as the process has
 /// processors, OMP_NUM_THREADS at the most.
 Index count();
-/// ValueError for less than 1 and more than kMost.
+/// ValueError for less than 1 and more than kMax.
 void set_count(Index count);
 
 /// The most for calls of this thread, for a scope. 0: as many as there are.
@@ -31,9 +31,9 @@ class Limit {
 };
 
 /// How many are worth waking for this many multiplications and additions.
-Index worth(double operations);
+Index suggested_threads(double operations);
 /// So many operations a thread make it worth it, from now on; for tests.
-void set_worth(double operations);
+void set_operations_per_thread(double operations);
 
 /// Whether threads help with work that is done again and again, found by trying: others may want the processors, or
 /// their caches lie far apart. What is computed does not depend on it.
@@ -60,14 +60,14 @@ class Trial {
 
 /// A piece of work: its number, and that of the thread, 0 for the one that asked for it.
 using Piece = std::function<void(Index piece, Index thread)>;
-void share_among(Index pieces, Index threads, const Piece& work);
+void parallel_for_pooled(Index pieces, Index threads, const Piece& work);
 
 /// work(piece, thread) for each piece, by so many threads at the most; returns when all are done. Of the exceptions,
 /// that of the first piece is thrown, and pieces not begun are left out. While others share, the calling thread works
 /// alone.
 template <class F>
-void share(Index pieces, Index threads, F&& work) {
-  if (threads > 1 && pieces > 1) return share_among(pieces, threads, std::ref(work));
+void parallel_for(Index pieces, Index threads, F&& work) {
+  if (threads > 1 && pieces > 1) return parallel_for_pooled(pieces, threads, std::ref(work));
   for (Index i = 0; i < pieces; ++i) work(i, Index{0});
 }
 

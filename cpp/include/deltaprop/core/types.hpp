@@ -7,7 +7,7 @@ namespace deltaprop {
 using Index = std::ptrdiff_t;
 
 /// How many parts of a size n numbers make, the last one perhaps smaller.
-constexpr Index parts(Index n, Index size) { return (n + size - 1) / size; }
+constexpr Index ceil_div(Index n, Index size) { return (n + size - 1) / size; }
 
 /// A half-open range of rows, or of elements of a flat buffer.
 struct Range {

@@ -26,10 +26,10 @@ class Program {
   /// `interruptible`: an exception between two tiles does no harm.
   void add_tiles(Index tiles, TileOperation operation, bool interruptible = false);
 
-  /// By so many threads at the most. `between` is called, by this one alone, between tiles of stages that may be left
-  /// by an exception; stages of rows always may. `often`: between the operations of a tile of rows as well, where each
-  /// of them takes long.
-  void run(Index rows, Index rows_per_tile, Index threads, const std::function<void()>* between = nullptr,
+  /// By so many threads at the most. `check_interrupt` is called, by this one alone, between tiles of stages that may
+  /// be left by an exception; stages of rows always may. `often`: between the operations of a tile of rows as well,
+  /// where each of them takes long.
+  void run(Index rows, Index rows_per_tile, Index threads, const std::function<void()>* check_interrupt = nullptr,
            bool often = false) const;
 
  private:

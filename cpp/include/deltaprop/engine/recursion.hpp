@@ -6,26 +6,26 @@
 #include <span>
 #include <vector>
 
-#include "deltaprop/core/source.hpp"
+#include "deltaprop/core/strided_view.hpp"
 #include "deltaprop/engine/program.hpp"
 #include "deltaprop/engine/workspace.hpp"
 #include "deltaprop/nn/network.hpp"
 
 namespace deltaprop::engine {
 
-/// What a pass through a section is for.
+/// What a pass through a subgraph is for.
 enum class Mode {
-  training,  // random masks, statistics of the batch
-  probing,   // as inference computes, but kept for the way back
+  training,        // random masks, statistics of the batch
+  eval_with_grad,  // as inference computes, but kept for the way back
 };
 
 /// y = f(x) node by node: the pass whose way back is the delta recursion.
 template <class T>
-void add_forward(Program& program, const nn::Network<T>& network, const nn::Section& section,
+void add_forward(Program& program, const nn::Network<T>& network, const nn::Subgraph& subgraph,
                  const Workspace<T>& workspace, Mode mode = Mode::training);
 
 /// Which deltas a backward pass is to find.
-enum class Reach {
+enum class GradientScope {
   gradients,  // those that the gradients need
   inputs,     // all of them
 };
@@ -33,8 +33,8 @@ enum class Reach {
 /// The delta recursion: the delta of a value is the sum, over whoever reads it, of their delta times their derivative,
 /// from the outputs' deltas, dJ/d(output), down. This is its only place.
 template <class T>
-void add_backward(Program& program, const nn::Network<T>& network, const nn::Section& section,
-                  const Workspace<T>& workspace, Reach reach, Mode mode = Mode::training);
+void add_backward(Program& program, const nn::Network<T>& network, const nn::Subgraph& subgraph,
+                  const Workspace<T>& workspace, GradientScope scope, Mode mode = Mode::training);
 
 /// Running statistics from the last training pass.
 template <class T>
@@ -54,45 +54,48 @@ std::vector<GradientTile> gradient_tiles(const nn::Network<T>& network);
 
 /// dJ/dparameters of one tile, from its layer's input and the delta of its output.
 template <class T>
-void find_gradient(const nn::Network<T>& network, const Workspace<T>& workspace, const GradientTile& tile);
+void compute_gradient(const nn::Network<T>& network, const Workspace<T>& workspace, const GradientTile& tile);
 
-/// Inference through a section, compiled for one width of each input; keeps its buffers, so that whoever infers often
+/// Inference through a subgraph, compiled for one width of each input; keeps its buffers, so that whoever infers often
 /// allocates once.
 template <class T>
 class Inference {
  public:
   /// `in`: the inputs' features.
-  Inference(const nn::Network<T>& network, nn::Section section, const std::vector<Index>& in);
+  Inference(const nn::Network<T>& network, nn::Subgraph subgraph, const std::vector<Index>& in);
 
   /// Whether it was compiled for inputs like these.
-  bool takes(std::span<const Source> x) const {
-    return std::equal(x.begin(), x.end(), section_.inputs.begin(), section_.inputs.end(),
-                      [this](const Source& s, Index v) { return s.cols == widths_[static_cast<std::size_t>(v)]; });
+  bool takes(std::span<const StridedView> x) const {
+    return std::equal(x.begin(), x.end(), subgraph_.inputs.begin(), subgraph_.inputs.end(),
+                      [this](const StridedView& s, Index v) { return s.cols == widths_[static_cast<std::size_t>(v)]; });
   }
   /// Whether rows may be run apart from each other.
   bool rowwise() const { return step_ != 0; }
   /// Numbers that it keeps.
   Index size() const;
   /// The features of each output.
-  std::vector<Index> out_features() const { return nn::taken(widths_, section_.outputs); }
+  std::vector<Index> out_features() const { return nn::select(widths_, subgraph_.outputs); }
   /// Writes the outputs for the rows of the inputs, tile by tile. Any number of threads may do so at once, each
-  /// with an Inference of its own. `between` is called between tiles, by the calling thread, and may throw.
-  void run(std::span<const Source> x, std::span<const Matrix<T>> out, const std::function<void()>* between = nullptr);
+  /// with an Inference of its own. `check_interrupt` is called between tiles, by the calling thread, and may throw.
+  void run(std::span<const StridedView> x, std::span<const Matrix<T>> out,
+           const std::function<void()>* check_interrupt = nullptr);
   /// The same for all rows at once, in memory of the caller's: so many numbers a row.
-  void run(std::span<const Source> x, std::span<const Matrix<T>> out, T* memory) const;
+  void run(std::span<const StridedView> x, std::span<const Matrix<T>> out, T* memory) const;
   Index numbers_a_row() const { return std::accumulate(sizes_.begin(), sizes_.end(), Index{0}); }
 
  private:
   /// Where a value is kept: a slot's number, or -1 - i for output i.
-  Index& slot(Index value) { return slots_[static_cast<std::size_t>(places_[static_cast<std::size_t>(value)])]; }
-  Index slot(Index value) const { return slots_[static_cast<std::size_t>(places_[static_cast<std::size_t>(value)])]; }
-  void run_tile(std::span<const Source> x, std::span<const Matrix<T>> out, Range tile, T* memory) const;
+  Index& slot(Index value) { return slots_[static_cast<std::size_t>(buffer_index_[static_cast<std::size_t>(value)])]; }
+  Index slot(Index value) const {
+    return slots_[static_cast<std::size_t>(buffer_index_[static_cast<std::size_t>(value)])];
+  }
+  void run_tile(std::span<const StridedView> x, std::span<const Matrix<T>> out, Range tile, T* memory) const;
   void assign_slots();
 
   const nn::Network<T>& network_;
-  nn::Section section_;
+  nn::Subgraph subgraph_;
   std::vector<Index> widths_;
-  std::vector<Index> places_, origins_, slots_;
+  std::vector<Index> buffer_index_, input_index_, slots_;
   std::vector<Index> sizes_;        // of the slots, a row
   std::vector<Index> before_;       // the sum of those before
   std::vector<Buffer<T>> buffers_;  // the slots of each thread

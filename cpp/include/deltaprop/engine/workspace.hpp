@@ -15,26 +15,26 @@ namespace deltaprop::engine {
 template <class T>
 class Workspace {
  public:
-  /// For a section of a network on inputs of these features. `in_place`: what nobody reads any more may be overwritten;
-  /// then not every activation and delta is there in the end.
-  void shape(const nn::Network<T>& network, const nn::Section& section, const std::vector<Index>& in,
+  /// For a subgraph of a network on inputs of these features. `in_place`: what nobody reads any more may be
+  /// overwritten; then not every activation and delta is there in the end.
+  void shape(const nn::Network<T>& network, const nn::Subgraph& subgraph, const std::vector<Index>& in,
              bool in_place = false) {
     const nn::Plan& plan = network.plan();
     rows_ = -1;
-    widths_ = network.widths(section, in);
+    widths_ = network.widths(subgraph, in);
     inputs.resize(in.size());
-    a_places_ = plan.activation_places(section);
-    delta_places_ = plan.delta_places(section);
-    if (in_place) work_in_place(network, section);
+    a_buffer_index_ = plan.activation_buffer_index(subgraph);
+    delta_buffer_index_ = plan.delta_buffer_index(subgraph);
+    if (in_place) assign_inplace_buffers(network, subgraph);
     a_.resize(widths_.size());
     delta_.resize(widths_.size());
-    kept_.resize(static_cast<std::size_t>(network.size()));
+    saved_.resize(static_cast<std::size_t>(network.size()));
     for (const nn::Node& node : plan.nodes()) {
       if (node.kind != nn::Node::Kind::layer) continue;
-      Kept& kept = kept_[static_cast<std::size_t>(node.layer)];
+      Saved& saved = saved_[static_cast<std::size_t>(node.layer)];
       const Index features = width(node.inputs[0]);
-      kept.width = network.layer(node.layer).keeps(features);
-      kept.shared.reserve(network.layer(node.layer).shares(features));
+      saved.width = network.layer(node.layer).saved_per_row(features);
+      saved.batch_statistics.reserve(network.layer(node.layer).saved_per_batch(features));
     }
   }
   /// Room for this many rows.
@@ -42,10 +42,10 @@ class Workspace {
     if (rows == rows_) return;
     rows_ = -1;  // until there is memory for all
     for (std::size_t v = 0; v < widths_.size(); ++v) {
-      a_[place(a_places_, v)].reserve(checked_size(rows, widths_[v]));
-      delta_[place(delta_places_, v)].reserve(checked_size(rows, widths_[v]));
+      a_[buffer_of(a_buffer_index_, v)].reserve(checked_size(rows, widths_[v]));
+      delta_[buffer_of(delta_buffer_index_, v)].reserve(checked_size(rows, widths_[v]));
     }
-    for (Kept& kept : kept_) kept.rows.reserve(checked_size(rows, kept.width));
+    for (Saved& saved : saved_) saved.rows.reserve(checked_size(rows, saved.width));
     rows_ = rows;
   }
 
@@ -55,55 +55,57 @@ class Workspace {
   const std::vector<Index>& widths() const { return widths_; }
   Matrix<T> a(Index value) const { return {a_buffer(value).data(), rows_, width(value)}; }
   Matrix<T> delta(Index value) const { return {delta_buffer(value).data(), rows_, width(value)}; }
-  const Buffer<T>& a_buffer(Index value) const { return a_[place(a_places_, static_cast<std::size_t>(value))]; }
+  const Buffer<T>& a_buffer(Index value) const {
+    return a_[buffer_of(a_buffer_index_, static_cast<std::size_t>(value))];
+  }
   const Buffer<T>& delta_buffer(Index value) const {
-    return delta_[place(delta_places_, static_cast<std::size_t>(value))];
+    return delta_[buffer_of(delta_buffer_index_, static_cast<std::size_t>(value))];
   }
-  Matrix<T> kept(Index layer) const {
-    const Kept& kept = kept_[static_cast<std::size_t>(layer)];
-    return {kept.rows.data(), rows_, kept.width};
+  Matrix<T> saved(Index layer) const {
+    const Saved& saved = saved_[static_cast<std::size_t>(layer)];
+    return {saved.rows.data(), rows_, saved.width};
   }
-  T* shared(Index layer) const { return kept_[static_cast<std::size_t>(layer)].shared.data(); }
+  T* batch_statistics(Index layer) const { return saved_[static_cast<std::size_t>(layer)].batch_statistics.data(); }
 
   /// What the inputs are converted from, where a pass is told.
-  std::vector<SourceRows> inputs;
+  std::vector<StridedRows> inputs;
   /// The number of the pass: part of the key of its random draws.
   std::uint32_t pass = 0;
   /// Whether gradients are added to those that are there, instead of written over them.
   bool accumulate = false;
 
  private:
-  struct Kept {
+  struct Saved {
     Index width = 0;
-    Buffer<T> rows, shared;
+    Buffer<T> rows, batch_statistics;
   };
 
   /// Puts y in the place of x, and delta_x in that of delta_y, where the layer between allows it and the one that has
   /// written x does not read it again.
-  void work_in_place(const nn::Network<T>& network, const nn::Section& section) {
+  void assign_inplace_buffers(const nn::Network<T>& network, const nn::Subgraph& subgraph) {
     std::vector<bool> free(widths_.size(), false);
-    for (Index n = section.nodes.begin; n < section.nodes.end; ++n) {
+    for (Index n = subgraph.nodes.begin; n < subgraph.nodes.end; ++n) {
       const nn::Node& node = network.plan().node(n);
       if (node.kind != nn::Node::Kind::layer) continue;
       const nn::Layer& layer = network.layer(node.layer);
       const Index x = node.inputs[0], y = node.outputs[0];
       free[static_cast<std::size_t>(y)] = !layer.reads_output();
       // The summands of an addition share a delta, which is not theirs to change.
-      const bool own_delta = delta_places_[static_cast<std::size_t>(y)] == y;
-      if (!free[static_cast<std::size_t>(x)] || !layer.works_in_place() || !own_delta) continue;
-      std::replace(a_places_.begin(), a_places_.end(), y, x);
-      delta_places_[static_cast<std::size_t>(y)] = x;
+      const bool own_delta = delta_buffer_index_[static_cast<std::size_t>(y)] == y;
+      if (!free[static_cast<std::size_t>(x)] || !layer.supports_inplace() || !own_delta) continue;
+      std::replace(a_buffer_index_.begin(), a_buffer_index_.end(), y, x);
+      delta_buffer_index_[static_cast<std::size_t>(y)] = x;
     }
   }
 
-  static std::size_t place(const std::vector<Index>& places, std::size_t value) {
-    return static_cast<std::size_t>(places[value]);
+  static std::size_t buffer_of(const std::vector<Index>& buffer_index, std::size_t value) {
+    return static_cast<std::size_t>(buffer_index[value]);
   }
 
   Index rows_ = 0;
-  std::vector<Index> widths_, a_places_, delta_places_;
+  std::vector<Index> widths_, a_buffer_index_, delta_buffer_index_;
   std::vector<Buffer<T>> a_, delta_;
-  std::vector<Kept> kept_;
+  std::vector<Saved> saved_;
 };
 
 /// About as many operations as a row takes in a pass.
@@ -117,7 +119,7 @@ double work_of_row(const nn::Network<T>& network, const std::vector<Index>& widt
 /// How many threads are worth it for a pass of so many rows.
 template <class T>
 Index threads_for(const nn::Network<T>& network, const std::vector<Index>& widths, Index rows) {
-  return threads::worth(work_of_row(network, widths) * static_cast<double>(rows));
+  return threads::suggested_threads(work_of_row(network, widths) * static_cast<double>(rows));
 }
 
 /// Rows that together fit the second-level cache with all that layers keep of them. Only a matter of speed.

@@ -116,7 +116,7 @@ class Node : public std::enable_shared_from_this<Node> {
   const Memory& value_memory() const { return value_; }
   /// Brings back what was not kept because only other nodes read it: to be called before anybody looks.
   void reveal_value();
-  void reveal();
+  void materialize();
   /// Memory that nobody else sees, to be written whole.
   template <class T>
   T* fresh_value() {

@@ -109,7 +109,7 @@ struct InverseDeviation {
 
 /// values <- keep values + take fresh: running statistics, averages, and with ones a sum.
 template <class T>
-struct Blend {
+struct Axpby {
   Index n;
   T* values;
   const T* fresh;
@@ -130,7 +130,7 @@ struct DropoutMask {
 
 /// y = (x + offset) mask + shift. Zeros: Dropout and every delta; others: AlphaDropout. y may be x.
 template <class T>
-struct Masked {
+struct MaskedAffine {
   Index n;
   const T *x, *mask;
   T offset, shift;
@@ -208,7 +208,7 @@ enum class Formula : int {
 };
 
 /// How much of what all formulas have in common an update needs; what it does not need costs it nothing.
-enum class Common : int { nothing, decay, everything };
+enum class Preprocessing : int { nothing, decay, everything };
 
 /// The numbers of an update, the same for every run of a step.
 template <class T>
@@ -216,7 +216,7 @@ struct UpdateTerms {
   T coefficients[kMaxCoefficients];  // as the formula takes them
   // What all formulas have in common:
   // g <- clamp(scale (sign g + l2 p + l1 sign(p)), -bound, bound) + decay p;  p <- max(formula(shrink p, g), floor)
-  Common common;
+  Preprocessing preprocessing;
   T sign, l2, l1, scale, bound, decay, shrink, floor;
 };
 
@@ -352,9 +352,9 @@ struct Kernels {
   void (*column_norm)(const ColumnNorm<T>&);
   void (*column_norm_delta)(const ColumnNormDelta<T>&);
   void (*inverse_deviation)(const InverseDeviation<T>&);
-  void (*blend)(const Blend<T>&);
+  void (*blend)(const Axpby<T>&);
   void (*dropout_mask)(const DropoutMask<T>&);
-  void (*masked)(const Masked<T>&);
+  void (*masked)(const MaskedAffine<T>&);
   const Activation<T>* activations;
   Index activation_count;
   void (*prelu_forward)(const Prelu<T>&);

@@ -17,7 +17,7 @@ class Activation final : public BothPrecisions<Activation> {
   Activation(const std::string& name, const std::vector<double>& options, std::string description);
 
   std::string describe() const override { return description_; }
-  bool works_in_place() const override { return functions<double>().from_output(options_.data()); }
+  bool supports_inplace() const override { return functions<double>().from_output(options_.data()); }
 
   template <class T>
   void run_forward(const Forward<T>& f) const {

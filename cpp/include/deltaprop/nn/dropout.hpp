@@ -18,7 +18,7 @@ class Dropout final : public BothPrecisions<Dropout> {
   Dropout(const std::string& name, double p);
 
   std::string describe() const override { return description_; }
-  Index keeps(Index in) const override { return in; }
+  Index saved_per_row(Index in) const override { return in; }
 
   template <class T>
   void run_forward(const Forward<T>&) const;

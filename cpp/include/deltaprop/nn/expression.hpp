@@ -45,18 +45,18 @@ class Traces {
       const Traces& from;
       TraceShape shape;
       Trace trace;
-      ~Borrowed() { from.give_back(shape, std::move(trace)); }
+      ~Borrowed() { from.release(shape, std::move(trace)); }
     } borrowed{*this, shape, take(shape)};
     return f(std::as_const(borrowed.trace));
   }
 
  private:
   Trace take(const TraceShape& shape) const;
-  void give_back(const TraceShape& shape, Trace trace) const;
+  void release(const TraceShape& shape, Trace trace) const;
 
   Tracer tracer_;
   mutable std::mutex mutex_;
-  mutable std::vector<std::pair<TraceShape, Trace>> resting_;
+  mutable std::vector<std::pair<TraceShape, Trace>> pool_;
 };
 
 /// y = f(x), with the derivative that the graph finds.

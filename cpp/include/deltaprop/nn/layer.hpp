@@ -7,7 +7,7 @@
 
 #include "deltaprop/core/parameters.hpp"
 #include "deltaprop/core/random.hpp"
-#include "deltaprop/core/source.hpp"
+#include "deltaprop/core/strided_view.hpp"
 #include "deltaprop/core/types.hpp"
 
 namespace deltaprop::nn {
@@ -30,11 +30,11 @@ struct Forward {
   Matrix<const T> x;    // (rows, in)
   Matrix<T> y;          // (rows, out)
   bool training;
-  const T* buffers = nullptr;  // this layer's own
-  Matrix<T> kept{};            // (rows, keeps()), to be written; null where nobody goes back
-  T* shared = nullptr;         // shares() numbers of the whole batch, to be written in training
+  const T* buffers = nullptr;     // this layer's own
+  Matrix<T> saved{};              // (rows, saved_per_row()), to be written; null where nobody goes back
+  T* batch_statistics = nullptr;  // saved_per_batch() numbers of the whole batch, to be written in training
   Draws draws{};
-  SourceRows origin{};  // what x was converted from, where it is an input of the network; else of no data
+  StridedRows origin{};  // what x was converted from, where it is an input of the network; else of no data
 };
 
 /// dJ/dx from dJ/dy for a range of rows.
@@ -49,8 +49,8 @@ struct Backward {
   bool accumulate;          // add to these gradients instead of writing them
   bool training = true;     // as forward was told
   const T* buffers = nullptr;
-  Matrix<const T> kept{};
-  T* shared = nullptr;  // sums that the gradients need too may be written there
+  Matrix<const T> saved{};
+  T* batch_statistics = nullptr;  // sums that the gradients need too may be written there
 };
 
 /// dJ/dparameters from all rows of a batch.
@@ -60,15 +60,15 @@ struct Gradient {
   Matrix<const T> delta_y;  // (rows, out)
   T* gradients;
   bool accumulate;
-  Matrix<const T> kept{};
-  const T* shared = nullptr;
+  Matrix<const T> saved{};
+  const T* batch_statistics = nullptr;
 };
 
 /// New running statistics from a batch that went well.
 template <class T>
 struct Statistics {
   Index rows;
-  const T* shared;
+  const T* batch_statistics;
   T* buffers;
 };
 
@@ -90,17 +90,17 @@ class Layer {
   /// Arrays that are saved with the parameters but have no gradient, as running statistics.
   virtual std::vector<ParameterShape> buffers() const { return {}; }
   /// Numbers a row, and numbers a batch, that a training pass keeps for the way back.
-  virtual Index keeps(Index /*in*/) const { return 0; }
-  virtual Index shares(Index /*in*/) const { return 0; }
+  virtual Index saved_per_row(Index /*in*/) const { return 0; }
+  virtual Index saved_per_batch(Index /*in*/) const { return 0; }
   /// The fewest rows that a training pass can take.
-  virtual Index least_rows() const { return 0; }
+  virtual Index min_batch_size() const { return 0; }
   /// Whether a row of the output depends on that row of the input alone, so that tiles of rows may be run on
   /// their own.
   virtual bool rowwise(bool /*training*/) const { return true; }
   /// Whether backward() reads y.
   virtual bool reads_output() const { return true; }
   /// Whether y may stand in the place of x, and delta_x in that of delta_y.
-  virtual bool works_in_place() const { return false; }
+  virtual bool supports_inplace() const { return false; }
   /// Whether backward() must run even if neither its delta nor a gradient is wanted.
   virtual bool always_backward() const { return false; }
   /// Writes the initial parameters, in float64; `random` is keyed by the network's seed and the layer's place.
@@ -108,11 +108,12 @@ class Layer {
   /// The same for the buffers, which nothing random decides.
   virtual void initialise_buffers(double*) const {}
   /// Looks through a whole input, which is called `name`, for what the layer does not take; ValueError.
-  virtual void check_input(const Source&, const std::string& /*name*/, const std::function<void()>& /*poll*/) const {}
+  virtual void check_input(const StridedView&, const std::string& /*name*/,
+                           const std::function<void()>& /*check_interrupt*/) const {}
   /// Whether its buffers are to be learned from the whole input before training; writes those learned.
   virtual bool learns_from_data() const { return false; }
-  virtual void learn(const Source&, const std::function<void()>& poll, float* buffers) const = 0;
-  virtual void learn(const Source&, const std::function<void()>& poll, double* buffers) const = 0;
+  virtual void learn(const StridedView&, const std::function<void()>& check_interrupt, float* buffers) const = 0;
+  virtual void learn(const StridedView&, const std::function<void()>& check_interrupt, double* buffers) const = 0;
   virtual bool has_learned(const float*) const { return true; }
   virtual bool has_learned(const double*) const { return true; }
 
@@ -138,11 +139,11 @@ class BothPrecisions : public Layer {
   void forward(const Forward<double>& f) const final { self().run_forward(f); }
   void backward(const Backward<float>& b) const final { self().run_backward(b); }
   void backward(const Backward<double>& b) const final { self().run_backward(b); }
-  void learn(const Source& x, const std::function<void()>& poll, float* buffers) const final {
-    self().run_learn(x, poll, buffers);
+  void learn(const StridedView& x, const std::function<void()>& check_interrupt, float* buffers) const final {
+    self().run_learn(x, check_interrupt, buffers);
   }
-  void learn(const Source& x, const std::function<void()>& poll, double* buffers) const final {
-    self().run_learn(x, poll, buffers);
+  void learn(const StridedView& x, const std::function<void()>& check_interrupt, double* buffers) const final {
+    self().run_learn(x, check_interrupt, buffers);
   }
   void update_buffers(const Statistics<float>& s) const final { self().run_update_buffers(s); }
   void update_buffers(const Statistics<double>& s) const final { self().run_update_buffers(s); }
@@ -150,7 +151,7 @@ class BothPrecisions : public Layer {
   void gradient(const Gradient<double>& g, Range r) const final { self().run_gradient(g, r); }
 
   template <class T>
-  void run_learn(const Source&, const std::function<void()>& /*poll*/, T* /*buffers*/) const {}
+  void run_learn(const StridedView&, const std::function<void()>& /*check_interrupt*/, T* /*buffers*/) const {}
   template <class T>
   void run_gradient(const Gradient<T>&, Range) const {}
   template <class T>

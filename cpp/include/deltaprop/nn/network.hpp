@@ -19,8 +19,8 @@ class Network {
   Network(std::vector<std::shared_ptr<Layer>> layers, std::uint64_t seed);
 
   const Plan& plan() const { return plan_; }
-  /// The block that a section of the plan was made from.
-  const Block& block(Index section) const { return *blocks_[static_cast<std::size_t>(section)]; }
+  /// The block that a subgraph of the plan was made from.
+  const Block& block(Index subgraph) const { return *blocks_[static_cast<std::size_t>(subgraph)]; }
   /// The layers, in the order of the plan.
   Index size() const { return static_cast<Index>(layers_.size()); }
   const Layer& layer(Index i) const { return *layers_[static_cast<std::size_t>(i)].layer; }
@@ -48,15 +48,15 @@ class Network {
   /// Changes whenever a layer is frozen or unfrozen: what was compiled before no longer holds.
   Index version() const { return version_; }
 
-  /// The section as it runs on inputs of these shapes; ValueError, naming the layer that minds, where they do not fit.
-  Section entered(Index section, const std::vector<std::vector<Index>>& shapes) const;
+  /// The subgraph as it runs on inputs of these shapes; ValueError, naming the layer that minds, where they do not fit.
+  Subgraph resolve_inputs(Index subgraph, const std::vector<std::vector<Index>>& shapes) const;
   /// The fewest rows that those layers can train on that are not frozen.
-  Index least_rows() const;
+  Index min_batch_size() const;
   /// ValueError where one of them cannot train on so few; `advice` ends the message.
   void check_rows(Index rows, const char* advice = "") const;
-  /// The features of each value of a section (0 for others) for those of its inputs. ValueError, naming the layer
+  /// The features of each value of a subgraph (0 for others) for those of its inputs. ValueError, naming the layer
   /// that minds, where they do not fit.
-  std::vector<Index> widths(const Section& section, const std::vector<Index>& in) const;
+  std::vector<Index> widths(const Subgraph& subgraph, const std::vector<Index>& in) const;
 
  private:
   struct Place {
@@ -77,7 +77,7 @@ class Network {
 };
 
 /// Those of several values, by their numbers.
-inline std::vector<Index> taken(const std::vector<Index>& all, const std::vector<Index>& values) {
+inline std::vector<Index> select(const std::vector<Index>& all, const std::vector<Index>& values) {
   std::vector<Index> some;
   for (const Index v : values) some.push_back(all[static_cast<std::size_t>(v)]);
   return some;

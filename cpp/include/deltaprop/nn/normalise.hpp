@@ -19,9 +19,9 @@ class BatchNorm final : public BothPrecisions<BatchNorm> {
   Index out_features(Index) const override { return features_; }
   std::vector<ParameterShape> parameters() const override;
   std::vector<ParameterShape> buffers() const override;
-  Index keeps(Index) const override { return features_; }
-  Index shares(Index) const override { return 5 * features_; }
-  Index least_rows() const override { return 2; }
+  Index saved_per_row(Index) const override { return features_; }
+  Index saved_per_batch(Index) const override { return 5 * features_; }
+  Index min_batch_size() const override { return 2; }
   bool rowwise(bool training) const override { return !training; }
   void initialise(const Random&, double*) const override;
   void initialise_buffers(double*) const override;
@@ -58,7 +58,7 @@ class RowNorm final : public BothPrecisions<RowNorm> {
   Index out_features(Index) const override { return features_; }
   std::vector<ParameterShape> parameters() const override;
   /// xhat, and 1 / sqrt(variance + eps).
-  Index keeps(Index) const override { return features_ + 1; }
+  Index saved_per_row(Index) const override { return features_ + 1; }
   void initialise(const Random&, double*) const override;
   std::vector<Range> gradient_tiles() const override;
 

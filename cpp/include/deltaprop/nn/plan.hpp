@@ -19,7 +19,7 @@ struct Node {
 };
 
 /// What one block of the tree amounts to: some nodes, and the values they begin and end with.
-struct Section {
+struct Subgraph {
   Range nodes;
   std::vector<Index> inputs, outputs;
 };
@@ -33,26 +33,26 @@ class Plan {
   const std::vector<Node>& nodes() const { return nodes_; }
   const Node& node(Index i) const { return nodes_[static_cast<std::size_t>(i)]; }
   Index values() const { return values_; }
-  /// The value in whose place each value of a section is kept: a fork's outputs are their input, and the deltas of an
+  /// The value in whose place each value of a subgraph is kept: a fork's outputs are their input, and the deltas of an
   /// addition's summands are that of the sum.
-  std::vector<Index> activation_places(const Section& section) const;
-  std::vector<Index> delta_places(const Section& section) const;
-  /// Which of a section's inputs each value is; -1 for those that are none.
-  std::vector<Index> origins(const Section& section) const;
+  std::vector<Index> activation_buffer_index(const Subgraph& subgraph) const;
+  std::vector<Index> delta_buffer_index(const Subgraph& subgraph) const;
+  /// Which of a subgraph's inputs each value is; -1 for those that are none.
+  std::vector<Index> input_index(const Subgraph& subgraph) const;
   /// The blocks of the tree, each before its children.
-  const std::vector<Section>& sections() const { return sections_; }
-  const Section& section(Index i) const { return sections_[static_cast<std::size_t>(i)]; }
+  const std::vector<Subgraph>& subgraphs() const { return subgraphs_; }
+  const Subgraph& subgraph(Index i) const { return subgraphs_[static_cast<std::size_t>(i)]; }
 
-  /// The section as it runs on this many inputs: several of them go to the branches that a single one is shared out
+  /// The subgraph as it runs on this many inputs: several of them go to the branches that a single one is shared out
   /// to. ValueError where there are no such branches, or not as many.
-  Section entered(const Section& section, Index inputs, const Block& block) const;
+  Subgraph resolve_inputs(const Subgraph& subgraph, Index inputs, const Block& block) const;
 
  private:
   std::vector<Index> fork(Index value, std::size_t count);
   std::vector<Index> add(const Block& block, std::vector<Index> inputs);
 
   std::vector<Node> nodes_;
-  std::vector<Section> sections_;
+  std::vector<Subgraph> subgraphs_;
   Index values_ = 0, layers_ = 0;
 };
 

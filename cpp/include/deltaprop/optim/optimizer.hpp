@@ -22,13 +22,13 @@ struct Group {
 };
 
 /// Options of the whole optimizer.
-struct WholeOptions {
+struct GlobalOptions {
   std::optional<double> clip_norm;   // the norm of all gradients together is at most this
   std::optional<double> clip_value;  // each element of a gradient is at most this
   std::optional<double> ema_decay;   // averages of the parameters are kept
 };
 
-/// An update rule at work on a network's flat buffers: groups, states, and a clock for each parameter.
+/// An update rule at work on a network's flat buffers: groups, states, and a step_state for each parameter.
 template <class T>
 class Optimizer {
  public:
@@ -39,13 +39,13 @@ class Optimizer {
   const std::shared_ptr<Parameters<T>>& parameters() const { return parameters_; }
   Index groups() const { return static_cast<Index>(groups_.size()); }
   const Group& group(Index i) const { return groups_[static_cast<std::size_t>(i)]; }
-  const WholeOptions& whole() const { return whole_; }
+  const GlobalOptions& global_options() const { return global_options_; }
   /// How many steps it has begun itself.
   std::int64_t steps() const { return steps_; }
   /// ValueError for values out of range; then nothing has changed. They take effect at the next step.
   void set_options(Index group, Options options);
   void set_option(Index group, Index option, double value);
-  void set_whole(const WholeOptions& whole);
+  void set_global_options(const GlobalOptions& options);
 
   /// Held by whoever steps, and while the averages stand in for the parameters.
   Busy busy{"the optimizer is in use: expected no other call while it steps, fit runs or its averages are shown"};
@@ -67,16 +67,16 @@ class Optimizer {
   void update(Index parameter, Range run);
   void end_step();
   /// Whether begin_step() reads the gradients.
-  bool needs_all_gradients() const { return whole_.clip_norm.has_value(); }
+  bool needs_all_gradients() const { return global_options_.clip_norm.has_value(); }
 
-  /// The averages take the place of the parameters until hide_averages(). RuntimeError where they do already.
-  void show_averages();
-  void hide_averages();
+  /// The averages take the place of the parameters until swap_out_ema(). RuntimeError where they do already.
+  void swap_in_ema();
+  void swap_out_ema();
 
   /// What state dictionaries hold. A buffer is empty until a step needs it, unless `make`.
-  const Clock& clock(Index parameter) const { return slot(parameter).clock; }
+  const StepState& step_state(Index parameter) const { return slot(parameter).step_state; }
   bool averaged(Index parameter) const { return slot(parameter).averaged; }
-  void set_clock(Index parameter, const Clock& clock, bool averaged);
+  void set_step_state(Index parameter, const StepState& step_state, bool averaged);
   const Buffer<T>& state(Index state, bool make = false);
   const Buffer<T>& averages(bool make = false);
 
@@ -84,19 +84,19 @@ class Optimizer {
   /// What is kept of a parameter.
   struct Slot {
     Index group = -1;
-    Clock clock;
+    StepState step_state;
     bool averaged = false;                         // its average has begun
     std::array<T*, kernels::kMaxStates> states{};  // the buffers that its formula takes, in order
-    // Where formula and terms of this step are: with the first of the group at the same clock, or nowhere if it is not
-    // updated.
+    // Where formula and terms of this step are: with the first of the group at the same step_state, or nowhere if it is
+    // not updated.
     const Slot* plan = nullptr;
     kernels::Formula formula{};
     kernels::UpdateTerms<T> terms{};
   };
-  /// Where the last plan of a group was made, and for which clock; the next one of that clock takes it over.
+  /// Where the last plan of a group was made, and for which step_state; the next one of that step_state takes it over.
   struct Planned {
     const Slot* slot = nullptr;
-    Clock before;
+    StepState before;
   };
   /// What the parameters were before their averages took their place.
   struct Shown {
@@ -136,7 +136,7 @@ class Optimizer {
   std::vector<Group> groups_;
   std::vector<Planned> planned_;  // by group
   std::vector<Slot> slots_;       // by parameter
-  WholeOptions whole_;
+  GlobalOptions global_options_;
   std::vector<Buffer<T>> states_;
   Buffer<T> averages_;
   std::optional<Shown> shown_;

@@ -15,10 +15,10 @@ using Options = std::vector<double>;
 
 /// Where a parameter stands in time: its steps, counted while its rule keeps states of it, and what a rule knows
 /// beside.
-struct Clock {
+struct StepState {
   std::int64_t step = 0;
   std::array<double, 2> scalars{};
-  bool operator==(const Clock&) const = default;
+  bool operator==(const StepState&) const = default;
 };
 
 /// What one step needs of the options, in double: found once a step, not once a tile.
@@ -53,9 +53,9 @@ struct Rule {
   const char* name;
   std::vector<Option> options;             // the first one is "lr", the last ones are those of all rules (CommonOption)
   std::vector<State> states;               // in the order in which the formula takes those that are needed
-  std::vector<const char*> scalars;        // how state dictionaries name the step and Clock::scalars; may name none
+  std::vector<const char*> scalars;        // how state dictionaries name the step and StepState::scalars; may name none
   void (*check_together)(const Options&);  // or null
-  StepPlan (*plan)(const Options&, Clock&);
+  StepPlan (*plan)(const Options&, StepState&);
 
   /// ValueError for a value out of range.
   void check(const Options&) const;

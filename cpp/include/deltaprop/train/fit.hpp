@@ -33,14 +33,14 @@ struct Batch {
 };
 
 /// Where batches come from. They stay valid until the next call of begin_epoch() or begin_step().
-class Feed {
+class BatchSource {
  public:
-  virtual ~Feed() = default;
+  virtual ~BatchSource() = default;
   /// The inputs and answers as any batch has them, to compile for.
   virtual const Data& example() = 0;
   /// Rows of the smallest batch, where that is known ahead.
-  virtual std::optional<Index> least_rows() const { return std::nullopt; }
-  virtual void begin_epoch(std::uint64_t epoch, const std::function<void()>& poll) = 0;
+  virtual std::optional<Index> min_batch_size() const { return std::nullopt; }
+  virtual void begin_epoch(std::uint64_t epoch, const std::function<void()>& check_interrupt) = 0;
   virtual void begin_step() {}
   /// Nothing at the end of the epoch.
   virtual std::optional<Batch> next() = 0;
@@ -48,14 +48,14 @@ class Feed {
 
 /// Batches of a set of data in memory, shuffled anew each epoch by a permutation that the seed and the epoch decide,
 /// or in order.
-class MemoryFeed final : public Feed {
+class ArrayBatches final : public BatchSource {
  public:
   /// One batch of everything is the same in any order but for rounding: it keeps the data's.
-  MemoryFeed(const Data& data, Index batch_size, bool shuffle, std::uint64_t seed);
+  ArrayBatches(const Data& data, Index batch_size, bool shuffle, std::uint64_t seed);
 
   const Data& example() override { return data_; }
-  std::optional<Index> least_rows() const override;
-  void begin_epoch(std::uint64_t epoch, const std::function<void()>& poll) override;
+  std::optional<Index> min_batch_size() const override;
+  void begin_epoch(std::uint64_t epoch, const std::function<void()>& check_interrupt) override;
   std::optional<Batch> next() override;
 
  private:
@@ -114,15 +114,15 @@ struct FitOptions {
   /// After each update, with its loss; true stops.
   std::function<bool(const History&, double)> batch_end;
   /// Where an exception ends the fit: what was done before.
-  std::function<void(const History&)> broken_off;
+  std::function<void(const History&)> on_exception;
   /// Between steps, a few where they are small, and, within large ones, between tiles; stops the fit by throwing.
-  std::function<void()> poll;
+  std::function<void()> check_interrupt;
 };
 
 /// Trains `model`. Throws NotFinite, naming epoch and batch, before an update that would use a loss or a delta that is
 /// not finite; the network is then, as after any other exception, as the last update left it.
 template <class T>
-History fit(Model<T>& model, optim::Optimizer<T>& optimizer, const std::vector<Head>& heads, Feed& feed,
+History fit(Model<T>& model, optim::Optimizer<T>& optimizer, const std::vector<Head>& heads, BatchSource& batch_source,
             const FitOptions& options);
 
 }  // namespace deltaprop::train

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "deltaprop/core/busy.hpp"
-#include "deltaprop/core/source.hpp"
+#include "deltaprop/core/strided_view.hpp"
 #include "deltaprop/engine/recursion.hpp"
 #include "deltaprop/nn/network.hpp"
 #include "deltaprop/train/data.hpp"
@@ -29,21 +29,21 @@ class Model {
   void set_seed(std::uint64_t seed);
 
   /// A block, most often the whole network, on these inputs.
-  nn::Section entered(std::span<const Source> x, Index block = 0) const;
+  nn::Subgraph resolve_inputs(std::span<const StridedView> x, Index block = 0) const;
   /// Inference over all rows of x.
-  engine::Inference<T> inference(const nn::Section& section, std::span<const Source> x) const;
-  void infer(engine::Inference<T>& inference, std::span<const Source> x, const std::vector<Matrix<T>>& out,
-             const std::function<void()>* between = nullptr) const;
+  engine::Inference<T> inference(const nn::Subgraph& subgraph, std::span<const StridedView> x) const;
+  void infer(engine::Inference<T>& inference, std::span<const StridedView> x, const std::vector<Matrix<T>>& out,
+             const std::function<void()>* check_interrupt = nullptr) const;
   /// The same, one that rests from an earlier call where there is one: for a small network it costs more to make than
   /// to run. To be given back.
-  std::unique_ptr<engine::Inference<T>> borrow(Index block, const nn::Section& section,
-                                               std::span<const Source> x) const;
-  void give_back(Index block, std::unique_ptr<engine::Inference<T>> inference) const;
+  std::unique_ptr<engine::Inference<T>> acquire(Index block, const nn::Subgraph& subgraph,
+                                                std::span<const StridedView> x) const;
+  void release(Index block, std::unique_ptr<engine::Inference<T>> inference) const;
 
   /// The training pass; keeps every activation.
-  void forward(std::span<const Source> x, const std::function<void()>* between = nullptr);
+  void forward(std::span<const StridedView> x, const std::function<void()>* check_interrupt = nullptr);
   /// The delta recursion from dJ/d(outputs): adds to the gradients and keeps every delta. Consumes the pass.
-  void backward(std::span<const Source> deltas);
+  void backward(std::span<const StridedView> deltas);
   /// Makes a pass by hand stale: the parameters are about to change under it.
   void forget_pass() { state_ = State::none; }
   /// What the last forward() gave; RuntimeError where there is no pass to go back through.
@@ -51,23 +51,24 @@ class Model {
   /// The activations and deltas of the last pass by hand. RuntimeError where there was none.
   const engine::Workspace<T>& activations() const;
   const engine::Workspace<T>& deltas() const;
-  /// The section that the last pass by hand ran through.
-  const nn::Section& passed() const { return section_; }
+  /// The subgraph that the last pass by hand ran through.
+  const nn::Subgraph& passed() const { return subgraph_; }
 
   /// Calls `use` for each output and each of its features with the derivatives of that feature of every row with
   /// respect to the inputs, as inference computes it. Gradients stay as they are.
   using Derivatives = std::function<void(Index output, Index feature, const std::vector<Matrix<const T>>& inputs)>;
-  void jacobian(std::span<const Source> x, const Derivatives& use, const std::function<void()>& between);
+  void jacobian(std::span<const StridedView> x, const Derivatives& use, const std::function<void()>& check_interrupt);
   /// dJ/d(inputs) for dJ/d(outputs), which `delta` gives for the outputs; otherwise the same.
   using Deltas = std::function<void(const std::vector<Matrix<const T>>& outputs, const std::vector<Matrix<T>>& deltas)>;
-  void input_gradient(std::span<const Source> x, const Deltas& delta,
+  void input_gradient(std::span<const StridedView> x, const Deltas& delta,
                       const std::function<void(const std::vector<Matrix<const T>>&)>& use);
 
   /// Has every layer that stands on an input look through it.
-  void check_inputs(std::span<const Source> x, const std::string& name, const std::function<void()>& poll) const;
+  void check_inputs(std::span<const StridedView> x, const std::string& name,
+                    const std::function<void()>& check_interrupt) const;
   /// Has every layer of a block that learns from data, and has not yet done so (or, with `again`, every one), learn
   /// from its input.
-  void learn(Index block, std::span<const Source> x, bool again, const std::function<void()>& poll);
+  void learn(Index block, std::span<const StridedView> x, bool again, const std::function<void()>& check_interrupt);
 
   /// Epochs of `fit` and training passes so far: part of the key of each shuffle, and of each random mask.
   std::uint64_t epochs = 0;
@@ -80,22 +81,23 @@ class Model {
  private:
   enum class State { none, forward, backward };
 
-  void compile(const nn::Section& section);
+  void compile(const nn::Subgraph& subgraph);
   void run(const engine::Program& program, const engine::Workspace<T>& workspace,
-           const std::function<void()>* between = nullptr) const;
-  using Probe = std::function<void(engine::Workspace<T>&, const nn::Section&, const std::function<void()>& back)>;
-  void probe(std::span<const Source> x, const Probe& use);
+           const std::function<void()>* check_interrupt = nullptr) const;
+  using DerivativePass =
+      std::function<void(engine::Workspace<T>&, const nn::Subgraph&, const std::function<void()>& back)>;
+  void run_eval_with_grad(std::span<const StridedView> x, const DerivativePass& use);
 
-  struct Resting {
+  struct Pooled {
     Index block;
     std::unique_ptr<engine::Inference<T>> inference;
   };
 
   nn::Network<T> network_;
   mutable std::mutex mutex_;
-  mutable std::vector<Resting> resting_;  // guarded by mutex_
-  std::vector<Index> features_;           // of the inputs of the pass
-  nn::Section section_;
+  mutable std::vector<Pooled> pool_;  // guarded by mutex_
+  std::vector<Index> features_;       // of the inputs of the pass
+  nn::Subgraph subgraph_;
   Index version_ = -1;
   engine::Workspace<T> workspace_;
   engine::Program forward_, backward_;

@@ -161,21 +161,21 @@ TEST_CASE("gradients that a layer adds on the way are taken back") {
 TEST_CASE("an exception while probing leaves the gradients, and a pass by hand outlives it") {
   const Tables<double> tables(3, {2}, {2});
   Model<double> model(Layers{linear(2, 2)}, 1), other(Layers{linear(2, 2)}, 1);
-  const auto probe = [&] {
+  const auto run_eval_with_grad = [&] {
     model.jacobian(tables.inputs(), [](Index, Index, const auto&) { throw std::out_of_range("mine"); }, [] {});
   };
   model.forward(tables.inputs());
-  CHECK_THROWS_WITH_AS(probe(), "mine", std::out_of_range);
+  CHECK_THROWS_WITH_AS(run_eval_with_grad(), "mine", std::out_of_range);
   model.backward(tables.outputs());
   other.forward(tables.inputs());
   other.backward(tables.outputs());
   CHECK(gradients_of(model) == gradients_of(other));
   int calls = 0;
-  const std::function<void()> between = [&] {
+  const std::function<void()> check_interrupt = [&] {
     if (++calls == 2) throw std::out_of_range("between");
   };
   CHECK_THROWS_WITH_AS(
-      model.jacobian(tables.inputs(), [](Index, Index, const auto&) {}, between), "between", std::out_of_range);
+      model.jacobian(tables.inputs(), [](Index, Index, const auto&) {}, check_interrupt), "between", std::out_of_range);
   CHECK(gradients_of(model) == gradients_of(other));
 }
 

@@ -1,4 +1,4 @@
-#include "deltaprop/core/source.hpp"
+#include "deltaprop/core/strided_view.hpp"
 
 #include <doctest/doctest.h>
 
@@ -11,7 +11,7 @@ namespace {
 
 /// gather() into guarded memory.
 template <class T>
-std::vector<T> gathered(const Source& source, const std::vector<Index>& order) {
+std::vector<T> gathered(const StridedView& source, const std::vector<Index>& order) {
   const Guarded<T> out(static_cast<Index>(order.size()) * source.cols);
   gather<T>(source, order.data(), 0, {out.data(), static_cast<Index>(order.size()), source.cols});
   CHECK(out.intact());
@@ -19,7 +19,7 @@ std::vector<T> gathered(const Source& source, const std::vector<Index>& order) {
 }
 
 template <class S>
-Source dense(const std::vector<S>& v, Dtype dtype, Index cols) {
+StridedView dense(const std::vector<S>& v, Dtype dtype, Index cols) {
   const auto size = static_cast<Index>(sizeof(S));
   return {reinterpret_cast<const std::byte*>(v.data()),
           dtype,
@@ -34,7 +34,7 @@ template <class S>
 void check_dtype(Dtype dtype, const std::vector<S>& v) {
   CAPTURE(static_cast<int>(dtype));
   const auto cols = static_cast<Index>(v.size()) / 2;
-  const Source source = dense(v, dtype, cols);
+  const StridedView source = dense(v, dtype, cols);
   const auto check = [&]<class T>(T) {
     std::vector<T> expected;
     for (const Index row : {1, 0, 1}) {
@@ -95,7 +95,7 @@ TEST_CASE_TEMPLATE("gather follows any strides", T, float, double) {
   constexpr Index rows = 5, cols = 40, size = sizeof(T);
   const auto v = numbers<T>(rows * cols, 1);
   const auto* begin = reinterpret_cast<const std::byte*>(v.data());
-  const auto expect = [&](const Source& source, auto&& element) {
+  const auto expect = [&](const StridedView& source, auto&& element) {
     std::vector<T> expected;
     for (Index i = 0; i < source.rows; ++i) {
       for (Index j = 0; j < source.cols; ++j) expected.push_back(v[at(element(i, j))]);
@@ -124,7 +124,7 @@ TEST_CASE_TEMPLATE("gather reads unaligned numbers", T, float, double) {
     const auto v = numbers<T>(2 * cols, 2);
     std::vector<std::byte> bytes(v.size() * sizeof(T) + 1);
     std::memcpy(bytes.data() + 1, v.data(), v.size() * sizeof(T));
-    const Source source{bytes.data() + 1, dtype_of<T>(), 2, cols, cols * static_cast<Index>(sizeof(T)), sizeof(T)};
+    const StridedView source{bytes.data() + 1, dtype_of<T>(), 2, cols, cols * static_cast<Index>(sizeof(T)), sizeof(T)};
     CHECK(first_difference(gathered<T>(source, {0, 1}), v) == -1);
     const auto other = gathered<std::int64_t>(source, {0, 1});
     CHECK(std::all_of(other.begin(), other.end(), [](std::int64_t x) { return x == 0 || x == -1; }));
@@ -143,9 +143,9 @@ TEST_CASE("without an order, rows are taken from `first`") {
 
 TEST_CASE("no rows, no columns and no data") {
   const Guarded<float> out(0);
-  gather<float>(Source{nullptr, Dtype::float32, 0, 3, 12, 4}, nullptr, 0, {out.data(), 0, 3});
+  gather<float>(StridedView{nullptr, Dtype::float32, 0, 3, 12, 4}, nullptr, 0, {out.data(), 0, 3});
   const float x = 1;
-  gather<float>(Source{reinterpret_cast<const std::byte*>(&x), Dtype::float32, 1, 0, 4, 4}, nullptr, 0,
+  gather<float>(StridedView{reinterpret_cast<const std::byte*>(&x), Dtype::float32, 1, 0, 4, 4}, nullptr, 0,
                 {out.data(), 1, 0});
   CHECK(out.intact());
 }

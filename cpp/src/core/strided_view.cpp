@@ -1,4 +1,4 @@
-#include "deltaprop/core/source.hpp"
+#include "deltaprop/core/strided_view.hpp"
 
 #include <Eigen/Core>
 #include <cstring>
@@ -15,7 +15,7 @@ T converted(const std::byte* p) {
 }
 
 template <class T, class S>
-void gather_as(const Source& source, const Index* order, Index first, Matrix<T> out) {
+void gather_as(const StridedView& source, const Index* order, Index first, Matrix<T> out) {
   const bool dense = source.col_stride == static_cast<Index>(sizeof(S));
   const Index row_bytes = out.cols * static_cast<Index>(sizeof(S));
   if (dense && std::is_same_v<T, S> && order == nullptr && source.row_stride == row_bytes && out.size() > 16) {
@@ -45,7 +45,7 @@ bool is_floating(Dtype dtype) {
 }
 
 template <class T>
-void gather(const Source& source, const Index* order, Index first, Matrix<T> out) {
+void gather(const StridedView& source, const Index* order, Index first, Matrix<T> out) {
   switch (source.dtype) {
     case Dtype::boolean: return gather_as<T, std::uint8_t>(source, order, first, out);
     case Dtype::int8: return gather_as<T, std::int8_t>(source, order, first, out);
@@ -63,9 +63,9 @@ void gather(const Source& source, const Index* order, Index first, Matrix<T> out
   }
 }
 
-template void gather<float>(const Source&, const Index*, Index, Matrix<float>);
-template void gather<double>(const Source&, const Index*, Index, Matrix<double>);
-template void gather<std::uint8_t>(const Source&, const Index*, Index, Matrix<std::uint8_t>);
-template void gather<std::int64_t>(const Source&, const Index*, Index, Matrix<std::int64_t>);
+template void gather<float>(const StridedView&, const Index*, Index, Matrix<float>);
+template void gather<double>(const StridedView&, const Index*, Index, Matrix<double>);
+template void gather<std::uint8_t>(const StridedView&, const Index*, Index, Matrix<std::uint8_t>);
+template void gather<std::int64_t>(const StridedView&, const Index*, Index, Matrix<std::int64_t>);
 
 }  // namespace deltaprop

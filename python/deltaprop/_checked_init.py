@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Self, get_args, is_typeddict
 
 
-class Member:
+class CheckedInit:
     """A class that users call by its name, which a refusal of arguments then has."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:

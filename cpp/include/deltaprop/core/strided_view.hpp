@@ -31,7 +31,7 @@ bool is_floating(Dtype dtype);
 
 /// A table of numbers as its owner keeps it: any real type, any strides (in bytes), read-only. Rows are converted
 /// as they are gathered, so that no copy of a whole data set is made.
-struct Source {
+struct StridedView {
   const std::byte* data = nullptr;
   Dtype dtype = Dtype::float64;
   Index rows = 0;
@@ -41,12 +41,12 @@ struct Source {
 };
 
 /// Some rows of a source: order[0], order[1], ..., or first, first + 1, ... where order is null.
-struct SourceRows {
-  Source source;
+struct StridedRows {
+  StridedView source;
   const Index* order = nullptr;
   Index first = 0;
 
-  SourceRows slice(Range r) const {
+  StridedRows slice(Range r) const {
     return {source, order == nullptr ? nullptr : order + r.begin, order == nullptr ? first + r.begin : 0};
   }
 };
@@ -54,22 +54,23 @@ struct SourceRows {
 /// Writes the source's rows order[0], order[1], ... (or first, first + 1, ... where order is null), converted to T,
 /// into `out`, one after the other.
 template <class T>
-void gather(const Source& source, const Index* order, Index first, Matrix<T> out);
+void gather(const StridedView& source, const Index* order, Index first, Matrix<T> out);
 template <class T>
-void gather(const SourceRows& rows, Matrix<T> out) {
+void gather(const StridedRows& rows, Matrix<T> out) {
   gather<T>(rows.source, rows.order, rows.first, out);
 }
 
 /// Rows converted at once where a whole set is looked through.
 inline Index chunk_rows(Index cols) { return std::clamp<Index>((Index{1} << 20) / std::max<Index>(cols, 1), 1, 4096); }
 
-/// Calls f(converted rows, number of the first) for chunks of the source; `poll`, which may throw, before each.
+/// Calls f(converted rows, number of the first) for chunks of the source; `check_interrupt`, which may throw, before
+/// each.
 template <class T, class F>
-void for_each_chunk(const Source& source, const std::function<void()>& poll, F&& f) {
+void for_each_chunk(const StridedView& source, const std::function<void()>& check_interrupt, F&& f) {
   const Index chunk = std::min(chunk_rows(source.cols), source.rows);
   const Buffer<T> rows(checked_size(chunk, source.cols));
   for (Index first = 0; first < source.rows; first += chunk) {
-    poll();
+    check_interrupt();
     const Matrix<T> part{rows.data(), std::min(chunk, source.rows - first), source.cols};
     gather<T>(source, nullptr, first, part);
     f(part, first);

@@ -3,12 +3,12 @@
 import inspect
 from typing import Any, ClassVar
 
-from deltaprop._member import Member
+from deltaprop._checked_init import CheckedInit
 from deltaprop.nn.layer import Layer
 from deltaprop.nn.module import Module, Network, one_or_several
 
 
-class Native(Member, Module):
+class CoreModule(CheckedInit, Module):
     """A module whose passes are the core's."""
 
     def forward(self, x: Any, training: bool = True) -> Any:
@@ -33,7 +33,7 @@ class Native(Member, Module):
         RuntimeError
             For a module inside another: the whole network has one pass.
         """
-        network = self._whole("forward")
+        network = self._core_network("forward")
         given = one_or_several(x, self._shares_input())
         return network.forward(given) if training else network.infer(0, given)
 
@@ -64,12 +64,12 @@ class Native(Member, Module):
         by several layers their deltas add. Rumelhart, Hinton and Williams, "Learning
         representations by back-propagating errors", Nature 323 (1986).
         """
-        network = self._whole("backward")
+        network = self._core_network("backward")
         return network.backward(one_or_several(delta, self._has_heads(), "delta"))
 
-    def _whole(self, method: str) -> Network:
+    def _core_network(self, method: str) -> Network:
         """Return the core network that is this module and nothing else."""
-        place = self._home()
+        place = self._storage()
         if place.owned:
             raise RuntimeError(
                 f"{self._title()}: expected {method} to be called on the network that it is part of"
@@ -77,7 +77,7 @@ class Native(Member, Module):
         return place.network
 
 
-class NativeLayer(Native, Layer):
+class CoreLayer(CoreModule, Layer):
     """A layer whose arithmetic is in the core.
 
     Its arguments stay as they are, since the core has its own copy of them.
@@ -126,7 +126,7 @@ class NativeLayer(Native, Layer):
         return self._core_layer().describe()
 
 
-class ConfiguredLayer(NativeLayer):
+class ConfiguredLayer(CoreLayer):
     """A layer that writes itself as the call that makes it."""
 
     def __repr__(self) -> str:

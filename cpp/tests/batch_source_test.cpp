@@ -6,8 +6,8 @@
 
 using namespace deltaprop;
 using namespace deltaprop::testing;
+using train::ArrayBatches;
 using train::Batch;
-using train::MemoryFeed;
 using train::Model;
 
 namespace {
@@ -18,16 +18,16 @@ std::vector<Index> rows_of(const Batch& batch) {
 }
 
 /// One epoch's batches.
-std::vector<std::vector<Index>> epoch(train::Feed& feed, std::uint64_t number) {
+std::vector<std::vector<Index>> epoch(train::BatchSource& batch_source, std::uint64_t number) {
   std::vector<std::vector<Index>> batches;
-  feed.begin_epoch(number, [] {});
-  feed.begin_step();
-  while (const auto batch = feed.next()) batches.push_back(rows_of(*batch));
+  batch_source.begin_epoch(number, [] {});
+  batch_source.begin_step();
+  while (const auto batch = batch_source.next()) batches.push_back(rows_of(*batch));
   return batches;
 }
 
 /// So many batches in each epoch, each a set of its own.
-class Listed final : public train::Feed {
+class Listed final : public train::BatchSource {
  public:
   Listed(std::vector<train::Data> sets, std::vector<std::size_t> epochs)
       : sets_(std::move(sets)), epochs_(std::move(epochs)) {}
@@ -57,24 +57,24 @@ class Listed final : public train::Feed {
 TEST_CASE("shuffled batches cut up the permutation of seed and epoch") {
   const Set<float> set(10, 2, 1);
   const train::Data data = set.values();
-  MemoryFeed feed(data, 4, true, 5), other(data, 4, true, 6);
+  ArrayBatches batch_source(data, 4, true, 5), other(data, 4, true, 6);
   for (const std::uint64_t number : {0, 1, 7, 1}) {
     std::vector<Index> order(10);
     permutation(Random(5, Purpose::shuffle, static_cast<std::uint32_t>(number)), order);
-    const auto batches = epoch(feed, number);
+    const auto batches = epoch(batch_source, number);
     REQUIRE(batches.size() == 3);
     CHECK(batches[0] == std::vector<Index>(order.begin(), order.begin() + 4));
     CHECK(batches[1] == std::vector<Index>(order.begin() + 4, order.begin() + 8));
     CHECK(batches[2] == std::vector<Index>(order.begin() + 8, order.end()));
     CHECK(epoch(other, number) != batches);
   }
-  CHECK(&feed.example() == &data);
+  CHECK(&batch_source.example() == &data);
 }
 
 TEST_CASE("in order, and in one batch, there is no permutation") {
   const Set<float> set(7, 2, 1);
   const train::Data data = set.values();
-  MemoryFeed in_order(data, 3, false, 5), whole(data, 7, true, 5), larger(data, 100, true, 5);
+  ArrayBatches in_order(data, 3, false, 5), whole(data, 7, true, 5), larger(data, 100, true, 5);
   CHECK(epoch(in_order, 2) == std::vector<std::vector<Index>>{{0, 1, 2}, {3, 4, 5}, {6}});
   CHECK(epoch(whole, 2) == std::vector<std::vector<Index>>{run_of(0, 7)});
   CHECK(epoch(larger, 2) == std::vector<std::vector<Index>>{run_of(0, 7)});
@@ -83,8 +83,8 @@ TEST_CASE("in order, and in one batch, there is no permutation") {
 TEST_CASE("a shuffle can be interrupted") {
   const Set<float> set(300000, 1, 1);
   const train::Data data = set.values();
-  MemoryFeed feed(data, 4, true, 5);
-  const auto interrupted = [&] { feed.begin_epoch(0, [] { throw std::out_of_range("mine"); }); };
+  ArrayBatches batch_source(data, 4, true, 5);
+  const auto interrupted = [&] { batch_source.begin_epoch(0, [] { throw std::out_of_range("mine"); }); };
   CHECK_THROWS_WITH_AS(interrupted(), "mine", std::out_of_range);
 }
 
@@ -97,11 +97,11 @@ TEST_CASE("slices of a batch name its rows") {
 
 TEST_CASE("epochs may be of any length and batches of any size, and rows count alike in the mean") {
   const Set<double> small(3, 2, 1), large(9, 2, 1, 7);
-  Listed feed({small.values(), large.values()}, {2, 1});
+  Listed batch_source({small.values(), large.values()}, {2, 1});
   Model<double> model(Layers{linear(2, 1)}, 1), other(Layers{linear(2, 1)}, 1);
   auto rule = optimizer(model, "SGD", sgd_options(0.1)), other_rule = optimizer(other, "SGD", sgd_options(0.1));
   const Losses losses{{&squared_error()}};
-  const auto history = train::fit(model, rule, losses, feed, {.epochs = 2, .first_epoch = 0});
+  const auto history = train::fit(model, rule, losses, batch_source, {.epochs = 2, .first_epoch = 0});
   ByHand<double> hand(other, losses);
   const double first = hand.step(small.values(), other_rule), second = hand.step(large.values(), other_rule),
                third = hand.step(large.values(), other_rule);
@@ -109,17 +109,17 @@ TEST_CASE("epochs may be of any length and batches of any size, and rows count a
   CHECK(history.loss[1] == third);
   CHECK(history.updates == 3);
   CHECK(values_of(model) == values_of(other));
-  CHECK(feed.begun == std::vector<std::uint64_t>{0, 1});
-  CHECK(feed.steps == 5);  // an update each, and a look for one more
+  CHECK(batch_source.begun == std::vector<std::uint64_t>{0, 1});
+  CHECK(batch_source.steps == 5);  // an update each, and a look for one more
 }
 
 TEST_CASE("a feed that runs dry is refused, and what was learned stays") {
   const Set<double> set(3, 2, 1);
-  Listed feed({set.values()}, {1, 0});
+  Listed batch_source({set.values()}, {1, 0});
   Model<double> model(Layers{linear(2, 1)}, 1), other(Layers{linear(2, 1)}, 1);
   auto rule = optimizer(model, "SGD", sgd_options(0.1)), other_rule = optimizer(other, "SGD", sgd_options(0.1));
   const Losses losses{{&squared_error()}};
-  CHECK_THROWS_WITH_AS(train::fit(model, rule, losses, feed, {.epochs = 5, .first_epoch = 0}),
+  CHECK_THROWS_WITH_AS(train::fit(model, rule, losses, batch_source, {.epochs = 5, .first_epoch = 0}),
                        "fit: expected batches in each epoch, got none in epoch 1", ValueError);
   ByHand<double>(other, losses).step(set.values(), other_rule);
   CHECK(values_of(model) == values_of(other));
@@ -132,8 +132,8 @@ TEST_CASE("batches unlike the first one are refused before anything is read") {
   const auto fitted = [&](const train::Data& first, const train::Data& second) {
     Model<double> model(sequential(concat(activation("Tanh"), activation("Tanh"))), 1);
     auto rule = optimizer(model, "SGD", sgd_options(0.1));
-    Listed feed({first, second}, {2});
-    train::fit(model, rule, losses, feed, {.epochs = 1, .first_epoch = 0});
+    Listed batch_source({first, second}, {2});
+    train::fit(model, rule, losses, batch_source, {.epochs = 1, .first_epoch = 0});
   };
   CHECK_NOTHROW(fitted(one.data(), one.data()));
   CHECK_THROWS_WITH_AS(fitted(one.data(), two.data()),
