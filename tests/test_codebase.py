@@ -15,7 +15,7 @@ from deltaprop import graph, nn, optim, plot
 
 ROOT = Path(__file__).resolve().parents[1]
 CPP = ROOT / "cpp"
-FOLDERS = ["core", "kernels", "graph", "nn", "optim", "engine", "train"]
+FOLDERS = ["core", "kernels", "graph", "nn", "optim", "engine", "runtime", "train"]
 SOURCES = sorted(
     p
     for p in [*(CPP / "include").rglob("*"), *(CPP / "src").rglob("*")]

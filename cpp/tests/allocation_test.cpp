@@ -23,7 +23,7 @@ template <class T>
 long allocated_by_fit(Index batches, const nn::Loss& loss, const std::string& rule, const optim::Options& options) {
   Set<T> set(8 * batches + 3, 4, 3);
   set.weights.assign(at(set.rows), T(0.5));
-  train::Model<T> model(layers(), 1);
+  runtime::Model<T> model(layers(), 1);
   auto optimizer = testing::optimizer(model, rule, options);
   const train::Data data = set.for_loss(loss);
   return allocated_by([&] { fit(model, optimizer, loss, data, {.size = 8}, {.epochs = 2, .check_interrupt = [] {}}); });
@@ -50,7 +50,7 @@ TEST_CASE_TEMPLATE("a thousand batches allocate no more than ten", T, float, dou
 TEST_CASE_TEMPLATE("epochs allocate for their history alone", T, float, double) {
   const Set<T> set(83, 4, 3);
   const train::Data data = set.values();
-  train::Model<T> model(layers(), 1);
+  runtime::Model<T> model(layers(), 1);
   auto rule = optimizer(model, "Adam", adam_options(0.001));
   const auto allocated = [&](Index epochs) {
     return allocated_by([&] { fit(model, rule, squared_error(), data, {.size = 8}, {.epochs = epochs}); });
@@ -63,7 +63,7 @@ TEST_CASE_TEMPLATE("epochs allocate for their history alone", T, float, double) 
 TEST_CASE_TEMPLATE("a step by hand allocates nothing after the first", T, float, double) {
   const Set<T> large(83, 4, 3), small = large.select(run_of(0, 11));
   const train::Data one = large.values(), other = small.values();
-  train::Model<T> model(layers(), 1);
+  runtime::Model<T> model(layers(), 1);
   auto rule = optimizer(model, "Adam", adam_options(0.001));
   ByHand<T> hand(model, squared_error());
   hand.step(one, rule);
@@ -76,7 +76,7 @@ TEST_CASE_TEMPLATE("a stop rule allocates for its list of losses alone", T, floa
   const auto allocated = [](Index batches) {
     const Set<T> set(8 * batches + 3, 4, 3);
     const train::Data data = set.values();
-    train::Model<T> model(layers(), 1);
+    runtime::Model<T> model(layers(), 1);
     auto rule = optimizer(model, "SGD", sgd_options(0.001));
     const train::FitOptions options{.epochs = 1, .stop = train::StopOnPlateau{1e-300, true}, .check_interrupt = [] {}};
     return allocated_by([&] { fit(model, rule, squared_error(), data, {.size = 8}, options); });
@@ -95,7 +95,7 @@ TEST_CASE_TEMPLATE("nor does a tree with several inputs and outputs, or an updat
   const auto allocated = [&](Index batches) {
     const Tables<T> tables(8 * batches + 3, {4, 2}, {3, 8});
     const train::Data data = tables.data();
-    train::Model<T> model(block(), 1);
+    runtime::Model<T> model(block(), 1);
     auto rule = optimizer(model, "Adam", adam_options(0.001));
     return allocated_by([&] { fit(model, rule, losses, data, {.size = 8}, {.epochs = 2, .accumulate = 3}); });
   };
@@ -103,7 +103,7 @@ TEST_CASE_TEMPLATE("nor does a tree with several inputs and outputs, or an updat
 
   const Tables<T> tables(11, {4, 2}, {3, 8});
   const train::Data data = tables.data();
-  train::Model<T> model(block(), 1);
+  runtime::Model<T> model(block(), 1);
   auto rule = optimizer(model, "Adam", adam_options(0.001));
   ByHand<T> hand(model, losses);
   hand.step(data, rule);

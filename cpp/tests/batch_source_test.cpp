@@ -6,9 +6,9 @@
 
 using namespace deltaprop;
 using namespace deltaprop::testing;
+using runtime::Model;
 using train::ArrayBatches;
 using train::Batch;
-using train::Model;
 
 namespace {
 

@@ -8,7 +8,7 @@
 
 using namespace deltaprop;
 using namespace deltaprop::testing;
-using train::Model;
+using runtime::Model;
 
 namespace {
 
@@ -171,7 +171,7 @@ TEST_CASE("an exception while probing leaves the gradients, and a pass by hand o
   other.backward(tables.outputs());
   CHECK(gradients_of(model) == gradients_of(other));
   int calls = 0;
-  const std::function<void()> check_interrupt = [&] {
+  const InterruptCheck check_interrupt = [&] {
     if (++calls == 2) throw std::out_of_range("between");
   };
   CHECK_THROWS_WITH_AS(

@@ -26,7 +26,7 @@ inline double relative_error(double a, double b, double floor = 1e-6) {
 
 /// The largest relative error of a backward pass against central differences, over all parameters and inputs. `x`:
 /// where the data's inputs lie.
-inline double worst_error(train::Model<double>& model, const Losses& losses, const train::Data& data,
+inline double worst_error(runtime::Model<double>& model, const Losses& losses, const train::Data& data,
                           const std::vector<double*>& x, double floor = 1e-6) {
   zero_gradients(model);
   ByHand<double>(model, losses).pass(data);

@@ -7,9 +7,9 @@
 
 using namespace deltaprop;
 using namespace deltaprop::testing;
+using runtime::Model;
 using train::FitOptions;
 using train::History;
-using train::Model;
 
 namespace {
 

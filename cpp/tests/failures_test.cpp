@@ -10,8 +10,8 @@
 
 using namespace deltaprop;
 using namespace deltaprop::testing;
+using runtime::Model;
 using train::FitOptions;
-using train::Model;
 
 namespace {
 
@@ -241,16 +241,16 @@ TEST_CASE("while fit runs its callbacks may predict, but nobody may train or cal
 TEST_CASE("checks at the door say what and where") {
   std::vector<double> v(6000 * 3, 1.0);
   const auto x = table(v.data(), 6000, 3);
-  CHECK_NOTHROW(train::check_finite<float>(x, "X"));
+  CHECK_NOTHROW(kernels::check_finite<float>(x, "X"));
   v[3 * 5000 + 2] = 1e300;
-  CHECK_NOTHROW(train::check_finite<double>(x, "X"));
-  const auto too_large = message([&] { train::check_finite<float>(x, "X"); });
+  CHECK_NOTHROW(kernels::check_finite<double>(x, "X"));
+  const auto too_large = message([&] { kernels::check_finite<float>(x, "X"); });
   CHECK(too_large.find("X: expected finite numbers that fit float32") == 0);
   CHECK(too_large.find("row 5000, column 2") != std::string::npos);
   v[3 * 4096] = kNan;
-  CHECK(message([&] { train::check_finite<float>(x, "X"); }) ==
+  CHECK(message([&] { kernels::check_finite<float>(x, "X"); }) ==
         "X: expected finite numbers, got nan in row 4096, column 0");
-  CHECK_THROWS_AS(train::check_finite<double>(x, "X"), ValueError);
+  CHECK_THROWS_AS(kernels::check_finite<double>(x, "X"), ValueError);
 
   std::vector<double> w{0, 1, -0.5, kNan};
   CHECK_NOTHROW(train::check_weights<float>(table(w.data(), 2, 1)));

@@ -27,7 +27,7 @@ TEST_CASE("gradients agree with finite differences") {
     std::vector<double> options{0.1, 0.7};
     options.resize(at(known.activations[i].options));
     CAPTURE(name);
-    train::Model<double> model(deep(name, options), 3);
+    runtime::Model<double> model(deep(name, options), 3);
     // These two leave gradients smaller than differences of the summed loss resolve.
     const double floor = name == "Tanhshrink" || name == "CELU" ? 1e-4 : 1e-6;
     CHECK(worst_error(model, {{&mse}}, set.values(), {set.x.data()}, floor) < 1e-5);
@@ -38,7 +38,7 @@ TEST_CASE("gradients agree with finite differences") {
 TEST_CASE("backward adds to the gradients and gives every delta") {
   const nn::NamedLoss loss("MSELoss", nn::Reduction::mean, 1.0);
   const Set<double> set(5, 3, 4);
-  train::Model<double> model(deep("Tanh"), 1);
+  runtime::Model<double> model(deep("Tanh"), 1);
   ByHand<double> hand(model, loss);
   hand.pass(set.values());
   const auto once = gradients_of(model);

@@ -6,7 +6,7 @@
 
 using namespace deltaprop;
 using namespace deltaprop::testing;
-using train::Model;
+using runtime::Model;
 
 namespace {
 
@@ -45,7 +45,7 @@ class Learner final : public nn::BothPrecisions<Learner> {
   bool has_learned(const double* b) const override { return b[2] != 0; }
 
   template <class T>
-  void run_learn(const StridedView& x, const std::function<void()>& check_interrupt, T* buffers) const {
+  void run_learn(const StridedView& x, const InterruptCheck& check_interrupt, T* buffers) const {
     check_interrupt();
     gather<T>(x, nullptr, 0, {buffers, 1, 2});
     buffers[2] = 1;

@@ -1,4 +1,4 @@
-#include "deltaprop/train/model.hpp"
+#include "deltaprop/runtime/model.hpp"
 
 #include <doctest/doctest.h>
 
@@ -8,7 +8,7 @@ using namespace deltaprop;
 using namespace deltaprop::testing;
 
 TEST_CASE("a pass by hand in its order, and out of it") {
-  train::Model<float> model({linear(3, 4), activation("Tanh")}, 1);
+  runtime::Model<float> model({linear(3, 4), activation("Tanh")}, 1);
   const Set<float> set(5, 3, 4);
   const StridedView x = table(set.x.data(), 5, 3), delta = table(set.y.data(), 5, 4);
   CHECK_THROWS_AS(model.output(), std::runtime_error);
@@ -40,7 +40,7 @@ TEST_CASE("a pass by hand in its order, and out of it") {
 TEST_CASE_TEMPLATE("by-hand passes of any size leave only their own numbers", T, float, double) {
   const Set<T> large(300, 3, 4), small = large.select(run_of(0, 7));
   const nn::NamedLoss loss("MSELoss", nn::Reduction::mean, 1.0);
-  train::Model<T> used({linear(3, 4), activation("Tanh")}, 1), fresh({linear(3, 4), activation("Tanh")}, 1);
+  runtime::Model<T> used({linear(3, 4), activation("Tanh")}, 1), fresh({linear(3, 4), activation("Tanh")}, 1);
   ByHand<T> hand(used, loss);
   hand.pass(large.values());
   std::fill_n(used.network().parameters()->gradients.data(), 16, T(0));
@@ -52,7 +52,7 @@ TEST_CASE_TEMPLATE("by-hand passes of any size leave only their own numbers", T,
 }
 
 TEST_CASE("a pass over no rows adds nothing") {
-  train::Model<double> model({linear(3, 4), activation("Tanh")}, 1);
+  runtime::Model<double> model({linear(3, 4), activation("Tanh")}, 1);
   const Set<double> none(0, 3, 4);
   CHECK(ByHand<double>(model, nn::NamedLoss("MSELoss", nn::Reduction::mean, 1.0)).pass(none.values()) == 0);
   const auto g = gradients_of(model);

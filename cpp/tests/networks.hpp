@@ -9,11 +9,12 @@
 #include <vector>
 
 #include "check.hpp"
-#include "../src/train/evaluator.hpp"
+#include "deltaprop/train/evaluator.hpp"
 #include "deltaprop/nn/activation.hpp"
 #include "deltaprop/nn/linear.hpp"
+#include "deltaprop/train/first_order.hpp"
 #include "deltaprop/train/fit.hpp"
-#include "deltaprop/train/model.hpp"
+#include "deltaprop/runtime/model.hpp"
 
 namespace deltaprop::testing {
 
@@ -204,7 +205,7 @@ inline std::vector<Index> run_of(Index first, Index last) {
 
 /// A rule over all parameters of a model.
 template <class T>
-optim::Optimizer<T> optimizer(const train::Model<T>& model, const std::string& rule, const optim::Options& options) {
+optim::Optimizer<T> optimizer(const runtime::Model<T>& model, const std::string& rule, const optim::Options& options) {
   optim::Group group{.parameters = run_of(0, static_cast<Index>(model.network().parameters()->list.size())),
                      .options = options};
   return optim::Optimizer<T>(optim::find_rule(rule), model.network().parameters(), {group});
@@ -224,18 +225,18 @@ inline optim::Options adam_options(double lr) {
 }
 
 template <class T>
-std::vector<T> values_of(const train::Model<T>& model) {
+std::vector<T> values_of(const runtime::Model<T>& model) {
   const auto& p = *model.network().parameters();
   return {p.values.data(), p.values.data() + p.size()};
 }
 template <class T>
-std::vector<T> buffers_of(const train::Model<T>& model) {
+std::vector<T> buffers_of(const runtime::Model<T>& model) {
   const auto& p = *model.network().parameters();
   return {p.buffer_values.data(),
           p.buffer_values.data() + (p.buffer_list.empty() ? 0 : p.buffer_list.back().range.end)};
 }
 template <class T>
-std::vector<T> gradients_of(const train::Model<T>& model) {
+std::vector<T> gradients_of(const runtime::Model<T>& model) {
   const auto& p = *model.network().parameters();
   return {p.gradients.data(), p.gradients.data() + p.size()};
 }
@@ -250,7 +251,7 @@ struct Batches {
 };
 
 template <class T>
-train::History fit(train::Model<T>& model, optim::Optimizer<T>& rule, const Losses& losses, const train::Data& data,
+train::History fit(runtime::Model<T>& model, optim::Optimizer<T>& rule, const Losses& losses, const train::Data& data,
                    const Batches& batches, train::FitOptions options) {
   if (batches.seed) options.first_epoch = 0;
   if (options.stop) options.stop->data = &data;
@@ -258,24 +259,24 @@ train::History fit(train::Model<T>& model, optim::Optimizer<T>& rule, const Loss
   return train::fit(model, rule, losses, batch_source, options);
 }
 template <class T>
-train::History fit(train::Model<T>& model, optim::Optimizer<T>& rule, const nn::Loss& loss, const train::Data& data,
+train::History fit(runtime::Model<T>& model, optim::Optimizer<T>& rule, const nn::Loss& loss, const train::Data& data,
                    const Batches& batches, train::FitOptions options) {
   return fit(model, rule, Losses{{&loss}}, data, batches, std::move(options));
 }
 
 /// The loss over a whole set, as `fit` takes it for validation and stop rules.
 template <class T>
-double evaluate(const train::Model<T>& model, const Losses& losses, const train::Data& data) {
+double evaluate(const runtime::Model<T>& model, const Losses& losses, const train::Data& data) {
   return train::Evaluator<T>(model, losses, data)([] {});
 }
 template <class T>
-double evaluate(const train::Model<T>& model, const nn::Loss& loss, const train::Data& data) {
+double evaluate(const runtime::Model<T>& model, const nn::Loss& loss, const train::Data& data) {
   return evaluate(model, Losses{{&loss}}, data);
 }
 
 /// What a block, most often the whole network, gives for these inputs in inference.
 template <class T>
-std::vector<std::vector<T>> inferred(const train::Model<T>& model, const train::Inputs& x, Index block = 0) {
+std::vector<std::vector<T>> inferred(const runtime::Model<T>& model, const train::Inputs& x, Index block = 0) {
   auto inference = model.inference(model.resolve_inputs(x, block), x);
   std::vector<Guarded<T>> outputs;
   std::vector<Matrix<T>> out;
@@ -289,23 +290,23 @@ std::vector<std::vector<T>> inferred(const train::Model<T>& model, const train::
   return values;
 }
 template <class T>
-std::vector<T> inferred(const train::Model<T>& model, const StridedView& x) {
+std::vector<T> inferred(const runtime::Model<T>& model, const StridedView& x) {
   return inferred(model, train::Inputs{x})[0];
 }
 
 template <class T>
-void zero_gradients(const train::Model<T>& model) {
+void zero_gradients(const runtime::Model<T>& model) {
   const auto& p = *model.network().parameters();
   std::fill_n(p.gradients.data(), p.size(), T(0));
 }
 
 /// A pass by hand of one input and one output.
 template <class T>
-void forward(train::Model<T>& model, const StridedView& x) {
+void forward(runtime::Model<T>& model, const StridedView& x) {
   model.forward(train::Inputs{x});
 }
 template <class T>
-void backward(train::Model<T>& model, const StridedView& delta) {
+void backward(runtime::Model<T>& model, const StridedView& delta) {
   model.backward(train::Inputs{delta});
 }
 
@@ -313,8 +314,8 @@ void backward(train::Model<T>& model, const StridedView& delta) {
 template <class T>
 class ByHand {
  public:
-  ByHand(train::Model<T>& model, const nn::Loss& loss) : ByHand(model, Losses{{&loss}}) {}
-  ByHand(train::Model<T>& model, const Losses& losses) : model_(model), deltas_(losses.size()) {
+  ByHand(runtime::Model<T>& model, const nn::Loss& loss) : ByHand(model, Losses{{&loss}}) {}
+  ByHand(runtime::Model<T>& model, const Losses& losses) : model_(model), deltas_(losses.size()) {
     for (const train::Head& head : losses) heads_.push_back({head.loss, head.weight});
   }
 
@@ -375,7 +376,7 @@ class ByHand {
     }
   };
 
-  train::Model<T>& model_;
+  runtime::Model<T>& model_;
   std::vector<RunningHead> heads_;
   train::Inputs deltas_;
 };

@@ -19,7 +19,7 @@ struct Trace {
   Program::TileOperation tiles(char name) {
     return [this, name](Index tile) { text += name + std::to_string(tile) + " "; };
   }
-  std::function<void()> check_interrupt(char name) {
+  InterruptCheck check_interrupt(char name) {
     return [this, name] { text += std::string(1, name) + " "; };
   }
 };
@@ -80,7 +80,7 @@ TEST_CASE("two operations over all rows are two stages") {
 TEST_CASE("`between` is called where leaving does no harm, and nowhere else") {
   const auto traced = [](bool interruptible) {
     Trace trace;
-    const std::function<void()> check_interrupt = trace.check_interrupt('.');
+    const InterruptCheck check_interrupt = trace.check_interrupt('.');
     every_kind(trace, interruptible).run(3, 2, 1, &check_interrupt);
     return trace.text;
   };
@@ -91,7 +91,7 @@ TEST_CASE("`between` is called where leaving does no harm, and nowhere else") {
 TEST_CASE("an exception ends the run, and the program can run again") {
   Trace trace;
   const Program program = every_kind(trace, true);
-  const std::function<void()> check_interrupt = [] { throw std::runtime_error("stop"); };
+  const InterruptCheck check_interrupt = [] { throw std::runtime_error("stop"); };
   CHECK_THROWS_WITH(program.run(3, 2, 1, &check_interrupt), "stop");
   CHECK(trace.text == "a0-2 b0-2 ");
   trace.text.clear();

@@ -107,7 +107,7 @@ TEST_CASE("there are always rows for a tile") {
 }
 
 TEST_CASE_TEMPLATE("a row predicted alone has the bits it has among others", T, float, double) {
-  const train::Model<T> model(mixed(), 2);
+  const runtime::Model<T> model(mixed(), 2);
   const Set<T> set(1000, 20, 5);
   const auto all = inferred(model, table(set.x.data(), 1000, 20));
   REQUIRE(all.size() == 5000);
@@ -126,7 +126,7 @@ TEST_CASE_TEMPLATE("a row predicted alone has the bits it has among others", T, 
 }
 
 TEST_CASE_TEMPLATE("inference has the bits of the training pass", T, float, double) {
-  train::Model<T> model(mixed(), 2);
+  runtime::Model<T> model(mixed(), 2);
   const Set<T> set(333, 20, 5);
   const StridedView x = table(set.x.data(), 333, 20);
   forward(model, x);
@@ -134,8 +134,8 @@ TEST_CASE_TEMPLATE("inference has the bits of the training pass", T, float, doub
 }
 
 TEST_CASE_TEMPLATE("blocks can be run alone, one after the other", T, float, double) {
-  const train::Model<T> model(sequential(linear(20, 33), residual(activation("Tanh"), linear(33, 33)), linear(33, 5)),
-                              2);
+  const runtime::Model<T> model(sequential(linear(20, 33), residual(activation("Tanh"), linear(33, 33)), linear(33, 5)),
+                                2);
   const Set<T> set(600, 20, 5);
   const StridedView x = table(set.x.data(), 600, 20);
   std::vector<T> rows = set.x;
@@ -147,14 +147,14 @@ TEST_CASE_TEMPLATE("blocks can be run alone, one after the other", T, float, dou
 }
 
 TEST_CASE("no rows and no features give as much") {
-  const train::Model<float> model(mixed(), 2), wide(Layers{activation("ReLU")}, 2);
+  const runtime::Model<float> model(mixed(), 2), wide(Layers{activation("ReLU")}, 2);
   CHECK(inferred(model, table<float>(nullptr, 0, 20)).empty());
   CHECK(inferred(wide, table<float>(nullptr, 3, 0)).empty());
 }
 
 TEST_CASE("a layer that couples rows is given all of them") {
   const auto spy = std::make_shared<Spy>(false);
-  train::Model<float> model({linear(2, 3), spy, activation("ReLU")}, 1);
+  runtime::Model<float> model({linear(2, 3), spy, activation("ReLU")}, 1);
   const Set<float> set(5000, 2, 3);
   inferred(model, table(set.x.data(), 5000, 2));
   forward(model, table(set.x.data(), 5000, 2));
@@ -167,7 +167,7 @@ TEST_CASE("a layer that couples rows is given all of them") {
 }
 
 TEST_CASE("threads may infer at once") {
-  const train::Model<float> model(mixed(), 2);
+  const runtime::Model<float> model(mixed(), 2);
   const Set<float> set(500, 20, 5);
   const StridedView x = table(set.x.data(), 500, 20);
   const auto alone = inferred(model, x);

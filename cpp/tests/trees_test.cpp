@@ -8,7 +8,7 @@
 
 using namespace deltaprop;
 using namespace deltaprop::testing;
-using train::Model;
+using runtime::Model;
 
 namespace {
 

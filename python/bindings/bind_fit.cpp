@@ -8,6 +8,7 @@
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "deltaprop/core/threads.hpp"
+#include "deltaprop/kernels/check_finite.hpp"
 #include "deltaprop/train/fit.hpp"
 #include "deltaprop/train/loss_evaluation.hpp"
 #include "gil.hpp"
@@ -62,7 +63,7 @@ StridedView as_numbers(const py::array& y) {
 
 /// Sources for a set of data, its shapes checked; `whose` stands before the names in messages.
 template <class T>
-Data data_of(const train::Model<T>& model, const std::vector<Head>& heads, const Arrays& arrays,
+Data data_of(const runtime::Model<T>& model, const std::vector<Head>& heads, const Arrays& arrays,
              const std::string& whose) {
   const std::string x_name = whose + "X", y_name = whose + "y";
   std::vector<std::vector<Index>> shapes;
@@ -107,10 +108,10 @@ Data data_of(const train::Model<T>& model, const std::vector<Head>& heads, const
 
 /// Looks through a set of data for what could do harm later; without the GIL.
 template <class T>
-void check_values(const train::Model<T>& model, const Data& data, const std::vector<Head>& heads, bool inputs,
-                  const train::InterruptCheck& check_interrupt) {
+void check_values(const runtime::Model<T>& model, const Data& data, const std::vector<Head>& heads, bool inputs,
+                  const InterruptCheck& check_interrupt) {
   if (inputs && !data.check_x_rows) {
-    for (const StridedView& x : data.x) train::check_finite<T>(x, data.x_name, check_interrupt);
+    for (const StridedView& x : data.x) kernels::check_finite<T>(x, data.x_name, check_interrupt);
     model.check_inputs(data.x, data.x_name, check_interrupt);
   }
   std::vector<Index> features;
@@ -129,7 +130,7 @@ template <class T>
 class IterableBatches final : public train::BatchSource {
  public:
   /// `begin`: called at the begin of an epoch; `next`: gives arrays, or None at the end of the epoch.
-  IterableBatches(const train::Model<T>& model, const std::vector<Head>& heads, py::object begin, py::object next)
+  IterableBatches(const runtime::Model<T>& model, const std::vector<Head>& heads, py::object begin, py::object next)
       : model_(model), heads_(heads), begin_(std::move(begin)), next_(std::move(next)) {}
 
   /// The first batch, pulled ahead.
@@ -140,7 +141,7 @@ class IterableBatches final : public train::BatchSource {
     pulled_ = true;
     return batches_.front().data;
   }
-  void begin_epoch(std::uint64_t, const std::function<void()>&) override {
+  void begin_epoch(std::uint64_t, const InterruptCheck&) override {
     if (pulled_) return;
     const WithGil gil;
     call(begin_, py::dict());
@@ -180,7 +181,7 @@ class IterableBatches final : public train::BatchSource {
     return true;
   }
 
-  const train::Model<T>& model_;
+  const runtime::Model<T>& model_;
   const std::vector<Head>& heads_;
   py::object begin_, next_;
   std::deque<Pulled> batches_;
@@ -216,13 +217,13 @@ V option(const py::dict& options, const char* name) {
 
 /// What `fit` takes from Python; the fields are those of training/fit.py's call.
 template <class T>
-py::dict fit(train::Model<T>& model, optim::Optimizer<T>& optimizer, const Losses& losses, const py::object& data,
+py::dict fit(runtime::Model<T>& model, optim::Optimizer<T>& optimizer, const Losses& losses, const py::object& data,
              const py::dict& o) {
   if (optimizer.parameters() != model.network().parameters()) {
     throw ValueError("fit: expected an optimizer of this network's parameters, got one of another network's");
   }
   const std::vector<Head> heads = heads_of(losses);
-  const train::InterruptCheck check_interrupt = SignalCheck();
+  const InterruptCheck check_interrupt = SignalCheck();
 
   train::FitOptions options{.epochs = option<Index>(o, "epochs"), .accumulate = option<Index>(o, "accumulate")};
   Arrays arrays, held_out_arrays;

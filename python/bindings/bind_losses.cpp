@@ -105,7 +105,7 @@ py::object call(const nn::Loss& loss, const py::array& a, const py::array& y, co
   if (weights) pins.add(*weights);
   {
     const WithoutGil released;
-    const train::InterruptCheck check_interrupt = SignalCheck();
+    const InterruptCheck check_interrupt = SignalCheck();
     if (weights) train::check_weights<T>(*targets.weights, check_interrupt);
   }
   if (delta) {

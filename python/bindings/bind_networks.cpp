@@ -2,14 +2,14 @@
 
 #include "arrays.hpp"
 #include "bindings.hpp"
-#include "deltaprop/train/model.hpp"
-#include "deltaprop/train/network_op.hpp"
+#include "deltaprop/runtime/model.hpp"
+#include "deltaprop/runtime/network_op.hpp"
 #include "gil.hpp"
 
 namespace deltaprop::python {
 namespace {
 
-using train::Model;
+using runtime::Model;
 
 /// The output's shape for an input's: (in,) gives (out,), (N, in) gives (N, out).
 std::vector<Index> with_width(std::vector<Index> shape, Index width) {
@@ -20,7 +20,7 @@ std::vector<Index> with_width(std::vector<Index> shape, Index width) {
 /// What a network is called with: an array, or a tuple of them for several inputs.
 struct Given {
   std::vector<py::array> arrays;
-  train::Inputs sources;
+  std::vector<StridedView> sources;
   nn::Subgraph subgraph;
   Pins pins;
 
@@ -95,7 +95,7 @@ py::object infer(const Model<T>& model, Index subgraph, const py::object& x, con
   }
   {
     const WithoutGil released;
-    const std::function<void()> check_interrupt = SignalCheck();
+    const InterruptCheck check_interrupt = SignalCheck();
     model.infer(*inference, given.sources, into, &check_interrupt);
   }
   model.release(subgraph, std::move(inference));
@@ -108,7 +108,7 @@ py::object forward(Model<T>& model, const py::object& x) {
   const Busy::Claim claim(model.passing);
   {
     const WithoutGil released;
-    const std::function<void()> check_interrupt = SignalCheck();
+    const InterruptCheck check_interrupt = SignalCheck();
     model.forward(given.sources, &check_interrupt);
   }
   std::vector<py::object> out;
@@ -121,12 +121,13 @@ py::object forward(Model<T>& model, const py::object& x) {
 
 /// A delta for each output, of its shape.
 template <class T>
-train::Inputs delta_sources(const std::vector<py::array>& deltas, const std::vector<Matrix<const T>>& outputs) {
+std::vector<StridedView> delta_sources(const std::vector<py::array>& deltas,
+                                       const std::vector<Matrix<const T>>& outputs) {
   if (deltas.size() != outputs.size()) {
     throw ValueError("backward: expected " + std::to_string(outputs.size()) + " deltas, one for each output, got " +
                      std::to_string(deltas.size()));
   }
-  train::Inputs sources;
+  std::vector<StridedView> sources;
   for (std::size_t k = 0; k < deltas.size(); ++k) {
     const Matrix<const T> a = outputs[k];
     const std::vector<Index> shape = shape_of(deltas[k]);
@@ -150,7 +151,7 @@ py::object backward(Model<T>& model, const py::object& delta) {
     outputs.push_back(model.output(static_cast<Index>(k)));
   }
   const std::vector<py::array> arrays = array_or_tuple(delta);
-  const train::Inputs sources = delta_sources<T>(arrays, outputs);
+  const std::vector<StridedView> sources = delta_sources<T>(arrays, outputs);
   Pins pins;
   pins.add(arrays);
   {
@@ -238,7 +239,7 @@ py::object input_gradient(Model<T>& model, const py::object& x, const py::object
         std::vector<py::object> copies;
         for (const Matrix<const T>& a : outputs) copies.push_back(copied<T>(a, given.shape(a.cols)));
         const std::vector<py::array> arrays = array_or_tuple(call(delta, py::dict(), one_or_tuple(copies)));
-        const train::Inputs sources = delta_sources<T>(arrays, outputs);
+        const std::vector<StridedView> sources = delta_sources<T>(arrays, outputs);
         for (std::size_t k = 0; k < sources.size(); ++k) gather<T>(sources[k], nullptr, 0, into[k]);
       },
       [&](const std::vector<Matrix<const T>>& inputs) {
@@ -263,7 +264,7 @@ graph::NodePtr node(const std::shared_ptr<Model<T>>& model, const graph::NodePtr
     Py_DECREF(o);
   };
   const std::shared_ptr<PyObject> kept(owner.release().ptr(), release);
-  return train::network_node(std::shared_ptr<Model<T>>(kept, model.get()), x);
+  return runtime::network_node(std::shared_ptr<Model<T>>(kept, model.get()), x);
 }
 
 template <class T>

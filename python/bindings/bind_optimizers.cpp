@@ -7,7 +7,7 @@
 #include "bindings.hpp"
 #include "deltaprop/core/errors.hpp"
 #include "deltaprop/optim/optimizer.hpp"
-#include "deltaprop/train/model.hpp"
+#include "deltaprop/runtime/model.hpp"
 #include "gil.hpp"
 
 namespace deltaprop::python {
@@ -46,7 +46,7 @@ void bind_optimizer(py::module_& m, const char* name) {
     return o.parameters()->list.at(static_cast<std::size_t>(i));
   };
   py::class_<O, std::shared_ptr<O>>(m, name)
-      .def(py::init([](const std::string& rule, const train::Model<T>& model,
+      .def(py::init([](const std::string& rule, const runtime::Model<T>& model,
                        const std::vector<std::pair<std::vector<Index>, optim::Options>>& groups) {
              const auto& parameters = model.network().parameters();
              std::vector<optim::Group> list;

@@ -5,13 +5,13 @@
 
 #include "arrays.hpp"
 #include "bindings.hpp"
-#include "deltaprop/train/model.hpp"
+#include "deltaprop/runtime/model.hpp"
 #include "gil.hpp"
 
 namespace deltaprop::python {
 namespace {
 
-using train::Model;
+using runtime::Model;
 
 /// A network that nobody trains, called with as little around it as can be.
 class Predictor {
@@ -29,7 +29,7 @@ class PredictorOf final : public Predictor {
     const std::vector<Index> in = network.block(0).inputs();
     if (in.size() != 1 || in[0] < 0) return;
     in_ = in[0];
-    auto inference = std::make_unique<engine::Inference<T>>(network, network.resolve_inputs(0, {{in_}}), in);
+    auto inference = std::make_unique<runtime::Inference<T>>(network, network.resolve_inputs(0, {{in_}}), in);
     if (!inference->rowwise() || inference->out_features().size() != 1) return;
     out_ = inference->out_features()[0];
     operations_ = static_cast<double>(network.parameters()->size());
@@ -117,7 +117,7 @@ class PredictorOf final : public Predictor {
   py::object owner_;
   Index in_ = 0, out_ = 0;
   double operations_ = 0;  // a row
-  std::unique_ptr<engine::Inference<T>> inference_;
+  std::unique_ptr<runtime::Inference<T>> inference_;
 };
 
 /// predictor(x, out=None), without pybind11's own way of calling, which takes longer than a small network.

@@ -109,7 +109,7 @@ double normal_cdf(double x) {
   return 0.5 + density * sum;
 }
 
-void permutation(const Random& random, std::vector<Index>& order, const std::function<void()>& check_interrupt) {
+void permutation(const Random& random, std::vector<Index>& order, const InterruptCheck& check_interrupt) {
   std::iota(order.begin(), order.end(), Index{0});
   for (std::size_t i = order.size(); i-- > 1;) {
     if (i % (1 << 16) == 0) check_interrupt();

@@ -22,7 +22,7 @@ void Program::add_tiles(Index tiles, TileOperation operation, bool interruptible
   stages_.back().interruptible = interruptible;
 }
 
-void Program::run(Index rows, Index rows_per_tile, Index threads, const std::function<void()>* check_interrupt,
+void Program::run(Index rows, Index rows_per_tile, Index threads, const InterruptCheck* check_interrupt,
                   bool often) const {
   for (const Stage& stage : stages_) {
     threads::parallel_for(stage.tiles, threads, [&](Index tile, Index thread) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "deltaprop/engine/node_ops.hpp"
+
 namespace deltaprop::engine {
 namespace {
 
@@ -28,29 +30,6 @@ class Unchanged {
   T* to_;
   std::vector<T> from_;
 };
-
-/// c = a + b, c null where it is not wanted.
-template <class T>
-void sum(Matrix<const T> a, Matrix<const T> b, Matrix<T> c) {
-  std::transform(a.data, a.data + a.size(), b.data, c.data, std::plus<T>());
-}
-
-/// Copies the columns of `from` to those of `to` that begin at `to_col`, from those that begin at `from_col`.
-template <class T>
-void copy_columns(Matrix<const T> from, Index from_col, Matrix<T> to, Index to_col, Index cols) {
-  for (Index i = 0; i < from.rows; ++i) std::copy_n(from.row(i) + from_col, cols, to.row(i) + to_col);
-}
-
-/// y = (x_0, x_1, ...) for the matrices that `x` gives by their number.
-template <class T, class X>
-void join(const Node& node, X&& x, Matrix<T> y) {
-  Index col = 0;
-  for (std::size_t k = 0; k < node.inputs.size(); ++k) {
-    const Matrix<T> part = x(k);
-    copy_columns<T>(part, 0, y, col, part.cols);
-    col += part.cols;
-  }
-}
 
 }  // namespace
 
@@ -86,12 +65,12 @@ void add_forward(Program& program, const nn::Network<T>& network, const nn::Subg
       }
       case Node::Kind::add:
         program.add_rows([&w, a = node.inputs[0], b = node.inputs[1], y](Range rows) {
-          sum<T>(w.a(a).slice(rows), w.a(b).slice(rows), w.a(y).slice(rows));
+          add<T>(w.a(a).slice(rows), w.a(b).slice(rows), w.a(y).slice(rows));
         });
         break;
       case Node::Kind::concat:
         program.add_rows([&w, &node, y](Range rows) {
-          join<T>(node, [&](std::size_t k) { return w.a(node.inputs[k]).slice(rows); }, w.a(y).slice(rows));
+          concatenate<T>(node, [&](std::size_t k) { return w.a(node.inputs[k]).slice(rows); }, w.a(y).slice(rows));
         });
         break;
       case Node::Kind::fork: break;
@@ -145,20 +124,16 @@ void add_backward(Program& program, const nn::Network<T>& network, const nn::Sub
         program.add_rows([&w, &node](Range rows) {
           const Matrix<T> total = w.delta(node.inputs[0]).slice(rows);
           const Matrix<T> first = w.delta(node.outputs[0]).slice(rows);
-          sum<T>(first, w.delta(node.outputs[1]).slice(rows), total);
+          add<T>(first, w.delta(node.outputs[1]).slice(rows), total);
           for (std::size_t k = 2; k < node.outputs.size(); ++k) {
-            sum<T>(total, w.delta(node.outputs[k]).slice(rows), total);
+            add<T>(total, w.delta(node.outputs[k]).slice(rows), total);
           }
         });
         break;
       case Node::Kind::concat:
         program.add_rows([&w, &node](Range rows) {
-          const Matrix<const T> delta = w.delta(node.outputs[0]).slice(rows);
-          Index col = 0;
-          for (const Index x : node.inputs) {
-            copy_columns<T>(delta, col, w.delta(x).slice(rows), 0, w.width(x));
-            col += w.width(x);
-          }
+          split<T>(node, w.delta(node.outputs[0]).slice(rows),
+                   [&](std::size_t k) { return w.delta(node.inputs[k]).slice(rows); });
         });
         break;
       case Node::Kind::add: break;  // the summands share its delta
@@ -193,141 +168,39 @@ std::vector<GradientTile> gradient_tiles(const nn::Network<T>& network) {
   return tiles;
 }
 
+namespace {
+
+template <class T>
+void compute_gradient(const nn::Network<T>& network, const GradientTile& tile, nn::Gradient<T> gradient) {
+  const Index offset = network.parameters_of(tile.layer).begin;
+  gradient.gradients += offset;
+  network.layer(tile.layer).gradient(gradient, {tile.run.begin - offset, tile.run.end - offset});
+}
+
+}  // namespace
+
 template <class T>
 void compute_gradient(const nn::Network<T>& network, const Workspace<T>& w, const GradientTile& tile) {
-  const Index offset = network.parameters_of(tile.layer).begin;
-  network.layer(tile.layer)
-      .gradient(nn::Gradient<T>{.x = w.a(tile.input),
-                                .delta_y = w.delta(tile.output),
-                                .gradients = network.gradients_of(tile.layer),
-                                .accumulate = w.accumulate,
-                                .saved = w.saved(tile.layer),
-                                .batch_statistics = w.batch_statistics(tile.layer)},
-                {tile.run.begin - offset, tile.run.end - offset});
+  compute_gradient<T>(network, tile,
+                      {.x = w.a(tile.input),
+                       .delta_y = w.delta(tile.output),
+                       .gradients = network.parameters()->gradients.data(),
+                       .accumulate = w.accumulate,
+                       .saved = w.saved(tile.layer),
+                       .batch_statistics = w.batch_statistics(tile.layer)});
 }
 
 template <class T>
-Inference<T>::Inference(const nn::Network<T>& network, nn::Subgraph subgraph, const std::vector<Index>& in)
-    : network_(network),
-      subgraph_(std::move(subgraph)),
-      widths_(network.widths(subgraph_, in)),
-      buffer_index_(network.plan().activation_buffer_index(subgraph_)),
-      input_index_(network.plan().input_index(subgraph_)),
-      slots_(widths_.size(), 0),
-      step_(rows_per_tile<T>(network_.parameters()->size(), widths_)) {
-  assign_slots();
-  before_.resize(sizes_.size());
-  std::exclusive_scan(sizes_.begin(), sizes_.end(), before_.begin(), Index{0});
-  for (Index n = subgraph_.nodes.begin; n < subgraph_.nodes.end; ++n) {
-    const Node& node = network_.plan().node(n);
-    if (node.kind == Node::Kind::layer && !network_.layer(node.layer).rowwise(false)) step_ = 0;
-  }
-}
-
-/// A slot is taken from the first value written there until the last reader of it is done.
-template <class T>
-void Inference<T>::assign_slots() {
-  std::vector<Index> free;
-  std::vector<Index> readers;  // of each slot's value, still to come
-  const auto take = [&](Index value) {
-    const Index width = widths_[static_cast<std::size_t>(value)];
-    if (free.empty()) {
-      free.push_back(static_cast<Index>(sizes_.size()));
-      sizes_.push_back(0);
-      readers.push_back(0);
-    }
-    const Index s = free.back();
-    free.pop_back();
-    auto& size = sizes_[static_cast<std::size_t>(s)];
-    size = std::max(size, width);
-    readers[static_cast<std::size_t>(s)] = 1;
-    slot(value) = s;
-  };
-  for (const Index v : subgraph_.inputs) take(v);
-  for (Index n = subgraph_.nodes.begin; n < subgraph_.nodes.end; ++n) {
-    const Node& node = network_.plan().node(n);
-    if (node.kind == Node::Kind::fork) {
-      readers[static_cast<std::size_t>(slot(node.inputs[0]))] += static_cast<Index>(node.outputs.size()) - 1;
-      continue;
-    }
-    const auto output = std::find(subgraph_.outputs.begin(), subgraph_.outputs.end(), node.outputs[0]);
-    if (output == subgraph_.outputs.end()) {
-      take(node.outputs[0]);
-    } else {
-      slot(node.outputs[0]) = -1 - (output - subgraph_.outputs.begin());
-    }
-    for (const Index v : node.inputs) {
-      if (--readers[static_cast<std::size_t>(slot(v))] == 0) free.push_back(slot(v));
-    }
-  }
-}
-
-template <class T>
-void Inference<T>::run(std::span<const StridedView> x, std::span<const Matrix<T>> out,
-                       const std::function<void()>* check_interrupt) {
-  const Index rows = x[0].rows, some = std::max<Index>(rows, 1);
-  const Index threads = step_ == 0 ? 1 : threads_for(network_, widths_, rows);
-  const Index step = step_ == 0 ? some : std::min(tile_for_each(rows, step_, threads), some);
-  const Index tiles = ceil_div(some, step), used = std::min(tiles, threads);
-  buffers_.resize(std::max(buffers_.size(), static_cast<std::size_t>(used)));
-  for (Index t = 0; t < used; ++t) {
-    buffers_[static_cast<std::size_t>(t)].reserve(checked_size(step, numbers_a_row()));
-  }
-  threads::parallel_for(tiles, threads, [&](Index number, Index thread) {
-    if (check_interrupt != nullptr && thread == 0) (*check_interrupt)();
-    const Range tile{number * step, std::min((number + 1) * step, rows)};
-    run_tile(x, out, tile, buffers_[static_cast<std::size_t>(thread)].data());
-  });
-}
-
-template <class T>
-void Inference<T>::run(std::span<const StridedView> x, std::span<const Matrix<T>> out, T* memory) const {
-  run_tile(x, out, {0, x[0].rows}, memory);
-}
-
-template <class T>
-void Inference<T>::run_tile(std::span<const StridedView> x, std::span<const Matrix<T>> out, Range tile,
-                            T* memory) const {
-  const auto a = [&](Index value) -> Matrix<T> {
-    const Index s = slot(value);
-    if (s < 0) return out[static_cast<std::size_t>(-1 - s)].slice(tile);
-    return {memory + before_[static_cast<std::size_t>(s)] * tile.size(), tile.size(),
-            widths_[static_cast<std::size_t>(value)]};
-  };
-  for (std::size_t k = 0; k < subgraph_.inputs.size(); ++k) {
-    gather<T>(x[k], nullptr, tile.begin, a(subgraph_.inputs[k]));
-  }
-  for (Index n = subgraph_.nodes.begin; n < subgraph_.nodes.end; ++n) {
-    const Node& node = network_.plan().node(n);
-    const Index i = node.layer;
-    switch (node.kind) {
-      case Node::Kind::layer: {
-        const Index origin = input_index_[static_cast<std::size_t>(node.inputs[0])];
-        network_.layer(i).forward(nn::Forward<T>{
-            .parameters = network_.values_of(i),
-            .x = a(node.inputs[0]),
-            .y = a(node.outputs[0]),
-            .training = false,
-            .buffers = network_.buffers_of(i),
-            .draws = {.first_row = tile.begin},
-            .origin =
-                origin < 0 ? StridedRows{} : StridedRows{x[static_cast<std::size_t>(origin)], nullptr, tile.begin}});
-        break;
-      }
-      case Node::Kind::add: sum<T>(a(node.inputs[0]), a(node.inputs[1]), a(node.outputs[0])); break;
-      case Node::Kind::concat:
-        join<T>(node, [&](std::size_t k) { return a(node.inputs[k]); }, a(node.outputs[0]));
-        break;
-      case Node::Kind::fork: break;
-    }
-  }
-}
-
-template <class T>
-Index Inference<T>::size() const {
-  Index size = 0;
-  for (const Buffer<T>& buffer : buffers_) size += buffer.size();
-  return size;
+void compute_row_gradient(const nn::Network<T>& network, const Workspace<T>& w, const GradientTile& tile, Index row,
+                          T* gradients) {
+  const Range rows{row, row + 1};
+  compute_gradient<T>(network, tile,
+                      {.x = w.a(tile.input).slice(rows),
+                       .delta_y = w.delta(tile.output).slice(rows),
+                       .gradients = gradients,
+                       .accumulate = false,
+                       .saved = w.saved(tile.layer).slice(rows),
+                       .batch_statistics = w.batch_statistics(tile.layer)});
 }
 
 #define DELTAPROP_INSTANTIATE(T)                                                                                       \
@@ -337,7 +210,7 @@ Index Inference<T>::size() const {
   template void update_buffers(const nn::Network<T>&, const Workspace<T>&);                                            \
   template std::vector<GradientTile> gradient_tiles(const nn::Network<T>&);                                            \
   template void compute_gradient(const nn::Network<T>&, const Workspace<T>&, const GradientTile&);                     \
-  template class Inference<T>
+  template void compute_row_gradient(const nn::Network<T>&, const Workspace<T>&, const GradientTile&, Index, T*)
 DELTAPROP_INSTANTIATE(float);
 DELTAPROP_INSTANTIATE(double);
 #undef DELTAPROP_INSTANTIATE

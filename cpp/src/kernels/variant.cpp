@@ -5,6 +5,7 @@
 #include "activations.hpp"
 #include "dropout.hpp"
 #include "elementwise.hpp"
+#include "level1.hpp"
 #include "losses.hpp"
 #include "normalise.hpp"
 #include "prelu.hpp"
@@ -47,6 +48,8 @@ Kernels<T> kernels() {
       .formulas = elementwise_formulas<T>().data(),
       .scalars_forward = scalars_forward<T>,
       .scalars_backward = scalars_backward<T>,
+      .add = add<T>,
+      .norm = norm<T>,
       .sum = total<T>,
       .largest = largest<T>,
   };

@@ -42,7 +42,7 @@ void Embedding::check(Matrix<const T> x, Index first_row, const std::string& nam
 }
 
 void Embedding::check_input(const StridedView& x, const std::string& name,
-                            const std::function<void()>& check_interrupt) const {
+                            const InterruptCheck& check_interrupt) const {
   for_each_chunk<double>(x, check_interrupt,
                          [&](Matrix<double> part, Index first) { check<double>(part, first, name); });
 }

@@ -23,7 +23,7 @@ std::vector<ParameterShape> Standardize::buffers() const {
 void Standardize::initialise_buffers(double* buffers) const { std::fill_n(buffers + 2 * features_, features_, 1.0); }
 
 template <class T>
-void Standardize::run_learn(const StridedView& x, const std::function<void()>& check_interrupt, T* buffers) const {
+void Standardize::run_learn(const StridedView& x, const InterruptCheck& check_interrupt, T* buffers) const {
   const auto n = static_cast<double>(x.rows);
   std::vector<double> learned(static_cast<std::size_t>(2 * features_), 0.0);
   double *mean = learned.data(), *scale = mean + features_;
@@ -97,8 +97,8 @@ void Standardize::run_backward(const Backward<T>& b) const {
   }
 }
 
-template void Standardize::run_learn(const StridedView&, const std::function<void()>&, float*) const;
-template void Standardize::run_learn(const StridedView&, const std::function<void()>&, double*) const;
+template void Standardize::run_learn(const StridedView&, const InterruptCheck&, float*) const;
+template void Standardize::run_learn(const StridedView&, const InterruptCheck&, double*) const;
 template void Standardize::run_forward(const Forward<float>&) const;
 template void Standardize::run_forward(const Forward<double>&) const;
 template void Standardize::run_backward(const Backward<float>&) const;

@@ -3,27 +3,8 @@
 #include <cmath>
 
 #include "deltaprop/core/errors.hpp"
-#include "deltaprop/kernels/table.hpp"
 
 namespace deltaprop::train {
-template <class T>
-void check_finite(const StridedView& source, const std::string& name, const InterruptCheck& check_interrupt,
-                  Index first) {
-  if (!is_floating(source.dtype)) return;
-  for_each_chunk<T>(source, check_interrupt, [&](Matrix<T> part, Index begin) {
-    if (kernels::get<T>().all_finite(part.data, part.size())) return;
-    const T* bad = std::find_if(part.data, part.data + part.size(), [](T v) { return !std::isfinite(v); });
-    const Index at = bad - part.data;
-    double value = 0;
-    StridedView cell = source;
-    cell.data += (at % source.cols) * source.col_stride;
-    gather<double>(cell, nullptr, begin + at / source.cols, {&value, 1, 1});
-    throw ValueError(name + ": expected finite numbers" +
-                     (std::isfinite(value) ? " that fit float32 (dtype=\"float64\" takes more)" : "") + ", got " +
-                     number_text(value) + " in row " + std::to_string(first + begin + at / source.cols) + ", column " +
-                     std::to_string(at % source.cols));
-  });
-}
 
 void check_class(std::int64_t c, Index classes, std::int64_t ignored, const std::string& name, Index row) {
   if ((c >= 0 && c < classes) || c == ignored) return;
@@ -49,8 +30,6 @@ void check_weights(const StridedView& source, const InterruptCheck& check_interr
   });
 }
 
-template void check_finite<float>(const StridedView&, const std::string&, const InterruptCheck&, Index);
-template void check_finite<double>(const StridedView&, const std::string&, const InterruptCheck&, Index);
 template void check_weights<float>(const StridedView&, const InterruptCheck&);
 template void check_weights<double>(const StridedView&, const InterruptCheck&);
 

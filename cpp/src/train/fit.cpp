@@ -3,47 +3,25 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <utility>
 
 #include "deltaprop/core/errors.hpp"
-#include "evaluator.hpp"
-#include "step.hpp"
+#include "deltaprop/kernels/table.hpp"
+#include "deltaprop/train/evaluator.hpp"
+#include "deltaprop/train/first_order.hpp"
+#include "layer_norms.hpp"
 
 namespace deltaprop::train {
-
-ArrayBatches::ArrayBatches(const Data& data, Index batch_size, bool shuffle, std::uint64_t seed)
-    : data_(data), batch_size_(std::min(batch_size, data.rows())), seed_(seed) {
-  if (shuffle && batch_size_ < data.rows()) order_.resize(static_cast<std::size_t>(data.rows()));
-}
-
-std::optional<Index> ArrayBatches::min_batch_size() const {
-  const Index rest = data_.rows() % batch_size_;
-  return rest == 0 ? batch_size_ : rest;
-}
-
-void ArrayBatches::begin_epoch(std::uint64_t epoch, const std::function<void()>& check_interrupt) {
-  begin_ = 0;
-  if (order_.empty()) return;
-  permutation(Random(seed_, Purpose::shuffle, static_cast<std::uint32_t>(epoch)), order_, check_interrupt);
-}
-
-std::optional<Batch> ArrayBatches::next() {
-  if (begin_ == data_.rows()) return std::nullopt;
-  const Index first = begin_;
-  begin_ = std::min(begin_ + batch_size_, data_.rows());
-  return order_.empty() ? Batch{&data_, nullptr, first, begin_ - first}
-                        : Batch{&data_, order_.data() + first, 0, begin_ - first};
-}
-
 namespace {
 
-/// Zeroes the gradients when a fit ends, however it ends.
+/// Zeroes the gradients on destruction.
 template <class T>
 struct ZeroGradients {
   const Parameters<T>& parameters;
   ~ZeroGradients() { std::fill_n(parameters.gradients.data(), parameters.size(), T(0)); }
 };
 
-/// A step under way, for a scope.
+/// Marks a step as running for its lifetime.
 template <class T>
 struct Stepping {
   explicit Stepping(Parameters<T>& p) : parameters(p) {
@@ -57,113 +35,40 @@ struct Stepping {
   Parameters<T>& parameters;
 };
 
-/// Whether the last two looks show a loss that has stopped moving.
-bool on_plateau(double eps, const std::vector<double>& looks) {
-  return looks.size() > 1 && std::abs(looks.end()[-1] - looks.end()[-2]) < eps;
+/// Whether the last two checks differ by less than eps.
+bool on_plateau(double eps, const std::vector<double>& losses) {
+  return losses.size() > 1 && std::abs(losses.end()[-1] - losses.end()[-2]) < eps;
 }
 
-/// A mean that is kept as one, so that an epoch of one batch has that batch's value.
-class Mean {
- public:
-  void add(double value, double weight) {
-    seen_ += weight;
-    mean_ += (value - mean_) * (weight / seen_);
-  }
-  double value() const { return mean_; }
-
- private:
-  double mean_ = 0, seen_ = 0;
-};
-
-double norm(const auto* numbers, Index n) {
-  double sum = 0;
-  for (Index i = 0; i < n; ++i) sum += static_cast<double>(numbers[i]) * static_cast<double>(numbers[i]);
-  return std::sqrt(sum);
-}
-
-/// The norms of what each layer computes, meant over an epoch.
-template <class T>
-class Norms {
- public:
-  Norms(const nn::Network<T>& network, const FitOptions& options)
-      : network_(network),
-        any_(options.record_activations || options.record_deltas || options.record_gradients),
-        activations_(options.record_activations ? network.size() : 0),
-        deltas_(options.record_deltas ? network.size() : 0),
-        gradients_(options.record_gradients ? network.size() : 0) {}
-
-  void add(const engine::Workspace<T>& workspace) {
-    if (!any_) return;
-    for (const nn::Node& node : network_.plan().nodes()) {
-      if (node.kind != nn::Node::Kind::layer) continue;
-      const Matrix<T> a = workspace.a(node.outputs[0]), delta = workspace.delta(node.outputs[0]);
-      activations_.add(node.layer, a.data, a.size());
-      deltas_.add(node.layer, delta.data, delta.size());
-      const Index found = network_.trains(node.layer) ? network_.parameters_of(node.layer).size() : 0;
-      gradients_.add(node.layer, network_.gradients_of(node.layer), found);
-    }
-  }
-  void end_epoch(History& history) {
-    activations_.flush(history.activation_norms);
-    deltas_.flush(history.delta_norms);
-    gradients_.flush(history.gradient_norms);
-  }
-
- private:
-  /// One mean a layer, or none where they are not asked for.
-  class List {
-   public:
-    explicit List(Index layers) : means_(static_cast<std::size_t>(layers)) {}
-    template <class N>
-    void add(Index layer, const N* numbers, Index n) {
-      if (!means_.empty()) means_[static_cast<std::size_t>(layer)].add(norm(numbers, n), 1);
-    }
-    void flush(std::vector<double>& into) {
-      for (Mean& mean : means_) {
-        into.push_back(mean.value());
-        mean = {};
-      }
-    }
-
-   private:
-    std::vector<Mean> means_;
-  };
-
-  const nn::Network<T>& network_;
-  bool any_;
-  List activations_, deltas_, gradients_;
-};
-
-/// A fit under way.
+/// One training: the loop over epochs and batches, its history and its stop rules.
 template <class T>
 class Training {
  public:
-  Training(Model<T>& model, optim::Optimizer<T>& optimizer, const std::vector<Head>& heads, BatchSource& batch_source,
-           const FitOptions& options)
+  Training(runtime::Model<T>& model, const Trainer<T>& trainer, const std::vector<Head>& heads,
+           BatchSource& batch_source, const FitOptions& options)
       : model_(model),
-        optimizer_(optimizer),
-        heads_(heads),
         batch_source_(batch_source),
         options_(options),
         check_interrupt_(options.check_interrupt ? options.check_interrupt : [] {}),
-        step_(model, optimizer, heads, batch_source.example(),
-              options.record_deltas ? engine::GradientScope::inputs : engine::GradientScope::gradients,
-              options.record_activations || options.record_deltas),
+        stepper_(trainer.make_stepper()),
+        objective_(model, heads, batch_source.example(), {options.record_activations, options.record_deltas},
+                   trainer.reduction),
         norms_(model.network(), options) {
-    if (const auto rows = batch_source.min_batch_size()) model.network().check_rows(*rows, kAdvice);
+    if (const auto rows = batch_source.min_batch_size()) model.network().check_rows(*rows, kBatchSizeAdvice);
     if (options.stop) {
       const StopOnPlateau& stop = *options.stop;
       history_.stop_losses = options.stop_losses;
-      whole_set_.emplace(model, stop.heads == nullptr ? heads : *stop.heads, *stop.data);
+      stop_loss_.emplace(model, stop.heads == nullptr ? heads : *stop.heads, *stop.data);
     }
     if (options.validation != nullptr) {
-      held_out_.emplace(model, options.validation_heads == nullptr ? heads : *options.validation_heads,
-                        *options.validation);
+      validation_.emplace(model, options.validation_heads == nullptr ? heads : *options.validation_heads,
+                          *options.validation);
     }
     if (heads.size() > 1) {
       history_.losses.resize(heads.size());
-      history_.val_losses.resize(held_out_ ? heads.size() : 0);
+      history_.val_losses.resize(validation_ ? heads.size() : 0);
     }
+    stepper_->begin(objective_);
   }
 
   History run() {
@@ -183,7 +88,7 @@ class Training {
   void run_epoch() {
     const auto done = static_cast<std::uint64_t>(history_.epochs);
     batch_source_.begin_epoch(options_.first_epoch ? *options_.first_epoch + done : model_.epochs, check_interrupt_);
-    if (!options_.schedule.every_update) set_options(history_.epochs);
+    if (!options_.schedule.every_update) apply_schedule(history_.epochs);
     loss_ = {};
     losses_.assign(history_.losses.size(), {});
     batches_seen_ = 0;
@@ -208,35 +113,34 @@ class Training {
   }
 
   void update() {
-    if (options_.schedule.every_update) set_options(history_.updates);
-    lr_ = optimizer_.group(0).options[0];
+    if (options_.schedule.every_update) apply_schedule(history_.updates);
     double rows = 0;
     for (const Batch& batch : batches_) rows += static_cast<double>(batch.rows);
     check_interrupt_after_some_work(rows);
     try {
       const Stepping<T> stepping(*model_.network().parameters());
-      step_.run(batches_, rows, check_interrupt_);
+      lr_ = stepper_->step(batches_, rows, check_interrupt_);
     } catch (const NotFinite& e) {
       throw NotFinite("fit: " + std::string(e.what()) + " in epoch " + std::to_string(history_.epochs) + ", batch " +
                       std::to_string(batches_seen_) +
                       "; the network is as the last update left it (a smaller lr may help)");
     }
     batches_seen_ += static_cast<Index>(batches_.size());
-    loss_.add(step_.value(), rows);
-    for (std::size_t k = 0; k < losses_.size(); ++k) losses_[k].add(step_.value(k), rows);
-    norms_.add(step_.workspace());
+    loss_.add(objective_.value(), rows);
+    for (std::size_t k = 0; k < losses_.size(); ++k) losses_[k].add(objective_.value(k), rows);
+    norms_.add(objective_.workspace());
     ++history_.updates;
-    if (options_.stop && options_.stop->every_update) look_at_plateau();
-    if (options_.batch_end && options_.batch_end(history_, step_.value()) && history_.stop_reason.empty()) {
+    if (options_.stop && options_.stop->every_update) check_plateau();
+    if (options_.batch_end && options_.batch_end(history_, objective_.value()) && history_.stop_reason.empty()) {
       history_.stop_reason = "callback";
     }
   }
 
-  /// A step may take less time than a look at the clock.
+  /// A small step takes less time than the check, which reads the clock.
   void check_interrupt_after_some_work(double rows) {
-    constexpr double kSome = 1e4;
-    work_ += step_.work_of_row() * rows;
-    if (work_ < kSome) return;
+    constexpr double kMinWork = 1e4;
+    work_ += objective_.work_per_row() * rows;
+    if (work_ < kMinWork) return;
     work_ = 0;
     check_interrupt_();
   }
@@ -246,46 +150,45 @@ class Training {
     for (std::size_t k = 0; k < losses_.size(); ++k) history_.losses[k].push_back(losses_[k].value());
     history_.lr.push_back(lr_);
     norms_.end_epoch(history_);
-    if (held_out_) {
-      history_.val_loss.push_back((*held_out_)(check_interrupt_));
+    if (validation_) {
+      history_.val_loss.push_back((*validation_)(check_interrupt_));
       for (std::size_t k = 0; k < history_.val_losses.size(); ++k) {
-        history_.val_losses[k].push_back(held_out_->value(k));
+        history_.val_losses[k].push_back(validation_->value(k));
       }
     }
-    if (options_.stop && !options_.stop->every_update && history_.stop_reason.empty()) look_at_plateau();
+    if (options_.stop && !options_.stop->every_update && history_.stop_reason.empty()) check_plateau();
     if (options_.epoch_end && options_.epoch_end(history_) && history_.stop_reason.empty()) {
       history_.stop_reason = "callback";
     }
   }
 
-  void look_at_plateau() {
-    history_.stop_losses.push_back((*whole_set_)(check_interrupt_));
+  void check_plateau() {
+    history_.stop_losses.push_back((*stop_loss_)(check_interrupt_));
     stop_on_plateau();
   }
   void stop_on_plateau() {
     if (on_plateau(options_.stop->eps, history_.stop_losses)) history_.stop_reason = "plateau";
   }
 
-  void set_options(Index row) {
+  void apply_schedule(Index row) {
     for (const Schedule::Column& c : options_.schedule.columns) {
-      optimizer_.set_option(c.group, c.option, c.values[static_cast<std::size_t>(row)]);
+      stepper_->set_option(c.group, c.option, c.values[static_cast<std::size_t>(row)]);
     }
   }
 
-  Model<T>& model_;
-  optim::Optimizer<T>& optimizer_;
-  const std::vector<Head>& heads_;
+  runtime::Model<T>& model_;
   BatchSource& batch_source_;
   const FitOptions& options_;
-  std::function<void()> check_interrupt_;
-  Step<T> step_;
-  std::optional<Evaluator<T>> whole_set_, held_out_;
-  Norms<T> norms_;
+  InterruptCheck check_interrupt_;
+  std::unique_ptr<Stepper<T>> stepper_;  // first: it may hold an optimizer, which another fit must find held
+  Objective<T> objective_;
+  std::optional<Evaluator<T>> stop_loss_, validation_;
+  LayerNorms<T> norms_;
   std::vector<Batch> batches_;
   Mean loss_;
   std::vector<Mean> losses_;
   double lr_ = 0;    // of the last update
-  double work_ = 0;  // since the last poll
+  double work_ = 0;  // since the last interrupt check
   Index batches_seen_ = 0;
   History history_;
 };
@@ -293,13 +196,11 @@ class Training {
 }  // namespace
 
 template <class T>
-History fit(Model<T>& model, optim::Optimizer<T>& optimizer, const std::vector<Head>& heads, BatchSource& batch_source,
-            const FitOptions& options) {
+History fit(runtime::Model<T>& model, const Trainer<T>& trainer, const std::vector<Head>& heads,
+            BatchSource& batch_source, const FitOptions& options) {
   const Busy::Claim fitting(model.network().parameters()->busy);
   model.passing.check();
-  const Busy::Claim updating(optimizer.busy);
-  model.network().parameters()->check_own_values();
-  Training<T> training(model, optimizer, heads, batch_source, options);
+  Training<T> training(model, trainer, heads, batch_source, options);
   // Last of all that may refuse the fit.
   if (options.learn_from != nullptr) {
     model.learn(0, *options.learn_from, false, options.check_interrupt ? options.check_interrupt : [] {});
@@ -316,9 +217,24 @@ History fit(Model<T>& model, optim::Optimizer<T>& optimizer, const std::vector<H
   }
 }
 
-template History fit(Model<float>&, optim::Optimizer<float>&, const std::vector<Head>&, BatchSource&,
-                     const FitOptions&);
-template History fit(Model<double>&, optim::Optimizer<double>&, const std::vector<Head>&, BatchSource&,
-                     const FitOptions&);
+template <class T>
+History fit(runtime::Model<T>& model, optim::Optimizer<T>& optimizer, const std::vector<Head>& heads,
+            BatchSource& batch_source, const FitOptions& options) {
+  const auto make_stepper = [&]() -> std::unique_ptr<Stepper<T>> {
+    auto stepper = std::make_unique<FirstOrder<T>>(optimizer);
+    model.network().parameters()->check_own_values();
+    return stepper;
+  };
+  return fit(model, Trainer<T>{make_stepper}, heads, batch_source, options);
+}
+
+#define DELTAPROP_INSTANTIATE(T)                                                                         \
+  template History fit(runtime::Model<T>&, const Trainer<T>&, const std::vector<Head>&, BatchSource&,    \
+                       const FitOptions&);                                                               \
+  template History fit(runtime::Model<T>&, optim::Optimizer<T>&, const std::vector<Head>&, BatchSource&, \
+                       const FitOptions&)
+DELTAPROP_INSTANTIATE(float);
+DELTAPROP_INSTANTIATE(double);
+#undef DELTAPROP_INSTANTIATE
 
 }  // namespace deltaprop::train

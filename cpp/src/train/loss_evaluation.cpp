@@ -2,7 +2,8 @@
 
 #include <algorithm>
 
-#include "loss_rows.hpp"
+#include "deltaprop/kernels/check_finite.hpp"
+#include "deltaprop/train/loss_rows.hpp"
 
 namespace deltaprop::train {
 namespace {
@@ -27,7 +28,7 @@ void check_targets(const nn::Loss& loss, const StridedView& y, Index cols, const
   if (loss.target_kind() == nn::TargetKind::classes)
     check_classes(y, cols, name, loss.ignored_class(), check_interrupt);
   if (loss.target_kind() != nn::TargetKind::values) return;
-  check_finite<T>(y, name, check_interrupt);
+  kernels::check_finite<T>(y, name, check_interrupt);
   if (!loss.target_limits().any()) return;
   for_each_chunk<T>(y, check_interrupt, [&](Matrix<T> part, Index first) {
     check_limits<T>(loss.target_limits(), part, 0, loss, name, [first](Index i) { return first + i; });

@@ -5,6 +5,7 @@
 #include <functional>
 #include <vector>
 
+#include "deltaprop/core/interrupt.hpp"
 #include "deltaprop/core/types.hpp"
 
 namespace deltaprop {
@@ -51,6 +52,6 @@ double normal_cdf(double x);
 
 /// Writes a random permutation of 0..n-1 (Fisher and Yates) into `order`, whose size is n. `check_interrupt` is called
 /// now and then, and may throw.
-void permutation(const Random& random, std::vector<Index>& order, const std::function<void()>& check_interrupt = [] {});
+void permutation(const Random& random, std::vector<Index>& order, const InterruptCheck& check_interrupt = [] {});
 
 }  // namespace deltaprop

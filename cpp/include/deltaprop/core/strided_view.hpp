@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 
 #include "deltaprop/core/buffer.hpp"
+#include "deltaprop/core/interrupt.hpp"
 #include "deltaprop/core/types.hpp"
 
 namespace deltaprop {
@@ -66,7 +66,7 @@ inline Index chunk_rows(Index cols) { return std::clamp<Index>((Index{1} << 20) 
 /// Calls f(converted rows, number of the first) for chunks of the source; `check_interrupt`, which may throw, before
 /// each.
 template <class T, class F>
-void for_each_chunk(const StridedView& source, const std::function<void()>& check_interrupt, F&& f) {
+void for_each_chunk(const StridedView& source, const InterruptCheck& check_interrupt, F&& f) {
   const Index chunk = std::min(chunk_rows(source.cols), source.rows);
   const Buffer<T> rows(checked_size(chunk, source.cols));
   for (Index first = 0; first < source.rows; first += chunk) {

@@ -3,6 +3,7 @@
 #include <functional>
 #include <vector>
 
+#include "deltaprop/core/interrupt.hpp"
 #include "deltaprop/core/types.hpp"
 
 namespace deltaprop::engine {
@@ -29,7 +30,7 @@ class Program {
   /// By so many threads at the most. `check_interrupt` is called, by this one alone, between tiles of stages that may
   /// be left by an exception; stages of rows always may. `often`: between the operations of a tile of rows as well,
   /// where each of them takes long.
-  void run(Index rows, Index rows_per_tile, Index threads, const std::function<void()>* check_interrupt = nullptr,
+  void run(Index rows, Index rows_per_tile, Index threads, const InterruptCheck* check_interrupt = nullptr,
            bool often = false) const;
 
  private:

@@ -1,9 +1,5 @@
 #pragma once
 
-#include <algorithm>
-#include <functional>
-#include <numeric>
-#include <span>
 #include <vector>
 
 #include "deltaprop/core/strided_view.hpp"
@@ -55,51 +51,9 @@ std::vector<GradientTile> gradient_tiles(const nn::Network<T>& network);
 /// dJ/dparameters of one tile, from its layer's input and the delta of its output.
 template <class T>
 void compute_gradient(const nn::Network<T>& network, const Workspace<T>& workspace, const GradientTile& tile);
-
-/// Inference through a subgraph, compiled for one width of each input; keeps its buffers, so that whoever infers often
-/// allocates once.
+/// The same for one row alone, written into `gradients`, which has the layout of the flat buffers.
 template <class T>
-class Inference {
- public:
-  /// `in`: the inputs' features.
-  Inference(const nn::Network<T>& network, nn::Subgraph subgraph, const std::vector<Index>& in);
-
-  /// Whether it was compiled for inputs like these.
-  bool takes(std::span<const StridedView> x) const {
-    return std::equal(x.begin(), x.end(), subgraph_.inputs.begin(), subgraph_.inputs.end(),
-                      [this](const StridedView& s, Index v) { return s.cols == widths_[static_cast<std::size_t>(v)]; });
-  }
-  /// Whether rows may be run apart from each other.
-  bool rowwise() const { return step_ != 0; }
-  /// Numbers that it keeps.
-  Index size() const;
-  /// The features of each output.
-  std::vector<Index> out_features() const { return nn::select(widths_, subgraph_.outputs); }
-  /// Writes the outputs for the rows of the inputs, tile by tile. Any number of threads may do so at once, each
-  /// with an Inference of its own. `check_interrupt` is called between tiles, by the calling thread, and may throw.
-  void run(std::span<const StridedView> x, std::span<const Matrix<T>> out,
-           const std::function<void()>* check_interrupt = nullptr);
-  /// The same for all rows at once, in memory of the caller's: so many numbers a row.
-  void run(std::span<const StridedView> x, std::span<const Matrix<T>> out, T* memory) const;
-  Index numbers_a_row() const { return std::accumulate(sizes_.begin(), sizes_.end(), Index{0}); }
-
- private:
-  /// Where a value is kept: a slot's number, or -1 - i for output i.
-  Index& slot(Index value) { return slots_[static_cast<std::size_t>(buffer_index_[static_cast<std::size_t>(value)])]; }
-  Index slot(Index value) const {
-    return slots_[static_cast<std::size_t>(buffer_index_[static_cast<std::size_t>(value)])];
-  }
-  void run_tile(std::span<const StridedView> x, std::span<const Matrix<T>> out, Range tile, T* memory) const;
-  void assign_slots();
-
-  const nn::Network<T>& network_;
-  nn::Subgraph subgraph_;
-  std::vector<Index> widths_;
-  std::vector<Index> buffer_index_, input_index_, slots_;
-  std::vector<Index> sizes_;        // of the slots, a row
-  std::vector<Index> before_;       // the sum of those before
-  std::vector<Buffer<T>> buffers_;  // the slots of each thread
-  Index step_;                      // rows a tile; 0: all at once
-};
+void compute_row_gradient(const nn::Network<T>& network, const Workspace<T>& workspace, const GradientTile& tile,
+                          Index row, T* gradients);
 
 }  // namespace deltaprop::engine

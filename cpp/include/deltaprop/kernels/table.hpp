@@ -371,6 +371,10 @@ struct Kernels {
   const Elementwise<T>* formulas;  // by their places in formulas.hpp
   void (*scalars_forward)(const ScalarStep*, Index n);
   void (*scalars_backward)(const ScalarStep*, Index n);  // from the last to the first
+  /// c = a + b, n elements; c may be a or b.
+  void (*add)(const T* a, const T* b, T* c, Index n);
+  /// The Euclidean norm of n numbers, summed in order in float64.
+  double (*norm)(const T*, Index n);
   /// The sum of n numbers, in float64.
   double (*sum)(const T*, Index n);
   T (*largest)(const T*, Index n);

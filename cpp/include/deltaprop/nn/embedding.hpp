@@ -18,8 +18,7 @@ class Embedding final : public BothPrecisions<Embedding> {
   std::vector<ParameterShape> parameters() const override;
   void initialise(const Random&, double*) const override;
   std::vector<Range> gradient_tiles() const override;
-  void check_input(const StridedView& x, const std::string& name,
-                   const std::function<void()>& check_interrupt) const override;
+  void check_input(const StridedView& x, const std::string& name, const InterruptCheck& check_interrupt) const override;
 
   template <class T>
   void run_forward(const Forward<T>&) const;

@@ -109,11 +109,11 @@ class Layer {
   virtual void initialise_buffers(double*) const {}
   /// Looks through a whole input, which is called `name`, for what the layer does not take; ValueError.
   virtual void check_input(const StridedView&, const std::string& /*name*/,
-                           const std::function<void()>& /*check_interrupt*/) const {}
+                           const InterruptCheck& /*check_interrupt*/) const {}
   /// Whether its buffers are to be learned from the whole input before training; writes those learned.
   virtual bool learns_from_data() const { return false; }
-  virtual void learn(const StridedView&, const std::function<void()>& check_interrupt, float* buffers) const = 0;
-  virtual void learn(const StridedView&, const std::function<void()>& check_interrupt, double* buffers) const = 0;
+  virtual void learn(const StridedView&, const InterruptCheck& check_interrupt, float* buffers) const = 0;
+  virtual void learn(const StridedView&, const InterruptCheck& check_interrupt, double* buffers) const = 0;
   virtual bool has_learned(const float*) const { return true; }
   virtual bool has_learned(const double*) const { return true; }
 
@@ -139,10 +139,10 @@ class BothPrecisions : public Layer {
   void forward(const Forward<double>& f) const final { self().run_forward(f); }
   void backward(const Backward<float>& b) const final { self().run_backward(b); }
   void backward(const Backward<double>& b) const final { self().run_backward(b); }
-  void learn(const StridedView& x, const std::function<void()>& check_interrupt, float* buffers) const final {
+  void learn(const StridedView& x, const InterruptCheck& check_interrupt, float* buffers) const final {
     self().run_learn(x, check_interrupt, buffers);
   }
-  void learn(const StridedView& x, const std::function<void()>& check_interrupt, double* buffers) const final {
+  void learn(const StridedView& x, const InterruptCheck& check_interrupt, double* buffers) const final {
     self().run_learn(x, check_interrupt, buffers);
   }
   void update_buffers(const Statistics<float>& s) const final { self().run_update_buffers(s); }
@@ -151,7 +151,7 @@ class BothPrecisions : public Layer {
   void gradient(const Gradient<double>& g, Range r) const final { self().run_gradient(g, r); }
 
   template <class T>
-  void run_learn(const StridedView&, const std::function<void()>& /*check_interrupt*/, T* /*buffers*/) const {}
+  void run_learn(const StridedView&, const InterruptCheck& /*check_interrupt*/, T* /*buffers*/) const {}
   template <class T>
   void run_gradient(const Gradient<T>&, Range) const {}
   template <class T>

@@ -23,7 +23,7 @@ class Standardize final : public BothPrecisions<Standardize> {
   bool has_learned(const double* buffers) const override { return buffers[3 * features_] != 0; }
 
   template <class T>
-  void run_learn(const StridedView& x, const std::function<void()>& check_interrupt, T* buffers) const;
+  void run_learn(const StridedView& x, const InterruptCheck& check_interrupt, T* buffers) const;
   template <class T>
   void run_forward(const Forward<T>&) const;
   template <class T>

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -32,15 +31,6 @@ struct Data {
 
   Index rows() const { return x[0].rows; }
 };
-
-/// Called once a chunk of rows; may throw.
-using InterruptCheck = std::function<void()>;
-
-/// ValueError where the source, called `name`, holds NaN or infinity once converted to T; `first`: what messages call
-/// its first row.
-template <class T>
-void check_finite(
-    const StridedView& source, const std::string& name, const InterruptCheck& check_interrupt = [] {}, Index first = 0);
 
 /// ValueError unless a class is below `classes`, or the one whose rows count for nothing; names its row.
 void check_class(std::int64_t c, Index classes, std::int64_t ignored, const std::string& name, Index row);

@@ -7,64 +7,14 @@
 #include <string>
 #include <vector>
 
-#include "deltaprop/nn/loss.hpp"
+#include "deltaprop/core/interrupt.hpp"
 #include "deltaprop/optim/optimizer.hpp"
-#include "deltaprop/train/data.hpp"
-#include "deltaprop/train/model.hpp"
+#include "deltaprop/runtime/model.hpp"
+#include "deltaprop/train/batch_source.hpp"
+#include "deltaprop/train/head.hpp"
+#include "deltaprop/train/stepper.hpp"
 
 namespace deltaprop::train {
-
-/// The loss of one output, and what it counts in the sum of all.
-struct Head {
-  const nn::Loss* loss;
-  double weight = 1;
-};
-
-/// Rows of a set of data: order[0], order[1], ..., or first, first + 1, ... where order is null.
-struct Batch {
-  const Data* data;
-  const Index* order;
-  Index first;
-  Index rows;
-
-  Batch slice(Range r) const {
-    return {data, order == nullptr ? nullptr : order + r.begin, order == nullptr ? first + r.begin : 0, r.size()};
-  }
-};
-
-/// Where batches come from. They stay valid until the next call of begin_epoch() or begin_step().
-class BatchSource {
- public:
-  virtual ~BatchSource() = default;
-  /// The inputs and answers as any batch has them, to compile for.
-  virtual const Data& example() = 0;
-  /// Rows of the smallest batch, where that is known ahead.
-  virtual std::optional<Index> min_batch_size() const { return std::nullopt; }
-  virtual void begin_epoch(std::uint64_t epoch, const std::function<void()>& check_interrupt) = 0;
-  virtual void begin_step() {}
-  /// Nothing at the end of the epoch.
-  virtual std::optional<Batch> next() = 0;
-};
-
-/// Batches of a set of data in memory, shuffled anew each epoch by a permutation that the seed and the epoch decide,
-/// or in order.
-class ArrayBatches final : public BatchSource {
- public:
-  /// One batch of everything is the same in any order but for rounding: it keeps the data's.
-  ArrayBatches(const Data& data, Index batch_size, bool shuffle, std::uint64_t seed);
-
-  const Data& example() override { return data_; }
-  std::optional<Index> min_batch_size() const override;
-  void begin_epoch(std::uint64_t epoch, const std::function<void()>& check_interrupt) override;
-  std::optional<Batch> next() override;
-
- private:
-  const Data& data_;
-  Index batch_size_;
-  std::uint64_t seed_;
-  std::vector<Index> order_;
-  Index begin_ = 0;
-};
 
 /// Stop when the whole set's loss, taken after an update, moved by less than eps since the last look.
 struct StopOnPlateau {
@@ -116,13 +66,24 @@ struct FitOptions {
   /// Where an exception ends the fit: what was done before.
   std::function<void(const History&)> on_exception;
   /// Between steps, a few where they are small, and, within large ones, between tiles; stops the fit by throwing.
-  std::function<void()> check_interrupt;
+  InterruptCheck check_interrupt;
+};
+
+/// How a network is trained. `make_stepper` is called once the network is held for the fit.
+template <class T>
+struct Trainer {
+  std::function<std::unique_ptr<Stepper<T>>()> make_stepper;
+  Reduction<T>* reduction = nullptr;  // null: this process has all rows
 };
 
 /// Trains `model`. Throws NotFinite, naming epoch and batch, before an update that would use a loss or a delta that is
 /// not finite; the network is then, as after any other exception, as the last update left it.
 template <class T>
-History fit(Model<T>& model, optim::Optimizer<T>& optimizer, const std::vector<Head>& heads, BatchSource& batch_source,
-            const FitOptions& options);
+History fit(runtime::Model<T>& model, const Trainer<T>& trainer, const std::vector<Head>& heads,
+            BatchSource& batch_source, const FitOptions& options);
+/// With first-order steps by an optimizer.
+template <class T>
+History fit(runtime::Model<T>& model, optim::Optimizer<T>& optimizer, const std::vector<Head>& heads,
+            BatchSource& batch_source, const FitOptions& options);
 
 }  // namespace deltaprop::train

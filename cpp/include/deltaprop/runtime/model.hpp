@@ -10,9 +10,9 @@
 #include "deltaprop/core/strided_view.hpp"
 #include "deltaprop/engine/recursion.hpp"
 #include "deltaprop/nn/network.hpp"
-#include "deltaprop/train/data.hpp"
+#include "deltaprop/runtime/inference.hpp"
 
-namespace deltaprop::train {
+namespace deltaprop::runtime {
 
 /// A network with all that is needed to run it by hand: the training pass and the deltas it leaves, and the rule of
 /// who may use it when.
@@ -31,17 +31,17 @@ class Model {
   /// A block, most often the whole network, on these inputs.
   nn::Subgraph resolve_inputs(std::span<const StridedView> x, Index block = 0) const;
   /// Inference over all rows of x.
-  engine::Inference<T> inference(const nn::Subgraph& subgraph, std::span<const StridedView> x) const;
-  void infer(engine::Inference<T>& inference, std::span<const StridedView> x, const std::vector<Matrix<T>>& out,
-             const std::function<void()>* check_interrupt = nullptr) const;
+  Inference<T> inference(const nn::Subgraph& subgraph, std::span<const StridedView> x) const;
+  void infer(Inference<T>& inference, std::span<const StridedView> x, const std::vector<Matrix<T>>& out,
+             const InterruptCheck* check_interrupt = nullptr) const;
   /// The same, one that rests from an earlier call where there is one: for a small network it costs more to make than
   /// to run. To be given back.
-  std::unique_ptr<engine::Inference<T>> acquire(Index block, const nn::Subgraph& subgraph,
-                                                std::span<const StridedView> x) const;
-  void release(Index block, std::unique_ptr<engine::Inference<T>> inference) const;
+  std::unique_ptr<Inference<T>> acquire(Index block, const nn::Subgraph& subgraph,
+                                        std::span<const StridedView> x) const;
+  void release(Index block, std::unique_ptr<Inference<T>> inference) const;
 
   /// The training pass; keeps every activation.
-  void forward(std::span<const StridedView> x, const std::function<void()>* check_interrupt = nullptr);
+  void forward(std::span<const StridedView> x, const InterruptCheck* check_interrupt = nullptr);
   /// The delta recursion from dJ/d(outputs): adds to the gradients and keeps every delta. Consumes the pass.
   void backward(std::span<const StridedView> deltas);
   /// Makes a pass by hand stale: the parameters are about to change under it.
@@ -57,7 +57,7 @@ class Model {
   /// Calls `use` for each output and each of its features with the derivatives of that feature of every row with
   /// respect to the inputs, as inference computes it. Gradients stay as they are.
   using Derivatives = std::function<void(Index output, Index feature, const std::vector<Matrix<const T>>& inputs)>;
-  void jacobian(std::span<const StridedView> x, const Derivatives& use, const std::function<void()>& check_interrupt);
+  void jacobian(std::span<const StridedView> x, const Derivatives& use, const InterruptCheck& check_interrupt);
   /// dJ/d(inputs) for dJ/d(outputs), which `delta` gives for the outputs; otherwise the same.
   using Deltas = std::function<void(const std::vector<Matrix<const T>>& outputs, const std::vector<Matrix<T>>& deltas)>;
   void input_gradient(std::span<const StridedView> x, const Deltas& delta,
@@ -65,10 +65,10 @@ class Model {
 
   /// Has every layer that stands on an input look through it.
   void check_inputs(std::span<const StridedView> x, const std::string& name,
-                    const std::function<void()>& check_interrupt) const;
+                    const InterruptCheck& check_interrupt) const;
   /// Has every layer of a block that learns from data, and has not yet done so (or, with `again`, every one), learn
   /// from its input.
-  void learn(Index block, std::span<const StridedView> x, bool again, const std::function<void()>& check_interrupt);
+  void learn(Index block, std::span<const StridedView> x, bool again, const InterruptCheck& check_interrupt);
 
   /// Epochs of `fit` and training passes so far: part of the key of each shuffle, and of each random mask.
   std::uint64_t epochs = 0;
@@ -83,14 +83,14 @@ class Model {
 
   void compile(const nn::Subgraph& subgraph);
   void run(const engine::Program& program, const engine::Workspace<T>& workspace,
-           const std::function<void()>* check_interrupt = nullptr) const;
+           const InterruptCheck* check_interrupt = nullptr) const;
   using DerivativePass =
       std::function<void(engine::Workspace<T>&, const nn::Subgraph&, const std::function<void()>& back)>;
   void run_eval_with_grad(std::span<const StridedView> x, const DerivativePass& use);
 
   struct Pooled {
     Index block;
-    std::unique_ptr<engine::Inference<T>> inference;
+    std::unique_ptr<Inference<T>> inference;
   };
 
   nn::Network<T> network_;
@@ -119,4 +119,4 @@ std::vector<Matrix<T>> deltas_of(const engine::Workspace<T>& workspace, const st
   return list;
 }
 
-}  // namespace deltaprop::train
+}  // namespace deltaprop::runtime

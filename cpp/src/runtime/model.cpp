@@ -1,12 +1,13 @@
-#include "deltaprop/train/model.hpp"
+#include "deltaprop/runtime/model.hpp"
 
 #include <algorithm>
 #include <optional>
 #include <utility>
 
 #include "deltaprop/core/errors.hpp"
+#include "deltaprop/kernels/check_finite.hpp"
 
-namespace deltaprop::train {
+namespace deltaprop::runtime {
 namespace {
 
 std::vector<Index> features_of(std::span<const StridedView> x) {
@@ -46,13 +47,13 @@ nn::Subgraph Model<T>::resolve_inputs(std::span<const StridedView> x, Index bloc
 }
 
 template <class T>
-engine::Inference<T> Model<T>::inference(const nn::Subgraph& subgraph, std::span<const StridedView> x) const {
-  return engine::Inference<T>(network_, subgraph, features_of(x));
+Inference<T> Model<T>::inference(const nn::Subgraph& subgraph, std::span<const StridedView> x) const {
+  return Inference<T>(network_, subgraph, features_of(x));
 }
 
 template <class T>
-std::unique_ptr<engine::Inference<T>> Model<T>::acquire(Index block, const nn::Subgraph& subgraph,
-                                                        std::span<const StridedView> x) const {
+std::unique_ptr<Inference<T>> Model<T>::acquire(Index block, const nn::Subgraph& subgraph,
+                                                std::span<const StridedView> x) const {
   {
     const std::lock_guard lock(mutex_);
     const auto found = std::find_if(pool_.begin(), pool_.end(),
@@ -63,11 +64,11 @@ std::unique_ptr<engine::Inference<T>> Model<T>::acquire(Index block, const nn::S
       return inference;
     }
   }
-  return std::make_unique<engine::Inference<T>>(network_, subgraph, features_of(x));
+  return std::make_unique<Inference<T>>(network_, subgraph, features_of(x));
 }
 
 template <class T>
-void Model<T>::release(Index block, std::unique_ptr<engine::Inference<T>> inference) const {
+void Model<T>::release(Index block, std::unique_ptr<Inference<T>> inference) const {
   constexpr std::size_t kMax = 8;
   constexpr Index kLargest = 1 << 20;  // numbers
   if (inference->size() > kLargest) return;
@@ -76,8 +77,8 @@ void Model<T>::release(Index block, std::unique_ptr<engine::Inference<T>> infere
 }
 
 template <class T>
-void Model<T>::infer(engine::Inference<T>& inference, std::span<const StridedView> x, const std::vector<Matrix<T>>& out,
-                     const std::function<void()>* check_interrupt) const {
+void Model<T>::infer(Inference<T>& inference, std::span<const StridedView> x, const std::vector<Matrix<T>>& out,
+                     const InterruptCheck* check_interrupt) const {
   const Busy::Visit visit(network_.parameters()->busy);
   inference.run(x, out, check_interrupt);
 }
@@ -101,14 +102,14 @@ void Model<T>::compile(const nn::Subgraph& subgraph) {
 
 template <class T>
 void Model<T>::run(const engine::Program& program, const engine::Workspace<T>& workspace,
-                   const std::function<void()>* check_interrupt) const {
+                   const InterruptCheck* check_interrupt) const {
   const std::vector<Index>& widths = workspace.widths();
   program.run(workspace.rows(), engine::rows_per_tile<T>(network_.parameters()->size(), widths),
               engine::threads_for(network_, widths, workspace.rows()), check_interrupt);
 }
 
 template <class T>
-void Model<T>::forward(std::span<const StridedView> x, const std::function<void()>* check_interrupt) {
+void Model<T>::forward(std::span<const StridedView> x, const InterruptCheck* check_interrupt) {
   network_.parameters()->check_idle("forward");
   state_ = State::none;
   const bool same = std::equal(x.begin(), x.end(), features_.begin(), features_.end(),
@@ -197,8 +198,7 @@ void Model<T>::run_eval_with_grad(std::span<const StridedView> x, const Derivati
 }
 
 template <class T>
-void Model<T>::jacobian(std::span<const StridedView> x, const Derivatives& use,
-                        const std::function<void()>& check_interrupt) {
+void Model<T>::jacobian(std::span<const StridedView> x, const Derivatives& use, const InterruptCheck& check_interrupt) {
   run_eval_with_grad(
       x, [&](engine::Workspace<T>& workspace, const nn::Subgraph& subgraph, const std::function<void()>& back) {
         for (std::size_t output = 0; output < subgraph.outputs.size(); ++output) {
@@ -232,7 +232,7 @@ void Model<T>::input_gradient(std::span<const StridedView> x, const Deltas& delt
 
 template <class T>
 void Model<T>::check_inputs(std::span<const StridedView> x, const std::string& name,
-                            const std::function<void()>& check_interrupt) const {
+                            const InterruptCheck& check_interrupt) const {
   const nn::Subgraph subgraph = resolve_inputs(x);
   const std::vector<Index> origins = network_.plan().input_index(subgraph);
   for (Index n = subgraph.nodes.begin; n < subgraph.nodes.end; ++n) {
@@ -244,8 +244,7 @@ void Model<T>::check_inputs(std::span<const StridedView> x, const std::string& n
 }
 
 template <class T>
-void Model<T>::learn(Index block, std::span<const StridedView> x, bool again,
-                     const std::function<void()>& check_interrupt) {
+void Model<T>::learn(Index block, std::span<const StridedView> x, bool again, const InterruptCheck& check_interrupt) {
   const nn::Subgraph subgraph = resolve_inputs(x, block);
   const std::vector<Index> origins = network_.plan().input_index(subgraph);
   std::vector<std::pair<T*, std::vector<T>>> learned;  // written once all have
@@ -261,7 +260,7 @@ void Model<T>::learn(Index block, std::span<const StridedView> x, bool again,
     T* buffers = network_.buffers_of(node.layer);
     if (!again && layer.has_learned(buffers)) continue;
     const StridedView& data = x[static_cast<std::size_t>(input)];
-    check_finite<T>(data, "X", check_interrupt);
+    kernels::check_finite<T>(data, "X", check_interrupt);
     learned.emplace_back(buffers, std::vector<T>(static_cast<std::size_t>(network_.buffers_range(node.layer).size())));
     layer.learn(data, check_interrupt, learned.back().second.data());
   }
@@ -271,4 +270,4 @@ void Model<T>::learn(Index block, std::span<const StridedView> x, bool again,
 template class Model<float>;
 template class Model<double>;
 
-}  // namespace deltaprop::train
+}  // namespace deltaprop::runtime

@@ -1,4 +1,4 @@
-#include "deltaprop/train/network_op.hpp"
+#include "deltaprop/runtime/network_op.hpp"
 
 #include <algorithm>
 #include <array>
@@ -6,8 +6,9 @@
 
 #include "deltaprop/core/errors.hpp"
 #include "deltaprop/graph/ops.hpp"
+#include "deltaprop/kernels/table.hpp"
 
-namespace deltaprop::train {
+namespace deltaprop::runtime {
 namespace {
 
 template <class T>
@@ -37,8 +38,10 @@ class NetworkOp final : public graph::Op {
         },
         [&](const std::vector<Matrix<const T>>& found) {
           const auto share = y.inputs()[0]->template share<T>();
-          for (Index i = 0; i < found[0].size(); ++i) {
-            share.data[i] = share.accumulate ? share.data[i] + found[0].data[i] : found[0].data[i];
+          if (share.accumulate) {
+            kernels::get<T>().add(share.data, found[0].data, share.data, found[0].size());
+          } else {
+            std::copy_n(found[0].data, found[0].size(), share.data);
           }
         });
   }
@@ -88,4 +91,4 @@ graph::NodePtr network_node(const std::shared_ptr<Model<T>>& model, const graph:
 template graph::NodePtr network_node<float>(const std::shared_ptr<Model<float>>&, const graph::NodePtr&);
 template graph::NodePtr network_node<double>(const std::shared_ptr<Model<double>>&, const graph::NodePtr&);
 
-}  // namespace deltaprop::train
+}  // namespace deltaprop::runtime

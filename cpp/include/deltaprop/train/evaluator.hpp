@@ -4,9 +4,11 @@
 #include <functional>
 #include <vector>
 
-#include "deltaprop/train/fit.hpp"
-#include "deltaprop/train/model.hpp"
-#include "loss_rows.hpp"
+#include "deltaprop/kernels/check_finite.hpp"
+#include "deltaprop/runtime/model.hpp"
+#include "deltaprop/train/data.hpp"
+#include "deltaprop/train/head.hpp"
+#include "deltaprop/train/loss_rows.hpp"
 
 namespace deltaprop::train {
 
@@ -15,7 +17,7 @@ namespace deltaprop::train {
 template <class T>
 class Evaluator {
  public:
-  Evaluator(const Model<T>& model, const std::vector<Head>& heads, const Data& data)
+  Evaluator(const runtime::Model<T>& model, const std::vector<Head>& heads, const Data& data)
       : model_(model),
         data_(data),
         inference_(model.inference(model.resolve_inputs(data.x), data.x)),
@@ -34,14 +36,14 @@ class Evaluator {
   }
 
   /// The weighted sum of the heads' losses. `check_interrupt` is called between tiles of rows, and may throw.
-  double operator()(const std::function<void()>& check_interrupt) {
+  double operator()(const InterruptCheck& check_interrupt) {
     for (HeadEvaluation& head : heads_) head.sum = head.total_weight = 0;
     for (Index first = 0; first < data_.rows(); first += chunk_) {
       const Index n = std::min(chunk_, data_.rows() - first);
       for (std::size_t k = 0; k < x_.size(); ++k) {
         x_[k].data = data_.x[k].data + first * x_[k].row_stride;
         x_[k].rows = n;
-        if (data_.check_x_rows) check_finite<T>(x_[k], data_.x_name, check_interrupt, first);
+        if (data_.check_x_rows) kernels::check_finite<T>(x_[k], data_.x_name, check_interrupt, first);
       }
       for (std::size_t k = 0; k < heads_.size(); ++k) outputs_[k] = {heads_[k].outputs.data(), n, heads_[k].cols};
       model_.infer(inference_, x_, outputs_, &check_interrupt);
@@ -72,9 +74,9 @@ class Evaluator {
     double sum = 0, total_weight = 0;
   };
 
-  const Model<T>& model_;
+  const runtime::Model<T>& model_;
   const Data& data_;
-  engine::Inference<T> inference_;
+  runtime::Inference<T> inference_;
   Index chunk_;
   Inputs x_;  // a chunk of them
   std::vector<Matrix<T>> outputs_;
