@@ -195,7 +195,7 @@ def crowd_table(results: Results) -> list[str]:
         f"## {NETWORKS} networks trained at once: times as fast as one after the other",
         "",
         *table(["work", *(f"{n} worker{'s' * (n > 1)}" for n in workers)], rows),
-        "By a ThreadPoolExecutor of so many workers in one process; each `fit` takes one thread.",
+        "In a ThreadPoolExecutor of one process; each `fit` uses one thread.",
         "",
     ]
 

@@ -1,4 +1,4 @@
-"""A real browser, for what only one can tell: ``python -m pytest browser``."""
+"""Fixtures for the browser tests: ``python -m pytest browser``."""
 
 import shutil
 import subprocess
@@ -17,26 +17,26 @@ BUILT = ROOT / "docs" / "_build" / "html"
 
 
 def pytest_addoption(parser):
-    parser.addoption("--screenshots", type=Path, help="a folder for pictures of what was seen")
+    parser.addoption("--screenshots", type=Path, help="a folder for screenshots")
 
 
 @pytest.fixture(scope="session")
 def built():
-    """Build the site, in which nothing may be wrong, and give its folder."""
+    """Build the site with warnings as errors, and return its folder."""
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "docs", str(BUILT)]
     subprocess.run(command, cwd=ROOT, check=True)
     return BUILT
 
 
-class _Quiet(SimpleHTTPRequestHandler):
+class _QuietHandler(SimpleHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
 
 @pytest.fixture(scope="session")
 def site(built):
-    """Serve the site on this machine alone, and give its address."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=built)) as server:
+    """Serve the site on localhost, and return its address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_QuietHandler, directory=built)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
@@ -44,9 +44,11 @@ def site(built):
 
 @pytest.fixture(scope="session")
 def chromium():
-    """Give a browser without a window; what its pages log is kept."""
+    """Return a headless browser that records the console log of its pages."""
     options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or pytest.fail("no chromium: apt has it")
+    options.binary_location = shutil.which("chromium") or pytest.fail(
+        "expected chromium: apt-get install chromium"
+    )
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "hide-scrollbars"):
         options.add_argument(f"--{argument}")
@@ -60,10 +62,10 @@ def chromium():
 
 @pytest.fixture
 def screenshot(chromium, request):
-    """Give a function that keeps a picture of a whole page, where pictures are wanted."""
+    """Return a function that saves a screenshot of a whole page if ``--screenshots`` is given."""
     folder = request.config.getoption("--screenshots")
 
-    def keep(name, height=None):
+    def save(name, height=None):
         if folder is None:
             return
         folder.mkdir(parents=True, exist_ok=True)
@@ -73,4 +75,4 @@ def screenshot(chromium, request):
         chromium.save_screenshot(str(folder / f"{name}.png"))
         chromium.set_window_size(1400, 1000)
 
-    return keep
+    return save

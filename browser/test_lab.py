@@ -1,4 +1,4 @@
-"""JupyterLab in a browser: notebooks run from the top to the bottom, and what they draw is seen."""
+"""Notebooks run in JupyterLab from top to bottom, and their outputs are rendered."""
 
 import json
 import os
@@ -17,9 +17,9 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from conftest import ROOT
 
-PATIENCE = 300  # seconds: a loaded machine is no failure
+TIMEOUT = 300  # seconds, enough for a loaded machine
 
-# One of everything that shows itself.
+# One cell for each kind of output.
 CELLS = (
     """\
 import numpy as np
@@ -62,12 +62,12 @@ plot.descent_surface(f, optim.descend(f, (3, 1), lr=0.1, steps=40));""",
 COMMITTED = ("000_one_neuron", "delta_recursion_seen", "quick_start_digits")
 SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
-    # All cells are on the page, those out of sight too.
+    # Renders all cells, including those outside the window.
     "notebook-extension/tracker": {"windowingMode": "none"},
 }
 ERROR = "[data-mime-type='application/vnd.jupyter.error']"
-# The number of each cell, and the titles of live views.
-LOOK = """
+# Collects the execution count of each cell and the titles of live views.
+COUNTS_AND_TITLES = """
 const cells = [...document.querySelectorAll(".jp-Notebook .jp-CodeCell")];
 const titles = [...document.querySelectorAll(".jp-OutputArea-output")]
   .map(e => /epoch [\\d,]+ of [\\d,]+/.exec(e.textContent)?.[0]).filter(t => t);
@@ -77,7 +77,7 @@ return [cells.map(c => c.querySelector(".jp-InputPrompt").textContent), titles];
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Give a folder with the notebooks, none of which has an output."""
+    """Return a folder with the notebooks without outputs."""
     folder = tmp_path_factory.mktemp("lab")
     everything = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, CELLS)))
     everything.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
@@ -93,7 +93,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def lab(folder, tmp_path_factory):
-    """Start JupyterLab for this machine alone; give what makes an address of a notebook's name."""
+    """Start JupyterLab on localhost; return a function from a notebook's name to its address."""
     home = tmp_path_factory.mktemp("home")
     for name, values in SETTINGS.items():
         path = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
@@ -123,8 +123,8 @@ def lab(folder, tmp_path_factory):
         )
     address = f"http://127.0.0.1:{port}"
     try:
-        end = time.monotonic() + PATIENCE
-        while not _answers(f"{address}/api/status?token={token}"):
+        end = time.monotonic() + TIMEOUT
+        while not _responds(f"{address}/api/status?token={token}"):
             assert server.poll() is None, (home / "log").read_text()
             assert time.monotonic() < end, (home / "log").read_text()
             time.sleep(0.5)
@@ -134,23 +134,23 @@ def lab(folder, tmp_path_factory):
         server.wait(60)
 
 
-def _answers(address):
+def _responds(address):
     try:
-        with urlopen(address) as answer:
-            return answer.status == 200
+        with urlopen(address) as response:
+            return response.status == 200
     except URLError:
         return False
 
 
 def run_all(chromium, address):
-    """Open a notebook, choose Run All Cells, and look at it until the last cell is done."""
+    """Open a notebook, choose Run All Cells, and wait until the last cell has run."""
     chromium.get(address)
-    wait = WebDriverWait(chromium, PATIENCE)
+    wait = WebDriverWait(chromium, TIMEOUT)
 
     def menu(xpath):
         wait.until(lambda d: d.find_elements(By.XPATH, xpath))[0].click()
 
-    # Before the kernel is there, running does nothing.
+    # Running has no effect before the kernel has started.
     wait.until(lambda d: "| Idle" in d.find_element(By.ID, "jp-main-statusbar").text)
     menu("//*[contains(@class, 'lm-MenuBar-itemLabel')][text()='Run']")
     menu("//*[contains(@class, 'lm-Menu-itemLabel')][text()='Run All Cells']")
@@ -158,18 +158,18 @@ def run_all(chromium, address):
     frames = set()
 
     def done(_):
-        prompts, titles = chromium.execute_script(LOOK)
+        prompts, titles = chromium.execute_script(COUNTS_AND_TITLES)
         frames.update(titles)
         failed = chromium.find_elements(By.CSS_SELECTOR, ERROR)
         return failed or all(prompt.strip("[]: \u200b").isdigit() for prompt in prompts)
 
-    WebDriverWait(chromium, PATIENCE, poll_frequency=0.1).until(done)
-    time.sleep(2)  # pictures come a little later than their cells' numbers
+    WebDriverWait(chromium, TIMEOUT, poll_frequency=0.1).until(done)
+    time.sleep(2)  # images are rendered after the execution counts
     return frames
 
 
 def outputs(chromium, selector):
-    """Give the sizes of what is there, as it is drawn."""
+    """Return the rendered sizes of the matching elements."""
     return chromium.execute_script(
         """
         return [...document.querySelectorAll(".jp-Notebook " + arguments[0])].map(e => {
@@ -187,14 +187,14 @@ def check_no_cell_failed(chromium):
 
 
 def shoot(chromium, screenshot, name):
-    """Keep a picture of the notebook as long as it is."""
+    """Save a screenshot of the whole notebook."""
     height = chromium.execute_script(
         "return document.querySelector('.jp-WindowedPanel-outer').scrollHeight"
     )
     screenshot(name, height + 150)
 
 
-def test_everything_shows_itself(chromium, lab, screenshot):
+def test_every_kind_of_output_is_rendered(chromium, lab, screenshot):
     frames = run_all(chromium, lab("everything"))
     shoot(chromium, screenshot, "lab-everything")
     check_no_cell_failed(chromium)
@@ -202,7 +202,7 @@ def test_everything_shows_itself(chromium, lab, screenshot):
     pictures = outputs(chromium, ".jp-RenderedImage img")
     assert len(pictures) == 5
     assert min(min(picture) for picture in pictures) > 100
-    # The network's and the report's; two curves of the live view, the history's, and the graph.
+    # Tables: network, report. Drawings: two curves of the live view, the history, the graph.
     tables = outputs(chromium, ".jp-RenderedHTMLCommon table")
     drawings = outputs(chromium, ":is(.jp-RenderedHTMLCommon, .jp-RenderedSVG) :is(svg, img)")
     assert len(tables) >= 2
@@ -218,16 +218,18 @@ def test_a_notebook_runs(name, chromium, lab, screenshot):
     run_all(chromium, lab(name))
     shoot(chromium, screenshot, f"lab-{name}")
     check_no_cell_failed(chromium)
-    wanted = sum(
+    committed = sum(
         "image/png" in output.get("data", {})
         for cell in notebook.cells
         for output in cell.get("outputs", [])
     )
     pictures = outputs(chromium, ".jp-RenderedImage img")
-    assert len(pictures) == wanted > 0
+    assert len(pictures) == committed > 0
     assert min(min(picture) for picture in pictures) > 50
     formulas = outputs(chromium, ".jp-MarkdownCell mjx-container")
-    told = any("$" in cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    assert bool(formulas) == told
+    has_formulas = any(
+        "$" in cell.source for cell in notebook.cells if cell.cell_type == "markdown"
+    )
+    assert bool(formulas) == has_formulas
     assert all(min(width, height) > 1 for width, height, _ in formulas)
     assert chromium.find_elements(By.CSS_SELECTOR, "mjx-merror") == []

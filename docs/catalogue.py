@@ -1,4 +1,4 @@
-"""Writes catalogue.md from the notes of the docstrings; with --check says whether it differs."""
+"""Generates catalogue.md from the notes of the docstrings; --check compares it instead."""
 
 import inspect
 import re
@@ -15,20 +15,21 @@ PAGE = Path(__file__).with_name("catalogue.md")
 HEAD = """\
 # The catalogue
 
-Every part of a network and of its training, as its docstring says; `help(nn.GELU)` gives the
-options, their defaults and the errors as well. `python docs/catalogue.py` writes this file.
+All activations, layers, losses, optimizers, schedules, initialisers and metrics with their formulas
+and sources. `help(nn.GELU)` also shows options, defaults and errors. `python docs/catalogue.py`
+generates this file from the docstrings.
 
 x is the input of a layer and y its output; for losses a is an output of the network and y its
 target. J is the loss of a batch, l that of one element or row, delta = dJ/d(output). p is a
-parameter, g its gradient, lr the learning rate, t the count of updates or epochs. w is a weight,
-w_i the weight of row i. \\[c\\] is 1 where c holds, else 0.
+parameter, g its gradient, lr the learning rate, t the number of updates or epochs so far. w is a
+weight, w_i the weight of row i. \\[c\\] is 1 if c is true, else 0.
 """
 WITHOUT_DERIVATIVE = ("Formula", "Source")
 WITH_DERIVATIVE = ("Formula", "Derivative", "Source")
 
 
 def of_kind(module, base, where=lambda member: True):
-    """Return the public classes of a module that derive from `base`, by their names."""
+    """Return the public subclasses of `base` in a module, by name."""
     short = module.__name__.removeprefix("deltaprop.")
     members = {f"{short}.{name}": getattr(module, name) for name in module.__all__}
     return {
@@ -40,7 +41,7 @@ def of_kind(module, base, where=lambda member: True):
 
 
 def families():
-    """Return each family: its title, its columns, and its members by name."""
+    """Return the title, the columns and the members by name of each family."""
 
     def is_activation(member):
         return member.__module__ == activations.__name__
@@ -61,9 +62,9 @@ def families():
 
 
 def notes(member):
-    """Return the fields of a docstring's notes: lines that begin with their name and a colon."""
+    """Return the fields of a docstring's notes: lines that begin with a name and a colon."""
     _, _, text = inspect.cleandoc(member.__doc__).partition("\nNotes\n-----\n")
-    # A field ends at an empty line or where the next begins.
+    # A field ends at an empty line or before the next field.
     fields = re.findall(
         r"^(Formula|Derivative|Source): (.+?)(?=\n\n|\n(?:Formula|Derivative|Source): |\Z)",
         text,
@@ -73,15 +74,15 @@ def notes(member):
 
 
 def cell(text):
-    """Return text as Markdown that shows it letter for letter, names of other packages as code."""
+    """Return text escaped for a Markdown table, with names of other packages as code."""
     text = re.sub(r"`*\b((?:torch|sklearn|keras)(?:\.\w+)+)`*", r"`\1`", text)
     parts = re.split(r"(`+[^`]+`+)", text)
     parts[::2] = [re.sub(r"([\\*_<>\[\]~])", r"\\\1", part) for part in parts[::2]]
-    return "".join(parts).replace("|", r"\|")  # which ends a cell even within code
+    return "".join(parts).replace("|", r"\|")  # a bar ends a cell even within code
 
 
 def page():
-    """Return the whole page."""
+    """Return the text of the page."""
     lines = [HEAD]
     for title, columns, members in families():
         lines += [f"## {title}", "", "| " + " | ".join(("Name", *columns)) + " |"]
@@ -97,13 +98,13 @@ def page():
 
 
 def main(arguments):
-    """Write the page or check it; return what is wrong."""
+    """Write or check the page; return an error message or None."""
     if arguments not in ([], ["--check"]):
         return f"expected nothing or --check, got {' '.join(arguments)}"
     if not arguments:
         PAGE.write_text(page())
     elif not PAGE.is_file() or PAGE.read_text() != page():
-        return f"{PAGE.name} is not what the docstrings say: run python docs/catalogue.py"
+        return f"{PAGE.name} does not match the docstrings: run python docs/catalogue.py"
     return None
 
 

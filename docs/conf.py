@@ -24,7 +24,7 @@ extensions = [
 exclude_patterns = ["_build"]
 templates_path = ["_templates"]
 
-# Sphinx reads nothing outside its folder. Notebooks keep the outputs they were committed with.
+# Sphinx reads only files in its folder. Notebooks are shown with their committed outputs.
 HERE = Path(__file__).parent
 shutil.rmtree(HERE / "notebooks", ignore_errors=True)
 shutil.copytree(HERE.parent / "notebooks", HERE / "notebooks")
@@ -41,7 +41,7 @@ plot_formats = [("png", 144)]
 plot_html_show_formats = False
 plot_html_show_source_link = False
 
-# One file draws formulas, without a font or a network: pages may be opened where they lie.
+# Renders formulas without fonts or network access, so pages can be opened from the file system.
 (mathjax,) = (f for f in metadata.files("sphinx-mathjax-offline") if f.name == "tex-svg-full.js")
 mathjax_path = mathjax.name
 html_static_path = ["_static", str(mathjax.locate())]
@@ -57,14 +57,14 @@ MODULES = (deltaprop, nn, nn.init, optim, graph, plot)
 
 
 def _public():
-    """Return where each public name is, by the ways in which docstrings say it."""
+    """Return the full path of each public name, by the forms used in docstrings."""
     for module in MODULES:
         for name in module.__all__:
             if not inspect.ismodule(getattr(module, name)):
                 path = f"{module.__name__}.{name}"
                 yield path, path
                 yield path.removeprefix("deltaprop."), path
-                # `mean` alone may be anything.
+                # A lower-case name such as `mean` is ambiguous.
                 if re.search("[A-Z_]", name):
                     yield name, path
 
@@ -77,10 +77,10 @@ NOTE = re.compile(
 
 
 def _docstring(_app, _what, _name, _object, _options, lines):
-    """Have Sphinx show a docstring as it is meant.
+    """Convert a docstring's formulas and single backticks to reStructuredText.
 
-    The formulas of its notes are code, where a star is no mark of emphasis. What stands between
-    single backticks is a link where it is a public name, and code elsewhere.
+    Formulas in the notes become code, so that stars are not emphasis. Text in single backticks
+    becomes a link if it is a public name, and code otherwise.
     """
 
     def note(found):
@@ -95,18 +95,18 @@ def _docstring(_app, _what, _name, _object, _options, lines):
 
 
 def _signature(_app, what, _name, member, _options, _signature, _returns):
-    """Return a class's arguments as they are declared, without their types."""
+    """Return the arguments of a class without their types."""
     if what != "class":
         return None
     try:
         found = inspect.signature(member)
-    except ValueError:  # no user makes one
+    except ValueError:  # a class without a public constructor
         return None
     plain = [p.replace(annotation=inspect.Parameter.empty) for p in found.parameters.values()]
     return str(found.replace(parameters=plain, return_annotation=inspect.Signature.empty)), None
 
 
 def setup(app):
-    """Join Sphinx, ahead of numpydoc."""
+    """Connect to Sphinx's events, with a higher priority than numpydoc."""
     app.connect("autodoc-process-docstring", _docstring, priority=400)
     app.connect("autodoc-process-signature", _signature)
