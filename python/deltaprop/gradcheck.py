@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from deltaprop._arrays import Array, as_array, as_count
+from deltaprop.network import Sequential
 from deltaprop.nn.embedding import Embedding
 from deltaprop.nn.module import Module, one_or_several
-from deltaprop.nn.sequential import Sequential
 from deltaprop.training.heads import HeadLosses
 
 # Step of the differences, relative to the size of what is stepped along: with Richardson's

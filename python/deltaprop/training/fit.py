@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -28,11 +28,9 @@ from deltaprop.training.heads import CoreLosses, HeadLosses
 from deltaprop.training.history import History
 from deltaprop.training.metric_evaluator import Metrics
 from deltaprop.training.progress import Progress, progress_of
+from deltaprop.training.protocols import TrainableNetwork
 from deltaprop.training.run import Run
 from deltaprop.training.stop import StopOnPlateau
-
-if TYPE_CHECKING:
-    from deltaprop.nn.sequential import Sequential
 
 # Rows that a pass by hand for callbacks takes, at the most.
 _SAMPLE = 256
@@ -40,7 +38,7 @@ _RECORDS = ("activations", "deltas", "gradients")
 
 
 def fit(  # noqa: D103  (documented as Sequential.fit)
-    network: "Sequential",
+    network: TrainableNetwork,
     X: Any,
     y: Any,
     *,
@@ -154,7 +152,7 @@ _DEFAULTS: dict[str, Any] = {"batch_size": 1, "stop": None}
 
 
 @contextmanager
-def _fit_state(network: "Sequential", links: tuple[str, ...]) -> Iterator[None]:
+def _fit_state(network: TrainableNetwork, links: tuple[str, ...]) -> Iterator[None]:
     """Have the network know of its fit, and, if it is trained, what makes probabilities."""
     before, passes, fitting = network._output_transforms, network._network.passes, network._fitting
     network._output_transforms, network._fitting = links, True
@@ -166,7 +164,7 @@ def _fit_state(network: "Sequential", links: tuple[str, ...]) -> Iterator[None]:
             network._output_transforms = before
 
 
-def _check_optimizer(network: "Sequential", optimizer: Any) -> None:
+def _check_optimizer(network: TrainableNetwork, optimizer: Any) -> None:
     if not isinstance(optimizer, Optimizer):
         kind = optimizer if isinstance(optimizer, type) else type(optimizer)
         raise TypeError(f"fit: expected an optimizer, got {kind.__name__}")
