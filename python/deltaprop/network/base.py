@@ -24,9 +24,9 @@ class NetworkBase(Container):
     _output_transforms: tuple[str, ...] = ()
 
     def __init__(self, *layers: Module, dtype: Any = "float32", seed: int | None = None) -> None:
-        double = _dtype(dtype) == np.float64
+        double = _dtype(dtype, self._kind) == np.float64
         given = seed
-        seed = entropy() if seed is None else as_seed(seed, "Sequential")
+        seed = entropy() if seed is None else as_seed(seed, self._kind)
         super().__init__(*layers)
         build(self, seed, double)
         if given is not None:
@@ -289,11 +289,11 @@ class NetworkBase(Container):
         self._network.epochs, self._network.passes = epochs, passes
 
 
-def _dtype(dtype: Any) -> np.dtype[Any]:
+def _dtype(dtype: Any, kind: str) -> np.dtype[Any]:
     try:
         found: np.dtype[Any] | None = np.dtype(dtype)
     except TypeError:
         found = None
     if dtype is None or found is None or found not in (np.float32, np.float64):
-        raise TypeError(f"Sequential: expected dtype 'float32' or 'float64', got {dtype!r}")
+        raise TypeError(f"{kind}: expected dtype 'float32' or 'float64', got {dtype!r}")
     return found
