@@ -10,6 +10,7 @@ import pytest
 
 import deltaprop as dp
 from deltaprop import nn, optim
+from deltaprop.training.protocols import TrainableNetwork
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(24, 3)), RNG.normal(size=(24, 2))
@@ -20,6 +21,14 @@ HOOKS = (
     "on_epoch_end",
     "on_train_batch_end",
 )
+
+
+def public(kind):
+    return {name for name in dir(kind) if not name.startswith("_")}
+
+
+def test_the_type_of_a_runs_network_has_every_public_method():
+    assert public(TrainableNetwork) == public(nn.Sequential)
 
 
 def network(seed=0):

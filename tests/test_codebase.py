@@ -1,5 +1,6 @@
-"""The code itself: names, docstrings, order of includes, flags."""
+"""The code itself: names, docstrings, order of includes, sizes, flags."""
 
+import ast
 import doctest
 import importlib
 import inspect
@@ -21,6 +22,20 @@ SOURCES = sorted(
     for p in [*(CPP / "include").rglob("*"), *(CPP / "src").rglob("*")]
     if p.suffix in {".hpp", ".cpp", ".h", ".inc"}
 )
+MODULE_FILES = sorted((ROOT / "python" / "deltaprop").rglob("*.py"))
+MOST_LINES = 450
+MOST_LINES_OF_A_FUNCTION = 60
+# Many short members of one kind, which a reader looks up by name.
+CATALOGUES = {
+    "cpp/src/kernels/activations.hpp",
+    "cpp/src/kernels/functions.hpp",
+    "cpp/src/kernels/losses.hpp",
+    "python/deltaprop/nn/activations.py",
+    "python/deltaprop/nn/init.py",
+    "python/deltaprop/nn/losses.py",
+    "python/deltaprop/optim/lr_scheduler.py",
+    "python/deltaprop/optim/rules.py",
+}
 BUILD_FILES = [
     p
     for pattern in ("CMakeLists.txt", "*.cmake", "pyproject.toml")
@@ -222,6 +237,52 @@ def test_headers_are_read_once(path):
     assert "#pragma once" in path.read_text()
 
 
+def lines(path):
+    return len(path.read_text().splitlines())
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *SOURCES,
+        *(CPP / "tests").iterdir(),
+        *(ROOT / "python" / "bindings").iterdir(),
+        *MODULE_FILES,
+    ],
+    ids=lambda p: str(p.relative_to(ROOT)),
+)
+def test_only_catalogues_are_long(path):
+    catalogue = str(path.relative_to(ROOT)) in CATALOGUES
+    assert (lines(path) > MOST_LINES) == catalogue, lines(path)
+
+
+def test_every_catalogue_exists():
+    assert all((ROOT / name).is_file() for name in CATALOGUES)
+
+
+def function_lengths(source):
+    """Return the lines of each function by its name, without those of its docstring."""
+    lengths = {}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0]
+            documented = ast.get_docstring(node) is not None
+            doc = first.end_lineno - first.lineno + 1 if documented else 0
+            lengths[f"{node.name}:{node.lineno}"] = node.end_lineno - node.lineno + 1 - doc
+    return lengths
+
+
+def test_the_length_of_a_function_is_without_its_docstring():
+    source = 'def f(\n    x,\n):\n    """One.\n\n    Two.\n    """\n    return x\n'
+    assert function_lengths(source) == {"f:1": 4}
+
+
+@pytest.mark.parametrize("path", MODULE_FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_function_is_long(path):
+    lengths = function_lengths(path.read_text())
+    assert not {f: n for f, n in lengths.items() if n > MOST_LINES_OF_A_FUNCTION}
+
+
 @pytest.mark.parametrize("path", BUILD_FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_flags(path):
     for line in path.read_text().splitlines():
@@ -249,7 +310,7 @@ def test_the_package_is_typed():
 
 @pytest.mark.parametrize(
     "path",
-    sorted((ROOT / "python" / "deltaprop").rglob("*.py")),
+    MODULE_FILES,
     ids=lambda p: str(p.relative_to(ROOT)),
 )
 def test_no_extra_is_imported_with_the_package(path):

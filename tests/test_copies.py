@@ -277,3 +277,13 @@ def test_a_pickle_is_small():
     net = nn.Sequential(nn.Linear(100, 100), seed=0)
     net.forward(np.zeros((1000, 100)))
     assert len(pickle.dumps(net)) < net.flat_parameters.nbytes * 1.1 + 2000
+
+
+def test_a_pickle_that_names_the_former_module_of_sequential():
+    net = nn.Sequential(nn.Linear(2, 3), nn.Residual(nn.Sequential(nn.Linear(3, 3))), seed=0)
+    pickled = pickle.dumps(net, protocol=0)
+    former = pickled.replace(b"cdeltaprop.network.sequential\n", b"cdeltaprop.nn.sequential\n")
+    assert former != pickled
+    twin = pickle.loads(former)
+    assert type(twin) is nn.Sequential
+    assert twin([1.0, 2.0]).tobytes() == net([1.0, 2.0]).tobytes()

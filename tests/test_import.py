@@ -48,7 +48,7 @@ def imported(code):
 
 def test_what_is_seldom_used_is_not_imported():
     modules = imported("from deltaprop import graph, nn, optim")
-    assert {"deltaprop._core", "deltaprop.nn.sequential", "deltaprop.graph.node"} <= modules
+    assert {"deltaprop._core", "deltaprop.network.sequential", "deltaprop.graph.node"} <= modules
     assert not LATER & modules
 
 

@@ -87,9 +87,8 @@ def outputs(net, x=X):
 
 def test_every_layer_has_a_case():
     assert sorted(MEMBERS) == sorted(LAYERS)
-    containers = {c.__name__ for c in vars(nn).values() if inspect.isclass(c)} & {
-        c.__name__ for c in Container.__subclasses__()
-    }
+    members = {name: getattr(nn, name) for name in nn.__all__}
+    containers = {n for n, c in members.items() if inspect.isclass(c) and issubclass(c, Container)}
     assert containers == set(CONTAINERS)
 
 

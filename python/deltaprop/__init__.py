@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from deltaprop import _lazy, graph, nn, optim, plot
 from deltaprop.config import get_num_threads, set_num_threads, show_config
-from deltaprop.nn.sequential import load
+from deltaprop.network import load
 from deltaprop.training import (
     Callback,
     EarlyStopping,
@@ -36,10 +36,10 @@ else:
     __getattr__, __dir__ = _lazy.names(
         __name__,
         {
-            "_version": ("__version__",),
-            "gradcheck": ("GradientReport", "check_gradients"),
-            "training.live": ("LiveView",),
-            "training.lr_range": ("LRRange", "lr_range_test"),
+            "deltaprop._version": ("__version__",),
+            "deltaprop.gradcheck": ("GradientReport", "check_gradients"),
+            "deltaprop.training.live": ("LiveView",),
+            "deltaprop.training.lr_range": ("LRRange", "lr_range_test"),
         },
     )
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from deltaprop._arrays import Array, as_array, as_count
+from deltaprop.network import Sequential
 from deltaprop.nn.embedding import Embedding
 from deltaprop.nn.module import Module, one_or_several
-from deltaprop.nn.sequential import Sequential
 from deltaprop.training.heads import HeadLosses
 
 # Step of the differences, relative to the size of what is stepped along: with Richardson's
@@ -178,47 +178,66 @@ def check_gradients(
     if not tolerance > 0:
         raise ValueError(f"check_gradients: expected tolerance > 0, got {tolerance}")
     limit = None if max_checks is None else as_count(max_checks, "check_gradients: max_checks", 1)
-    layers = [copy.deepcopy(layer) for layer in (net if isinstance(net, Sequential) else [net])]
-    seed = net.seed if isinstance(net, Sequential) else 0
-    twin = Sequential(*layers, dtype="float64", seed=seed)
-    given = one_or_several(x, net._shares_input())
-    several = isinstance(given, tuple)
-    xs = tuple(np.array(part, np.float64) for part in (given if several else (given,)))
-    y = tuple(as_array(target, "y") for target in heads.targets(y))
-    y = y if heads.many else y[0]
-
-    def forward() -> Any:
-        twin._network.passes = 0  # every pass draws the masks of the first
-        return twin.forward(xs if several else xs[0])
-
-    def value() -> float:
-        parts = zip(heads.losses, heads.outputs(forward()), heads.targets(y), strict=True)
-        return sum(float(np.sum(loss(a, t))) for loss, a, t in parts)
-
-    outputs = forward()
-    delta = heads.delta(outputs, y)
-    found = twin.backward(delta)
-    input_gradients = found if several else (found,)
-    if value() != value():
+    passes = _Passes(net, heads, x, y)
+    places = passes.gradients()
+    if passes.value() != passes.value():
         raise ValueError(
             "check_gradients: expected the same loss each time, got two; "
             "a layer or loss written in Python must not draw random numbers here"
         )
-    # The loss is a sum whose terms may be larger than itself: they decide how it rounds.
-    deltas = delta if isinstance(delta, tuple) else (delta,)
-    terms = zip(deltas, heads.outputs(outputs), strict=True)
-    size = abs(value()) + sum(float(np.abs(d * a).sum()) for d, a in terms)
+    checker = _Checker(passes.value, passes.rounding(), tolerance, limit)
+    return GradientReport(tuple(checker.row(*place) for place in places), tolerance)
 
-    still = {
-        i for leaf in twin._leaves() if leaf._frozen for i in leaf._storage().parameters.values()
-    }
-    pairs = [(p.name, p.value, p.grad.copy()) for p in twin.parameters() if p._index not in still]
-    if not any(isinstance(leaf, Embedding) for leaf in twin._leaves()):
-        names = [f"input[{i}]" for i in range(len(xs))] if several else ["input"]
-        pairs += zip(names, xs, input_gradients, strict=True)
-    noise = 16 * float(np.finfo(np.float64).eps) * size
-    checker = _Checker(value, noise, tolerance, limit)
-    return GradientReport(tuple(checker.row(*pair) for pair in pairs), tolerance)
+
+class _Passes:
+    """Training passes of a float64 copy of a network, all with the same random masks."""
+
+    def __init__(self, net: Module, heads: HeadLosses, x: Any, y: Any) -> None:
+        layers = [copy.deepcopy(layer) for layer in (net if isinstance(net, Sequential) else [net])]
+        seed = net.seed if isinstance(net, Sequential) else 0
+        self._twin = Sequential(*layers, dtype="float64", seed=seed)
+        given = one_or_several(x, net._shares_input())
+        self._several = isinstance(given, tuple)
+        parts = given if isinstance(given, tuple) else (given,)
+        self._xs = tuple(np.array(part, np.float64) for part in parts)
+        targets = tuple(as_array(target, "y") for target in heads.targets(y))
+        self._y = targets if heads.many else targets[0]
+        self._heads = heads
+        outputs = self._forward()
+        self._outputs = heads.outputs(outputs)
+        self._delta = heads.delta(outputs, self._y)
+        self._input_gradient = self._twin.backward(self._delta)
+
+    def _forward(self) -> Any:
+        self._twin._network.passes = 0  # every pass draws the masks of the first
+        return self._twin.forward(self._xs if self._several else self._xs[0])
+
+    def value(self) -> float:
+        """Return the loss."""
+        heads = self._heads
+        outputs = heads.outputs(self._forward())
+        parts = zip(heads.losses, outputs, heads.targets(self._y), strict=True)
+        return sum(float(np.sum(loss(a, t))) for loss, a, t in parts)
+
+    def gradients(self) -> list[tuple[str, Array, Array]]:
+        """Return name, values and gradient of each parameter that is not frozen, and of inputs."""
+        leaves = self._twin._leaves()
+        frozen = {i for leaf in leaves if leaf._frozen for i in leaf._storage().parameters.values()}
+        own = [p for p in self._twin.parameters() if p._index not in frozen]
+        places = [(p.name, p.value, p.grad.copy()) for p in own]
+        if not any(isinstance(leaf, Embedding) for leaf in leaves):
+            names = [f"input[{i}]" for i in range(len(self._xs))] if self._several else ["input"]
+            found = self._input_gradient if self._several else (self._input_gradient,)
+            places += zip(names, self._xs, found, strict=True)
+        return places
+
+    def rounding(self) -> float:
+        """Return what the rounding of the loss may amount to."""
+        # The loss is a sum whose terms may be larger than itself: they decide how it rounds.
+        deltas = self._delta if isinstance(self._delta, tuple) else (self._delta,)
+        terms = zip(deltas, self._outputs, strict=True)
+        size = abs(self.value()) + sum(float(np.abs(d * a).sum()) for d, a in terms)
+        return 16 * float(np.finfo(np.float64).eps) * size
 
 
 @dataclass(frozen=True)

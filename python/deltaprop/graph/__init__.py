@@ -61,14 +61,14 @@ else:
     __getattr__, __dir__ = _lazy.names(
         __name__,
         {
-            "derivatives": (
+            "deltaprop.graph.derivatives": (
                 "directional_derivative",
                 "grad",
                 "hessian",
                 "jacobian",
                 "value_and_grad",
             ),
-            "solving": ("Iteration", "Solution", "SolveError", "solve"),
+            "deltaprop.graph.solving": ("Iteration", "Solution", "SolveError", "solve"),
         },
     )
 

@@ -50,14 +50,19 @@ from deltaprop.nn.losses import (
 )
 from deltaprop.nn.normalisation import BatchNorm1d, LayerNorm, RMSNorm
 from deltaprop.nn.parameter import Parameter
-from deltaprop.nn.sequential import Sequential
 from deltaprop.nn.standardize import Standardize
 
+# `Sequential` has `fit` and so stands on `training`, above `nn`, which only names it.
 if TYPE_CHECKING:
+    from deltaprop.network import Sequential
     from deltaprop.nn.expressions import ExpressionLayer, ExpressionLoss
 else:
     __getattr__, __dir__ = _lazy.names(
-        __name__, {"expressions": ("ExpressionLayer", "ExpressionLoss")}
+        __name__,
+        {
+            "deltaprop.network": ("Sequential",),
+            "deltaprop.nn.expressions": ("ExpressionLayer", "ExpressionLoss"),
+        },
     )
 
 __all__ = [

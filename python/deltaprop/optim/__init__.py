@@ -38,7 +38,9 @@ from deltaprop.optim.schedule import LRScheduler
 if TYPE_CHECKING:
     from deltaprop.optim.descent import Descent, descend
 else:
-    __getattr__, __dir__ = _lazy.names(__name__, {"descent": ("Descent", "descend")})
+    __getattr__, __dir__ = _lazy.names(
+        __name__, {"deltaprop.optim.descent": ("Descent", "descend")}
+    )
 
 __all__ = [
     "ASGD",

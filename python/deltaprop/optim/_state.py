@@ -1,14 +1,13 @@
 """State dictionaries of optimizers: PyTorch's layout, and all or nothing when one is loaded."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
+from deltaprop import _core
 from deltaprop._arrays import Array, as_array
-
-if TYPE_CHECKING:
-    from deltaprop.nn.parameter import Parameter
-    from deltaprop.optim.optimizer import Optimizer
+from deltaprop.nn.parameter import Parameter
 
 GLOBAL_OPTIONS = ("clip_norm", "clip_value", "ema_decay")
 # What our groups have and PyTorch's have not, and the other way round.
@@ -16,7 +15,23 @@ _OURS = {"l1", "l2", "max_norm", "nonnegative"}
 _THEIRS = {"capturable", "differentiable", "foreach", "fused", "initial_lr"}
 
 
-def state_dict(optimizer: "Optimizer") -> dict[str, Any]:
+class StatefulOptimizer(Protocol):
+    """What a state is read from and written to; `Optimizer`, whose class stands above, is one."""
+
+    _core: _core.Optimizer32 | _core.Optimizer64
+    _schedule: Any
+
+    @property
+    def param_groups(self) -> Sequence[Mapping[str, Any]]:
+        """Parameters under "params", and their options by name."""
+
+    def _flat(self, options: dict[str, Any]) -> list[float]: ...
+    def _averages(self) -> dict[int, Array]: ...
+    def _global_options(self) -> dict[str, float | None]: ...
+    def _set_global_options(self, **given: Any) -> None: ...
+
+
+def state_dict(optimizer: StatefulOptimizer) -> dict[str, Any]:
     """Return all that the steps to come depend on."""
     core = optimizer._core
     state, groups = {}, []
@@ -35,14 +50,14 @@ def state_dict(optimizer: "Optimizer") -> dict[str, Any]:
                 }
             place += 1
         groups.append({**group, "params": list(range(first, place))})
-    given: dict[str, Any] = {"state": state, "param_groups": groups, **optimizer._core_network()}
+    given: dict[str, Any] = {"state": state, "param_groups": groups, **optimizer._global_options()}
     given["ema"] = optimizer._averages()
     if optimizer._schedule is not None:
         given["schedule"] = optimizer._schedule.state_dict()
     return given
 
 
-def load_state_dict(optimizer: "Optimizer", given: Any) -> None:
+def load_state_dict(optimizer: StatefulOptimizer, given: Any) -> None:
     """Check all of `given`, then write it."""
     core, name = optimizer._core, type(optimizer).__name__
     _check_keys(
@@ -64,7 +79,7 @@ def load_state_dict(optimizer: "Optimizer", given: Any) -> None:
     averages = {k: _array(v, members[k], f"{name}: ema {k}") for k, v in ema.items()}
     if "schedule" in given and optimizer._schedule is None:
         raise ValueError(f"{name}: expected no schedule, as none is attached, got one")
-    before = optimizer._core_network()
+    before = optimizer._global_options()
     optimizer._set_global_options(**{k: given[k] for k in GLOBAL_OPTIONS if k in given})
     try:
         if "schedule" in given:
@@ -88,7 +103,9 @@ def load_state_dict(optimizer: "Optimizer", given: Any) -> None:
         core.set_step_state(p._index, step, scalars, place in averages)
 
 
-def _groups(optimizer: "Optimizer", given: Any) -> list[tuple[list[float], dict[Any, "Parameter"]]]:
+def _groups(
+    optimizer: StatefulOptimizer, given: Any
+) -> list[tuple[list[float], dict[Any, Parameter]]]:
     """Return each group's options, and its parameters by what `given` calls them."""
     name, own = type(optimizer).__name__, optimizer.param_groups
     if not isinstance(given, list):
@@ -113,7 +130,7 @@ def _groups(optimizer: "Optimizer", given: Any) -> list[tuple[list[float], dict[
 
 
 def _entry(
-    optimizer: "Optimizer", flat: list[float], p: "Parameter", given: Any, what: str
+    optimizer: StatefulOptimizer, flat: list[float], p: Parameter, given: Any, what: str
 ) -> tuple[int, list[float], list[Array | None]]:
     """Return the step, the scalars and the arrays of one parameter's state."""
     scalars, states = optimizer._core.scalars(), optimizer._core.states(flat)
@@ -142,7 +159,7 @@ def _check_keys(what: str, given: Any, required: set[Any], allowed: set[Any]) ->
         raise ValueError(f"{what}: expected none but {expected}, got {unknown}")
 
 
-def _array(value: Any, p: "Parameter", what: str) -> Array:
+def _array(value: Any, p: Parameter, what: str) -> Array:
     array = as_array(value, what)
     if array.shape != p.value.shape:
         raise ValueError(f"{what}: expected shape {p.value.shape}, got {array.shape}")

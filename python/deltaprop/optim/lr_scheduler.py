@@ -82,7 +82,7 @@ class StepLR(ByCount):
         self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, *, every: str = "epoch"
     ) -> None:
         super().__init__(optimizer, every)
-        self.step_size = self._core_network("step_size", step_size, 1)
+        self.step_size = self._as_count("step_size", step_size, 1)
         self.gamma = self._real("gamma", gamma)
         self._attach()
 
@@ -167,7 +167,7 @@ class ConstantLR(ByCount):
     ) -> None:
         super().__init__(optimizer, every)
         self.factor = self._real("factor", factor, at_most=1)
-        self.total_iters = self._core_network("total_iters", total_iters, 1)
+        self.total_iters = self._as_count("total_iters", total_iters, 1)
         self._attach()
 
     def _at(self, base: Array, t: Array) -> Array:
@@ -216,7 +216,7 @@ class LinearLR(ByCount):
         if self.start_factor == 0:
             raise ValueError("LinearLR: start_factor: expected a number above 0, got 0")
         self.end_factor = self._real("end_factor", end_factor, at_most=1)
-        self.total_iters = self._core_network("total_iters", total_iters, 1)
+        self.total_iters = self._as_count("total_iters", total_iters, 1)
         self._attach()
 
     def _at(self, base: Array, t: Array) -> Array:
@@ -289,7 +289,7 @@ class PolynomialLR(ByCount):
         every: str = "epoch",
     ) -> None:
         super().__init__(optimizer, every)
-        self.total_iters = self._core_network("total_iters", total_iters, 1)
+        self.total_iters = self._as_count("total_iters", total_iters, 1)
         self.power = self._real("power", power)
         self._attach()
 
@@ -328,7 +328,7 @@ class CosineAnnealingLR(ByCount):
         self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, *, every: str = "epoch"
     ) -> None:
         super().__init__(optimizer, every)
-        self.T_max = self._core_network("T_max", T_max, 1)
+        self.T_max = self._as_count("T_max", T_max, 1)
         self.eta_min = self._real("eta_min", eta_min)
         self._attach()
 
@@ -375,8 +375,8 @@ class CosineAnnealingWarmRestarts(ByCount):
         every: str = "epoch",
     ) -> None:
         super().__init__(optimizer, every)
-        self.T_0 = self._core_network("T_0", T_0, 1)
-        self.T_mult = self._core_network("T_mult", T_mult, 1)
+        self.T_0 = self._as_count("T_0", T_0, 1)
+        self.T_mult = self._as_count("T_mult", T_mult, 1)
         self.eta_min = self._real("eta_min", eta_min)
         self._attach()
 
@@ -537,10 +537,10 @@ class OneCycleLR(_WithMomentum):
                 raise ValueError(
                     "OneCycleLR: expected total_steps, or epochs and steps_per_epoch, got neither"
                 )
-            total_steps = self._core_network("epochs", epochs, 1) * self._core_network(
+            total_steps = self._as_count("epochs", epochs, 1) * self._as_count(
                 "steps_per_epoch", steps_per_epoch, 1
             )
-        self.total_steps = self._core_network("total_steps", total_steps, 1)
+        self.total_steps = self._as_count("total_steps", total_steps, 1)
         self.max_lr = self._each("max_lr", max_lr)
         self.pct_start = self._real("pct_start", pct_start, at_most=1)
         self.anneal_strategy = self._one_of("anneal_strategy", anneal_strategy, ("cos", "linear"))
@@ -651,9 +651,9 @@ class CyclicLR(_WithMomentum):
         super().__init__(optimizer, every)
         self.base_lr = self._each("base_lr", base_lr)
         self.max_lr = self._each("max_lr", max_lr)
-        self.step_size_up = self._core_network("step_size_up", step_size_up, 1)
+        self.step_size_up = self._as_count("step_size_up", step_size_up, 1)
         down = step_size_up if step_size_down is None else step_size_down
-        self.step_size_down = self._core_network("step_size_down", down, 1)
+        self.step_size_down = self._as_count("step_size_down", down, 1)
         self.mode = self._one_of("mode", mode, ("triangular", "triangular2", "exp_range"))
         self.gamma = self._real("gamma", gamma)
         if scale_fn is not None:
@@ -855,10 +855,10 @@ class ReduceLROnPlateau(LRScheduler):
         self.factor = self._real("factor", factor, at_most=1)
         if self.factor == 1:
             raise ValueError("ReduceLROnPlateau: factor: expected a number below 1, got 1")
-        self.patience = self._core_network("patience", patience, 0)
+        self.patience = self._as_count("patience", patience, 0)
         self.threshold = self._real("threshold", threshold)
         self.threshold_mode = self._one_of("threshold_mode", threshold_mode, ("rel", "abs"))
-        self.cooldown = self._core_network("cooldown", cooldown, 0)
+        self.cooldown = self._as_count("cooldown", cooldown, 0)
         self.min_lr = self._each("min_lr", min_lr)
         self.eps = self._real("eps", eps)
         self.monitor = None if monitor is None else as_name(monitor, "ReduceLROnPlateau: monitor")
@@ -932,6 +932,6 @@ class ReduceLROnPlateau(LRScheduler):
         made = super()._restored(state)
         made._lr = np.array(self._each("last_lr", state["last_lr"]))
         made._best = _number(state["best"], "ReduceLROnPlateau: best")
-        made._bad = self._core_network("num_bad_epochs", state["num_bad_epochs"], 0)
-        made._cooling = self._core_network("cooldown_counter", state["cooldown_counter"], 0)
+        made._bad = self._as_count("num_bad_epochs", state["num_bad_epochs"], 0)
+        made._cooling = self._as_count("cooldown_counter", state["cooldown_counter"], 0)
         return made

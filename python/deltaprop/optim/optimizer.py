@@ -255,7 +255,7 @@ class Optimizer(CheckedInit):
     @property
     def clip_norm(self) -> float | None:
         """The largest norm of all gradients together, or None."""
-        return self._core_network()["clip_norm"]
+        return self._global_options()["clip_norm"]
 
     @clip_norm.setter
     def clip_norm(self, value: float | None) -> None:
@@ -264,7 +264,7 @@ class Optimizer(CheckedInit):
     @property
     def clip_value(self) -> float | None:
         """The largest absolute value of a gradient's elements, or None."""
-        return self._core_network()["clip_value"]
+        return self._global_options()["clip_value"]
 
     @clip_value.setter
     def clip_value(self, value: float | None) -> None:
@@ -273,7 +273,7 @@ class Optimizer(CheckedInit):
     @property
     def ema_decay(self) -> float | None:
         """How much of the averages of the parameters a step keeps, or None for no averages."""
-        return self._core_network()["ema_decay"]
+        return self._global_options()["ema_decay"]
 
     @ema_decay.setter
     def ema_decay(self, value: float | None) -> None:
@@ -299,13 +299,13 @@ class Optimizer(CheckedInit):
             f"make one for the copied network's parameters()"
         )
 
-    def _core_network(self) -> dict[str, float | None]:
+    def _global_options(self) -> dict[str, float | None]:
         return dict(zip(_state.GLOBAL_OPTIONS, self._core.global_options(), strict=True))
 
     def _set_global_options(self, **given: Any) -> None:
         values = {
             k: None if v is None else self._numbers(k, v, None)[0]
-            for k, v in {**self._core_network(), **given}.items()
+            for k, v in {**self._global_options(), **given}.items()
         }
         self._core.set_global_options(**values)
 

@@ -155,10 +155,10 @@ class LRScheduler(CheckedInit):
                 raise ValueError(f"{name}: expected {key} to be {value!r}, got {state[key]!r}")
         made = copy.copy(self)
         made._base = np.array(self._each("base_lrs", state["base_lrs"]))
-        made._count = self._core_network("count", state["count"], 0)
+        made._count = self._as_count("count", state["count"], 0)
         return made
 
-    def _core_network(self, option: str, value: Any, at_least: int) -> int:
+    def _as_count(self, option: str, value: Any, at_least: int) -> int:
         return as_count(value, f"{type(self).__name__}: {option}", at_least)
 
     def _real(self, option: str, value: Any, at_least: float = 0, at_most: float = inf) -> float:
@@ -257,12 +257,12 @@ class ByCount(LRScheduler):
         """
         self._check_attached()
         made = copy.copy(self)
-        made._count = self._core_network("count", self._count + self._core_network("n", n, 0), 0)
+        made._count = self._as_count("count", self._count + self._as_count("n", n, 0), 0)
         made._show()
         vars(self).update(vars(made))
 
     def table(self, n: int) -> dict[str, Array]:  # noqa: D102  (documented in the base)
-        t = np.arange(self._count, self._count + self._core_network("n", n, 0))
+        t = np.arange(self._count, self._count + self._as_count("n", n, 0))
         return {option: self._checked(option, t) for option in self._options}
 
     def _at(self, base: Array, t: Array) -> Array:

@@ -23,12 +23,12 @@ else:
     __getattr__, __dir__ = _lazy.names(
         __name__,
         {
-            "checks": ("confusion", "gradient_check"),
-            "curves": ("fit_1d", "history"),
-            "diagram": ("network",),
-            "heat": ("activations", "deltas"),
-            "paths": ("descent_1d", "descent_contour", "descent_surface"),
-            "regions": ("decision_boundary",),
+            "deltaprop.plot.checks": ("confusion", "gradient_check"),
+            "deltaprop.plot.curves": ("fit_1d", "history"),
+            "deltaprop.plot.diagram": ("network",),
+            "deltaprop.plot.heat": ("activations", "deltas"),
+            "deltaprop.plot.paths": ("descent_1d", "descent_contour", "descent_surface"),
+            "deltaprop.plot.regions": ("decision_boundary",),
         },
     )
 

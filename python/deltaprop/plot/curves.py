@@ -47,7 +47,6 @@ def history(history: History | Mapping[str, History], *, ax: "Axes | None" = Non
     histories = _named(history)
     ax = axes(ax, "history")
     from matplotlib.ticker import MaxNLocator
-    from matplotlib.transforms import ScaledTranslation
 
     changes = any(np.ptp(h["lr"]) > 0 for h in histories.values() if len(h["lr"]) > 0)
     right = ax.twinx() if changes else None
@@ -74,14 +73,25 @@ def history(history: History | Mapping[str, History], *, ax: "Axes | None" = Non
     if spans_decades(_drawn(ax)):
         ax.set_yscale("log")
     if right is not None:
-        right.set_ylabel("learning rate")
-        rates = _drawn(right)
-        # A cosine meets small rates at its end alone.
-        if spans_decades(rates) and 10 * np.median(rates) < rates.max():
-            right.set_yscale("log")
-        if right.get_yscale() == "linear":
-            right.set_ylim(0, right.get_ylim()[1])
-    # Below the words, where it hides neither a line nor what title somebody sets.
+        _scale_rates(right)
+    _legend_below(ax, handles)
+    return ax
+
+
+def _scale_rates(ax: "Axes") -> None:
+    ax.set_ylabel("learning rate")
+    rates = _drawn(ax)
+    # A cosine has small rates at its end only.
+    if spans_decades(rates) and 10 * np.median(rates) < rates.max():
+        ax.set_yscale("log")
+    else:
+        ax.set_ylim(0, ax.get_ylim()[1])
+
+
+def _legend_below(ax: "Axes", handles: list[Any]) -> None:
+    """Put the legend below the label of the axis, where it hides neither a line nor a title."""
+    from matplotlib.transforms import ScaledTranslation
+
     below = ScaledTranslation(
         0, -3.4 * float(ax.xaxis.label.get_fontsize()) / 72, ax.figure.dpi_scale_trans
     )
@@ -94,7 +104,6 @@ def history(history: History | Mapping[str, History], *, ax: "Axes | None" = Non
         ncols=3,
         frameon=False,
     )
-    return ax
 
 
 def _named(history: Any) -> Mapping[str, History]:

@@ -3,16 +3,13 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from deltaprop._files import read_file, write_file
 from deltaprop.training.history import History
 from deltaprop.training.run import Run
-
-if TYPE_CHECKING:
-    from deltaprop.nn.sequential import Sequential
 
 
 def save_checkpoint(path: str | os.PathLike[str], run: Run) -> None:
@@ -57,7 +54,7 @@ def resumed(path: str | os.PathLike[str], run: Run) -> Iterator[None]:
                 f"fit: expected the settings of the checkpoint, {name} = {saved.get(name)!r}, "
                 f"got {own[name]!r}"
             )
-    network: Sequential = run.network
+    network = run.network
     network._check_alike(content["network"])
     if len(training["callbacks"]) != len(run._callbacks):
         raise ValueError(

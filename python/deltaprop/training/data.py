@@ -2,16 +2,14 @@
 
 import copy
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from deltaprop._arrays import Array, as_array, as_real
 from deltaprop._table import some_of
 from deltaprop.training.heads import HeadLosses, is_native
-
-if TYPE_CHECKING:
-    from deltaprop.nn.sequential import Sequential
+from deltaprop.training.protocols import TrainableNetwork
 
 # What gives its items only once.
 _USED_UP = (Generator, map, zip, filter, enumerate)
@@ -46,7 +44,7 @@ def arrays(
 
 
 def manual_pass(
-    data: "Arrays | Batches", heads: HeadLosses, most: int, network: "Sequential"
+    data: "Arrays | Batches", heads: HeadLosses, most: int, network: TrainableNetwork
 ) -> None:
     """Run forward and backward on at most so many rows, evenly between; of the first batch."""
     xs, ys, *_ = data.first if isinstance(data, Batches) else data

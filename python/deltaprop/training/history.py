@@ -1,10 +1,11 @@
 """What a fit tells of itself."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deltaprop import _lazy
 from deltaprop._arrays import Array, as_count
 from deltaprop._table import aligned, some_of
 
@@ -117,9 +118,8 @@ class History(Mapping[str, Array]):
         ImportError
             Without matplotlib.
         """
-        from deltaprop import plot
-
-        return plot.history(self, ax=ax)
+        draw: Callable[..., Axes] = _lazy.attribute("deltaprop.plot", "history")
+        return draw(self, ax=ax)
 
     def _extend(self, columns: Mapping[str, Any]) -> None:
         """Add what each key has of some more epochs; a new key begins with them."""
@@ -148,7 +148,13 @@ class History(Mapping[str, Array]):
     def _repr_html_(self) -> str:
         from deltaprop.training.history_html import history_html
 
-        return history_html(self)
+        title = f"History: {self.epochs:,} epochs, {self.updates:,} updates{self._ending}"
+        return history_html(title, self)
+
+    @property
+    def _ending(self) -> str:
+        """How the fit ended, if it has, for the end of a title."""
+        return f", stopped by {self.stop_reason}" if self.stop_reason else ""
 
     def __repr__(self) -> str:
         parts = [f"{self.epochs} epochs", f"{self.updates} updates"]

@@ -1,6 +1,6 @@
 """How the course of a fit looks in Jupyter."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -8,12 +8,15 @@ from deltaprop import _html
 from deltaprop._arrays import Array
 from deltaprop._figure import BLUE, COLOURS, ORANGE, Line, svg
 from deltaprop._table import some_of
-from deltaprop.training.history import History
 
 _MOST_LAYERS = len(COLOURS)
 
 
-def history_html(history: History) -> str:
+# A history is a mapping; its class stands above this module.
+Columns = Mapping[str, Array]
+
+
+def history_html(title: str, history: Columns) -> str:
     """Return a history as HTML: its losses as lines, the first and the last value of each key."""
     rows = [
         (key, f"{values[0]:.5g}", f"{values[-1]:.5g}")
@@ -21,16 +24,10 @@ def history_html(history: History) -> str:
         if values.ndim == 1 and len(values) > 0
     ]
     told = _html.table(("", "first", "last"), rows) if rows else ""
-    title = f"History: {history.epochs:,} epochs, {history.updates:,} updates{ending(history)}"
     return _html.block(title, losses(history), told)
 
 
-def ending(history: History) -> str:
-    """Return how it ended, where it has."""
-    return f", stopped by {history.stop_reason}" if history.stop_reason else ""
-
-
-def losses(history: History) -> str:
+def losses(history: Columns) -> str:
     """Return a figure of loss and validation loss; nothing where there are none yet."""
     lines, words = [], []
     for key, colour, dashed in (("loss", BLUE, False), ("val_loss", ORANGE, True)):

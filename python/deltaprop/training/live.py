@@ -12,7 +12,7 @@ from deltaprop import _html
 from deltaprop._arrays import Array, as_real
 from deltaprop._table import some_of
 from deltaprop.training.callbacks import Callback
-from deltaprop.training.history_html import delta_sizes, ending, losses
+from deltaprop.training.history_html import delta_sizes, losses
 from deltaprop.training.run import Run
 
 # The part of a fit's time that drawing may take, and that looking at the deltas may.
@@ -187,7 +187,7 @@ class _Page:
         if deltas.epochs:
             parts.append(delta_sizes(deltas.epochs, deltas.sizes, deltas.names))
         cells = "".join(f"<div>{part}</div>" for part in parts)
-        title = f"epoch {run.history.epochs:,} of {run.epochs:,}{ending(run.history)}{note}"
+        title = f"epoch {run.history.epochs:,} of {run.epochs:,}{run.history._ending}{note}"
         content = {
             "text/html": _html.block(
                 title, f'<div style="display:flex;flex-wrap:wrap;gap:0 1.5em">{cells}</div>'
@@ -219,7 +219,7 @@ def _line(run: Run, deltas: _Deltas, note: str) -> str:
         shown = some_of(len(deltas.names), _MOST_LAYERS)
         sizes = (f"{deltas.names[i]} {deltas.sizes[-1, i]:.2g}" for i in shown)
         values.append(f"deltas {', '.join(sizes)}")
-    return f"epoch {history.epochs}/{run.epochs}{ending(history)}{note}: {'; '.join(values)}"
+    return f"epoch {history.epochs}/{run.epochs}{history._ending}{note}: {'; '.join(values)}"
 
 
 def _in_notebook() -> bool:

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +12,8 @@ from deltaprop._table import some_of
 from deltaprop.optim import LambdaLR, Optimizer
 from deltaprop.training.callbacks import Callback
 from deltaprop.training.heads import HeadLosses
+from deltaprop.training.protocols import TrainableNetwork
 from deltaprop.training.run import Run
-
-if TYPE_CHECKING:
-    from deltaprop.nn.sequential import Sequential
 
 # Steps further away than that have less than a hundredth of the weight in averages.
 _REACH = 50
@@ -66,7 +64,7 @@ class LRRange:
 
 
 def lr_range_test(
-    net: "Sequential",
+    net: TrainableNetwork,
     X: Any,
     y: Any,
     *,
@@ -179,7 +177,7 @@ class _Watch(Callback):
             run.stop()
 
 
-def _copies(net: "Sequential", optimizer: Optimizer) -> tuple["Sequential", Optimizer]:
+def _copies(net: TrainableNetwork, optimizer: Optimizer) -> tuple[TrainableNetwork, Optimizer]:
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"lr_range_test: expected an optimizer, got {type(optimizer).__name__}")
     groups = [dict(group) for group in optimizer.param_groups]

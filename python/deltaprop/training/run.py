@@ -2,13 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deltaprop.optim import Optimizer
 from deltaprop.training.history import History
-
-if TYPE_CHECKING:
-    from deltaprop.nn.sequential import Sequential
+from deltaprop.training.protocols import TrainableNetwork
 
 
 @dataclass
@@ -33,7 +31,7 @@ class Run:
         The values so far.
     """
 
-    network: "Sequential"
+    network: TrainableNetwork
     optimizer: Optimizer
     epochs: int = 0
     history: History = field(default_factory=History)
@@ -43,7 +41,7 @@ class Run:
     _settings: dict[str, Any] = field(default_factory=dict)
     _digests: Callable[[], dict[str, Any]] = dict  # of the data
     # Runs forward and backward by hand on some rows of the data.
-    _manual_pass: Callable[["Sequential"], None] = lambda network: None
+    _manual_pass: Callable[[TrainableNetwork], None] = lambda network: None
     _keys: list[str] = field(default_factory=list)  # that the history has, with a number an epoch
     _callbacks: list[Any] = field(default_factory=list)
     _checkpoints: list[str] = field(default_factory=list)  # to write when the epoch has ended

@@ -1,0 +1,299 @@
+"""What a network computes without being trained, and what files and copies keep of it."""
+
+import copy
+import os
+from typing import Any
+
+import numpy as np
+
+from deltaprop import _core
+from deltaprop._arrays import Array, as_count, as_seed, entropy
+from deltaprop._core import Node, Predictor
+from deltaprop._files import write_file
+from deltaprop.network.architecture import describe
+from deltaprop.nn.containers import Container
+from deltaprop.nn.module import Module, Network, build, one_or_several
+
+_HEAD = ("", "layer", "output", "parameters")
+
+
+class NetworkBase(Container):
+    """Modules with a core network of their own: inference, derivatives, tables and files."""
+
+    # What makes probabilities of each output, as the last fit's losses take them.
+    _output_transforms: tuple[str, ...] = ()
+
+    def __init__(self, *layers: Module, dtype: Any = "float32", seed: int | None = None) -> None:
+        double = _dtype(dtype, self._kind) == np.float64
+        given = seed
+        seed = entropy() if seed is None else as_seed(seed, self._kind)
+        super().__init__(*layers)
+        build(self, seed, double)
+        if given is not None:
+            self._storage()  # these values are wanted, wherever it goes
+
+    @property
+    def _network(self) -> Network:
+        return self._core_network("it")
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """What the network computes in."""
+        double = isinstance(self._storage().network, _core.Network64)
+        return np.dtype(np.float64 if double else np.float32)
+
+    @property
+    def seed(self) -> int:
+        """The seed it was made from."""
+        return self._storage().network.seed
+
+    @property
+    def flat_parameters(self) -> Array:
+        """All parameters in storage order, a writable view."""
+        return self._network.flat_parameters()
+
+    @property
+    def flat_gradients(self) -> Array:
+        """All gradients in storage order, a writable view."""
+        return self._network.flat_gradients()
+
+    def zero_grad(self) -> None:
+        """Set every gradient to zero."""
+        if self._storage().owned:
+            return super().zero_grad()
+        self._network.check_between_steps("zero_grad")
+        self.flat_gradients[:] = 0
+
+    def predict(self, x: Any, batch_size: int | None = None) -> Any:
+        """Return the outputs in inference, as calling the network does.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, in_features) or (in_features,), or a tuple of them
+        batch_size : int, optional
+            Rows that a layer written in Python sees at once; changes nothing else.
+
+        Returns
+        -------
+        ndarray, shape (N, out_features) or (out_features,), or a tuple of them
+        """
+        if batch_size is None:
+            return self(x)
+        size = as_count(batch_size, "predict: batch_size", 1)
+        x = one_or_several(x, self._shares_input())
+        given = x if isinstance(x, tuple) else (x,)
+        shapes = {part.shape[:1] for part in given}
+        # What does not go together is the network's to refuse.
+        if given[0].ndim < 2 or len(given[0]) <= size or len(shapes) > 1:
+            return self(x)
+        parts = []
+        for i in range(0, len(given[0]), size):
+            rows = tuple(part[i : i + size] for part in given)
+            parts.append(self(rows if isinstance(x, tuple) else rows[0]))
+        if isinstance(parts[0], tuple):
+            return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+        return np.concatenate(parts)
+
+    def jacobian(self, x: Any) -> Any:
+        """Return the derivatives of each output with respect to each input, in inference.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, in_features) or (in_features,), or a tuple of them
+
+        Returns
+        -------
+        ndarray, shape (N, out_features, in_features) or (out_features, in_features)
+            Of several inputs a tuple, one for each; of several heads a tuple of those.
+
+        Notes
+        -----
+        One pass of the delta recursion for each output: its delta is 1 there and 0 elsewhere. A
+        pass by hand stays, but for a network with a layer written in Python.
+
+        Examples
+        --------
+        >>> from deltaprop import nn
+        >>> net = nn.Sequential(nn.Linear(2, 1), nn.Tanh())
+        >>> net.jacobian([[0.5, 1.0]]).shape
+        (1, 1, 2)
+        """
+        return self._network.jacobian(one_or_several(x, self._shares_input()))
+
+    def predictor(self) -> Predictor:
+        """Return a frozen copy that predicts with as little around it as can be.
+
+        Made for loops that ask for one row, or a few, at a time: a call allocates nothing but its
+        result, takes no lock, and may be made from any number of threads at once. It gives the bits
+        that the network gives now, and stays so when the network is trained further: then make a
+        new one. It can be neither copied nor pickled; send the network, and make one there.
+
+        Returns
+        -------
+        callable
+            ``predictor(x, out=None)``, with the arguments, results and errors of calling the
+            network. Quickest for a C-contiguous array of the network's dtype, of shape
+            (in_features,) or a few rows, and with `out`.
+
+        Raises
+        ------
+        RuntimeError
+            While `fit` runs in another thread.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from deltaprop import nn
+        >>> net = nn.Sequential(nn.Linear(2, 50), nn.Sigmoid(), nn.Linear(50, 1), seed=0)
+        >>> predict, out = net.predictor(), np.empty(1, np.float32)
+        >>> state = np.array([0.5, -1.0], np.float32)
+        >>> predict(state, out=out) is out
+        True
+        """
+        frozen = copy.deepcopy(self)
+        return _core.predictor(frozen._network, frozen)
+
+    def node(self, x: Any) -> Node:
+        """Return the network's output as a node of a computational graph, its parameters constant.
+
+        Parameters
+        ----------
+        x : Node or array_like, shape (N, in_features) or (in_features,)
+
+        Returns
+        -------
+        Node, shape (N, out_features) or (out_features,)
+            In inference. Each ``forward`` of the graph uses the parameters that there are then.
+
+        Raises
+        ------
+        ValueError
+            For a wrong shape, or a network of several inputs or heads.
+
+        Notes
+        -----
+        It has first derivatives only: a `graph.hessian` through it is TypeError.
+
+        Examples
+        --------
+        >>> from deltaprop import graph, nn
+        >>> net = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1), seed=0)
+        >>> x = graph.variable([0.5, -1.0])
+        >>> net.node(x).sum().backward()
+        >>> x.grad.shape
+        (2,)
+        """
+        return self._network.node(_core.graph_node(x), self)
+
+    def summary(self) -> None:
+        """Print a table of the layers, the shapes of their outputs and their parameters."""
+        rows = [_HEAD, *self._rows()]
+        columns = [max(len(row[c]) for row in rows) for c in range(4)]
+        lines = [
+            f"{row[0]:>{columns[0]}}  {row[1]:<{columns[1]}}  {row[2]:<{columns[2]}}  "
+            f"{row[3]:>{columns[3]}}"
+            for row in rows
+        ]
+        rule = "-" * len(lines[0])
+        print(lines[0], rule, *lines[1:], rule, self._size(), sep="\n")
+
+    def _rows(self) -> list[tuple[str, str, str, str]]:
+        """Return the lines of its table."""
+        assert self._stored is not None  # it may be read without being kept as it is
+        network = self._stored.network
+        widths = network.out_features()
+        rows = []
+        for path, module in self._inside():
+            place = module._stored
+            assert place is not None
+            shapes = ", ".join(f"(N, {'any' if w < 0 else w})" for w in widths[place.block])
+            count = sum(network.value(i).size for i in place.parameters.values())
+            title = type(module).__name__ if module._children() else repr(module)
+            rows.append((path, title, shapes, f"{count:,}"))
+        return rows
+
+    def _size(self) -> str:
+        """Return how many numbers it has."""
+        assert self._stored is not None
+        values = [self._stored.network.value(i) for i in self._stored.parameters.values()]
+        count, size = (sum(getattr(v, what) for v in values) for what in ("size", "nbytes"))
+        double = isinstance(self._stored.network, _core.Network64)
+        return f"{count:,} parameters, float{64 if double else 32}, {size:,} bytes"
+
+    def _repr_html_(self) -> str:
+        from deltaprop import _html
+
+        title = f"{type(self).__name__}: {self._size()}"
+        return _html.block(title, _html.table(_HEAD, self._rows()))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network to a file, which `deltaprop.load` reads: layers, values, counters.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Replaced as a whole: no one ever finds half a file.
+
+        Raises
+        ------
+        TypeError
+            For a layer written in Python, or an `ExpressionLayer`.
+        OSError
+            Where the file cannot be written.
+        RuntimeError
+            While `fit` runs in another thread.
+        """
+        write_file(path, {"network": self._description()})
+
+    def _description(self) -> dict[str, Any]:
+        network = self._network
+        return {
+            "architecture": describe(self),
+            "dtype": self.dtype.name,
+            "seed": network.seed,
+            "epochs": network.epochs,
+            "passes": network.passes,
+            "frozen": [leaf._frozen for leaf in self._leaves()],
+            "links": self._output_transforms,
+            "state": self.state_dict(),
+        }
+
+    def _check_alike(self, description: dict[str, Any]) -> None:
+        own = {"architecture": describe(self), "dtype": self.dtype.name}
+        for name, value in own.items():
+            if description[name] != value:
+                raise ValueError(
+                    f"resume: expected the network of the checkpoint, got another {name}"
+                )
+
+    def _restore(self, description: dict[str, Any]) -> None:
+        """Take back what `_description` gave of a network of the same layers and dtype."""
+        self.load_state_dict(description["state"])
+        for leaf, frozen in zip(self._leaves(), description["frozen"], strict=True):
+            leaf._set_frozen(frozen)
+        self._network.seed = description["seed"]
+        self._network.epochs = description["epochs"]
+        self._network.passes = description["passes"]
+        self._output_transforms = description["links"]
+
+    def __getstate__(self) -> dict[str, Any]:
+        network = self._storage().network
+        return super().__getstate__() | {
+            "_made": (self.dtype.name, network.seed, network.epochs, network.passes)
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        dtype, seed, epochs, passes = state.pop("_made")
+        super().__setstate__(state)
+        build(self, seed, dtype == "float64")
+        self._network.epochs, self._network.passes = epochs, passes
+
+
+def _dtype(dtype: Any, kind: str) -> np.dtype[Any]:
+    try:
+        found: np.dtype[Any] | None = np.dtype(dtype)
+    except TypeError:
+        found = None
+    if dtype is None or found is None or found not in (np.float32, np.float64):
+        raise TypeError(f"{kind}: expected dtype 'float32' or 'float64', got {dtype!r}")
+    return found

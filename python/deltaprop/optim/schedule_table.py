@@ -1,0 +1,70 @@
+"""An optimizer's schedule in a fit: computed ahead as a table, or counted as the fit goes on."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from deltaprop.optim.optimizer import Optimizer
+from deltaprop.optim.schedule import ByCount
+
+
+class ScheduleTable:
+    """The optimizer's schedule in a fit: its values ahead of the epochs where they are known."""
+
+    def __init__(
+        self, optimizer: Optimizer, epochs: int, updates: int | None, keys: Sequence[str]
+    ) -> None:
+        """Compute the table; `updates`: those of an epoch, None where the number is unknown."""
+        self._optimizer = optimizer
+        self._schedule = optimizer._schedule
+        self._by_epoch = self._schedule is None or self._schedule.every == "epoch"
+        self._table: dict[str, Any] | None = None
+        self._manual = False
+        self._counted = 0
+        if self._schedule is None:
+            return
+        self._watched = self._schedule._watched(keys)
+        if not self._by_epoch and updates is None:
+            self._manual = True
+            return
+        count = epochs * (1 if self._by_epoch else updates or 0)
+        # One more, for after the last: a schedule that is too short is refused before the fit.
+        self._table = self._schedule.table(count + 1)
+        self._manual = self._table is None
+
+    def options(self) -> dict[str, Any]:
+        """Return what the core takes."""
+        columns = [
+            (group, option, table[:, group])
+            for option, table in (self._table or {}).items()
+            for group in range(table.shape[1])
+        ]
+        return {"schedule": columns, "schedule_every_update": not self._by_epoch}
+
+    @property
+    def wants_epochs(self) -> bool:
+        """Whether `count` must be called after each epoch."""
+        return self._manual and self._by_epoch
+
+    @property
+    def wants_updates(self) -> bool:
+        """Whether `count` must be called after each update."""
+        return self._manual and not self._by_epoch
+
+    def count(self, epochs: int, updates: int, values: Mapping[str, Any] | None = None) -> None:
+        """Advance the schedule to these counts; `values`: the epoch's, for `ReduceLROnPlateau`."""
+        now = epochs if self._by_epoch else updates
+        if self._schedule is None or now == self._counted:
+            return
+        if isinstance(self._schedule, ByCount):
+            self._schedule.advance(now - self._counted)
+        elif values is not None:
+            self._schedule.step(values[self._watched])
+        self._counted = now
+
+    def check_late(self) -> None:
+        """Raise RuntimeError for a schedule that was attached after the fit began."""
+        if self._schedule is None and self._optimizer._schedule is not None:
+            raise RuntimeError(
+                "fit: expected a schedule to be attached before the first epoch, "
+                f"got {type(self._optimizer._schedule).__name__} in the middle"
+            )

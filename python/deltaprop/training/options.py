@@ -1,0 +1,184 @@
+"""The data and options of a fit: from what users give to what the core takes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from deltaprop import _core
+from deltaprop._arrays import Array, as_count, as_name, as_seed
+from deltaprop.training.data import Arrays, Batches, arrays, class_weights, split
+from deltaprop.training.heads import HeadLosses
+from deltaprop.training.metric_evaluator import Metrics
+from deltaprop.training.stop import StopOnPlateau
+
+_RECORDS = ("activations", "deltas", "gradients")
+
+# X, y and sample weights as users give them, which metrics are computed on.
+Given = tuple[Any, Any, Any]
+
+
+@dataclass
+class FitData:
+    """The data of a fit, and the core's options that depend on it."""
+
+    train: Arrays | Batches
+    train_given: Given | None = None  # None: the batches of an iterable are not kept
+    validation: Arrays | None = None
+    validation_given: Given | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int | None:
+        """How many rows an epoch has; None where only the iterable decides."""
+        if isinstance(self.train, Batches):
+            return None
+        first = self.train[0][0]
+        return len(first) if first.ndim > 0 else 0
+
+    def targets(self) -> list[Array]:
+        """Return the targets of all rows, or of the first batch, as the core reads them."""
+        return self.train.targets() if isinstance(self.train, Batches) else self.train[1]
+
+    def check_metrics(self, metrics: Metrics, widths: Sequence[int]) -> None:
+        """Raise ValueError for targets that a metric does not take beside outputs so wide."""
+        for data in (self.train, self.validation):
+            if data is not None and not isinstance(data, Batches):
+                metrics.check(data[1], widths)
+
+    def history_keys(self, heads: HeadLosses, metrics: Metrics) -> list[str]:
+        """Return the history's keys with one number an epoch: all but those of `record`."""
+        validation = self.validation is not None
+        count = len(heads.losses)
+        losses = ["loss", *(f"loss_{k}" for k in range(count) if count > 1)]
+        keys = [*losses, *(f"val_{key}" for key in losses if validation), "lr"]
+        keys += metrics.names if self.train_given is not None else []
+        return keys + [f"val_{name}" for name in metrics.names if validation]
+
+
+def common_options(
+    heads: HeadLosses,
+    record: Sequence[str],
+    accumulate: int,
+    shuffle: bool,
+    seed: int | None,
+    num_threads: int | None,
+) -> dict[str, Any]:
+    """Return the core's options that depend on no data."""
+    recorded = _records(record)
+    most = _core.MAX_THREADS
+    return {
+        **{f"record_{name}": name in recorded for name in _RECORDS},
+        "accumulate": heads.accumulated(as_count(accumulate, "fit: accumulate", 1)),
+        "shuffle": bool(shuffle),
+        "seed": None if seed is None else as_seed(seed, "fit"),
+        "num_threads": 0
+        if num_threads is None
+        else as_count(num_threads, "fit: num_threads", 1, most),
+    }
+
+
+def recorded(options: dict[str, Any]) -> list[str]:
+    """Return what the options have recorded, in order."""
+    return [name for name in _RECORDS if options[f"record_{name}"]]
+
+
+def fit_data(
+    X: Any,
+    y: Any,
+    heads: HeadLosses,
+    *,
+    outputs: int,
+    accumulate: int,
+    batch_size: int | None,
+    sample_weight: Any,
+    class_weight: Any,
+    stop: StopOnPlateau | None,
+    validation_data: Any,
+    validation_split: float | None,
+) -> FitData:
+    """Return data and its options; `outputs`: how wide the network's first output is."""
+    if _is_iterable_of_batches(X, y):
+        _refuse(
+            validation_split=validation_split,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            stop=stop,
+        )
+        # Several batches are pulled before the first is read: an iterable may refill one array.
+        data = FitData(Batches(X, heads, copied=accumulate > 1))
+    else:
+        if validation_split is not None:
+            if validation_data is not None:
+                raise ValueError("fit: expected validation_data or validation_split, got both")
+            (X, y, sample_weight), validation_data = split(
+                X, y, sample_weight, heads, validation_split
+            )
+        weight = class_weights(class_weight, y, sample_weight, heads, outputs)
+        stop_losses = _stop_losses(stop, heads)
+        also = stop_losses.losses if stop_losses else ()
+        train = arrays(X, y, weight, heads, also=also)
+        data = FitData(train, (X, y, sample_weight))
+        size = max(data.rows or 0, 1)
+        if batch_size is not None:
+            size = as_count(batch_size, "fit: batch_size", 1)
+        data.options["batch_size"] = size
+        if stop is not None:
+            losses = stop_losses.core(train[1]) if stop_losses else None
+            data.options["stop"] = stop.eps, stop.every == "update", losses
+    _add_validation(data, validation_data, heads)
+    return data
+
+
+def _add_validation(data: FitData, given: Any, heads: HeadLosses) -> None:
+    data.options["validation"] = None
+    if given is None:
+        return
+    if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+        raise TypeError("validation_data: expected (X, y) or (X, y, sample_weight)")
+    X, y, weight = (*given, None)[:3]
+    data.validation = arrays(X, y, weight, heads, "validation_data ")
+    data.validation_given = X, y, weight
+    data.options["validation"] = data.validation, heads.core(data.validation[1])
+
+
+def _is_iterable_of_batches(X: Any, y: Any) -> bool:
+    if y is not None:
+        return False
+    kind = type(X)
+    several = hasattr(kind, "__iter__") or hasattr(kind, "__getitem__")
+    if hasattr(X, "__array__") or isinstance(X, tuple) or not several:
+        raise TypeError(
+            "y: expected real numbers, got None; without y, X is to be an iterable of batches "
+            "(x, y)"
+        )
+    return True
+
+
+def _refuse(**options: Any) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise ValueError(f"fit: expected no {name} with an iterable of batches, got one")
+
+
+def _records(record: Sequence[str]) -> tuple[str, ...]:
+    names = (record,) if isinstance(record, str) else tuple(record)
+    for name in names:
+        if as_name(name, "fit: record") not in _RECORDS:
+            raise ValueError(f"fit: expected record to be of {list(_RECORDS)}, got {name!r}")
+    return names
+
+
+def _stop_losses(stop: Any, heads: HeadLosses) -> HeadLosses | None:
+    """Return the losses of the stop rule where it has its own."""
+    if stop is not None and not isinstance(stop, StopOnPlateau):
+        raise TypeError(f"fit: expected stop to be a StopOnPlateau, got {type(stop).__name__}")
+    if stop is None or stop.loss is None:
+        return None
+    found = HeadLosses.of(stop.loss, None)
+    found.check_reductions()
+    if len(found.losses) != len(heads.losses):
+        raise ValueError(
+            f"fit: expected the stop rule's loss to be {len(heads.losses)}, one for each output, "
+            f"got {len(found.losses)}"
+        )
+    return replace(heads, losses=found.losses)
