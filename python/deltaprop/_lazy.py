@@ -1,4 +1,4 @@
-"""Names of a package that are imported when somebody first asks for them."""
+"""Lazy imports: names of a package that are imported on first access."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -9,17 +9,18 @@ from typing import Any
 def names(
     package: str, modules: Mapping[str, tuple[str, ...]]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return a package's `__getattr__` and `__dir__`, given what it has from which of its modules.
+    """Return a package's `__getattr__` and `__dir__`; `modules` lists the names in each module.
 
-    A module must not be called as one of its names: whoever imports it sets that in the package.
+    A module must not have the same name as one of its lazy names: importing the module would set
+    that attribute of the package to the module.
     """
-    places = {name: module for module, those in modules.items() for name in those}
-    own = vars(sys.modules[package])
+    module_of = {name: module for module, group in modules.items() for name in group}
+    namespace = vars(sys.modules[package])
 
-    def find(name: str) -> Any:
-        if name not in places:
+    def get(name: str) -> Any:
+        if name not in module_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        own[name] = getattr(import_module(f"{package}.{places[name]}"), name)
-        return own[name]
+        namespace[name] = getattr(import_module(f"{package}.{module_of[name]}"), name)
+        return namespace[name]
 
-    return find, lambda: sorted({*own, *places})
+    return get, lambda: sorted({*namespace, *module_of})

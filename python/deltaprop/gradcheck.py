@@ -153,7 +153,7 @@ def check_gradients(
     Raises
     ------
     TypeError
-        Where `net` is not a network or layer, or `loss` not a loss.
+        If `net` is not a network or layer, or `loss` not a loss.
     ValueError
         For a tolerance that is not above 0, or where the network gives another loss each time.
 

@@ -48,7 +48,7 @@ class Container(CoreModule):
         Raises
         ------
         RuntimeError
-            Where there was no `forward` yet.
+            If there was no `forward` yet.
         """
         blocks = self._storage().network.activations()
         return [blocks[place.block] for place in self._places()]
@@ -60,7 +60,7 @@ class Container(CoreModule):
         Raises
         ------
         RuntimeError
-            Where the last `forward` has had no `backward` yet.
+            If the last `forward` has had no `backward` yet.
         """
         blocks = self._storage().network.deltas()
         return [blocks[place.block] for place in self._places()]
@@ -178,7 +178,7 @@ class Residual(Container):
     TypeError
         For what is not a layer.
     ValueError
-        Where widths do not fit, a layer is listed twice or has a network.
+        If widths do not fit, a layer is listed twice or has a network.
 
     Notes
     -----
@@ -221,7 +221,7 @@ class Concat(Container):
     TypeError
         For what is not a layer.
     ValueError
-        Where a branch has several outputs, a layer is listed twice or has a network.
+        If a branch has several outputs, a layer is listed twice or has a network.
 
     Notes
     -----

@@ -39,9 +39,9 @@ class ExpressionLoss(Loss):
     Raises
     ------
     TypeError
-        Where the function is none, or gives no node.
+        If the function is none, or gives no node.
     ValueError
-        Where it gives another shape; for ``sample_weight`` or "none" with one number.
+        If it gives another shape; for ``sample_weight`` or "none" with one number.
 
     Notes
     -----
@@ -103,9 +103,9 @@ class ExpressionLayer(ConfiguredLayer):
     Raises
     ------
     TypeError
-        Where the function is none, or gives no node.
+        If the function is none, or gives no node.
     ValueError
-        Where it gives another shape.
+        If it gives another shape.
 
     Notes
     -----

@@ -73,7 +73,7 @@ class Layer(Leaf):
         Raises
         ------
         ValueError
-            Where the name is taken or not an identifier, or the layer is in a network already.
+            If the name is taken or not an identifier, or the layer is in a network already.
         """
         initial = self._values()
         if self._stored is not None and self._stored.owned:

@@ -93,7 +93,7 @@ class Module:
         Raises
         ------
         ValueError
-            Where names are missing or unknown, or a shape differs.
+            If names are missing or unknown, or a shape differs.
         TypeError
             For what is not a mapping of names to real numbers.
         RuntimeError

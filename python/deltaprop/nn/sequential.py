@@ -53,7 +53,7 @@ class Sequential(Container):
     TypeError
         For what is not a layer, or another dtype.
     ValueError
-        Where the widths of two neighbours differ, a layer is listed twice or has a network.
+        If the widths of two neighbours differ, a layer is listed twice or has a network.
 
     Notes
     -----
@@ -369,10 +369,10 @@ class Sequential(Container):
         TypeError
             For a wrong kind of thing.
         FloatingPointError
-            Where the loss or a delta is not finite, naming epoch and batch, both counted from 0;
+            If the loss or a delta is not finite, naming epoch and batch, both counted from 0;
             the network is as the last update left it. Where the last updates made parameters so.
         RuntimeError
-            Where another thread uses the network, or a callback calls `fit`.
+            If another thread uses the network, or a callback calls `fit`.
 
         Notes
         -----
@@ -455,7 +455,7 @@ class Sequential(Container):
         Raises
         ------
         RuntimeError
-            Where the network has not been fitted with such a loss.
+            If the network has not been fitted with such a loss.
         """
         if not any(self._output_transforms):
             raise RuntimeError(
@@ -523,7 +523,7 @@ class Sequential(Container):
         TypeError
             For a layer written in Python, or an `ExpressionLayer`.
         OSError
-            Where the file cannot be written.
+            If the file cannot be written.
         RuntimeError
             While `fit` runs in another thread.
         """
@@ -600,9 +600,9 @@ def load(path: str | os.PathLike[str]) -> Sequential:
     Raises
     ------
     OSError
-        Where the file cannot be read.
+        If the file cannot be read.
     ValueError
-        Where it is not such a file.
+        If it is not such a file.
 
     Examples
     --------

@@ -92,7 +92,7 @@ class Standardize(ConfiguredLayer):
         ValueError
             For a wrong shape, no rows, or numbers that are not finite.
         RuntimeError
-            Where it is frozen, or while `fit` runs.
+            If it is frozen, or while `fit` runs.
         """
         data = as_array(X, "X")
         if data.ndim != 2 or len(data) == 0:

@@ -877,7 +877,7 @@ class ReduceLROnPlateau(LRScheduler):
         Raises
         ------
         RuntimeError
-            Where another schedule has taken over.
+            If another schedule has taken over.
         TypeError
             For what is not a number.
         """

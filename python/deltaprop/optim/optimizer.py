@@ -174,7 +174,7 @@ class Optimizer(CheckedInit):
         Raises
         ------
         RuntimeError
-            Where another thread steps it or fits with it, within a step of `fit`, and within
+            If another thread steps it or fits with it, within a step of `fit`, and within
             `averaged`.
         """
         self._core.step()
@@ -193,7 +193,7 @@ class Optimizer(CheckedInit):
         Raises
         ------
         RuntimeError
-            Where `ema_decay` is None, within another such block, and where another thread uses the
+            If `ema_decay` is None, within another such block, and where another thread uses the
             network or the optimizer, and within a step of `fit`. Within the block, for steps and
             `fit` of the network.
         """
@@ -222,7 +222,7 @@ class Optimizer(CheckedInit):
         Raises
         ------
         RuntimeError
-            Where another thread steps it or fits with it, and within a step of `fit`.
+            If another thread steps it or fits with it, and within a step of `fit`.
 
         Notes
         -----
@@ -247,7 +247,7 @@ class Optimizer(CheckedInit):
         TypeError
             For entries of another kind. In either case nothing has changed.
         RuntimeError
-            Where another thread steps it or fits with it, and within a step of `fit`.
+            If another thread steps it or fits with it, and within a step of `fit`.
         """
         with self._core.hold("load_state_dict"):
             _state.load_state_dict(self, state_dict)

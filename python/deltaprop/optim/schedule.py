@@ -95,7 +95,7 @@ class LRScheduler(CheckedInit):
         Raises
         ------
         ValueError
-            Where a value is not finite or below 0, or the schedule ends before.
+            If a value is not finite or below 0, or the schedule ends before.
         """
         return None
 
@@ -126,11 +126,11 @@ class LRScheduler(CheckedInit):
         Raises
         ------
         ValueError
-            Where entries are missing, unknown or out of range, or a setting differs.
+            If entries are missing, unknown or out of range, or a setting differs.
         TypeError
             For what is not a mapping, or a wrong kind of entry.
         RuntimeError
-            Where another schedule has taken over.
+            If another schedule has taken over.
         """
         self._check_attached()
         made = self._restored(state)
@@ -236,9 +236,9 @@ class ByCount(LRScheduler):
         Raises
         ------
         RuntimeError
-            Where another schedule has taken over.
+            If another schedule has taken over.
         ValueError
-            Where a value is not finite or below 0, or the schedule has ended.
+            If a value is not finite or below 0, or the schedule has ended.
         """
         self.advance(1)
 

@@ -40,7 +40,7 @@ def activations(net: Container, *, layer: int | None = None, ax: "Axes | None" =
     Raises
     ------
     RuntimeError
-        Where there was no `forward` yet.
+        If there was no `forward` yet.
     ValueError
         For a layer that there is not, or a pass without rows.
     TypeError
@@ -72,7 +72,7 @@ def deltas(net: Container, *, layer: int | None = None, ax: "Axes | None" = None
     Raises
     ------
     RuntimeError
-        Where the last `forward` has had no `backward` yet.
+        If the last `forward` has had no `backward` yet.
     ValueError, TypeError, ImportError
         As `activations`.
     """
