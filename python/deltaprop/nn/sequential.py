@@ -1,4 +1,4 @@
-"""Layers one after the other."""
+"""Sequential networks: inference, training, evaluation, files."""
 
 import copy
 import os
@@ -23,20 +23,20 @@ _HEAD = ("", "layer", "output", "parameters")
 
 
 class Sequential(Container):
-    """A network of layers one after the other.
+    """A network that applies its layers in sequence.
 
     Parameters
     ----------
     *layers : Layer or other module
-        One or more, each in this network only. Layers not used before are initialised from `seed`,
-        in order; of those used already, be it that their values were looked at, and of a
-        `Sequential` with a seed of its own the values are copied, so that arrays taken from them
-        before no longer belong to them. Another `Sequential` is a part of this network then.
+        One or more, none of them part of another network. New layers are initialised from `seed`,
+        in order. Layers whose values have been read or used, and a `Sequential` with its own seed,
+        keep their values, which are copied; views obtained from them before are detached. A
+        `Sequential` among the layers becomes part of this network.
     dtype : {"float32", "float64"}, default "float32"
-        What the network computes in. Inputs of other real types are converted.
+        The dtype of parameters and computations. Inputs of other real dtypes are converted.
     seed : int from 0 to 2**64 - 1, optional
-        Decides the initial parameters and the shuffling in `fit`. None: drawn from the operating
-        system; `seed` shows it.
+        Seed of the initial parameters and of the shuffling in `fit`. Default: a random seed from
+        the operating system, available as the attribute `seed`.
 
     Attributes
     ----------
@@ -45,15 +45,15 @@ class Sequential(Container):
     flat_parameters, flat_gradients : ndarray, 1-D
         All parameters, and all gradients, in storage order: writable views of the two buffers.
     activations, deltas : list of ndarray, shape (N, features of layer i)
-        Output of layer i, and dJ/d(that output), of the last `forward` and `backward` by hand;
-        read-only, and overwritten by the next pass.
+        Output of layer i, and dJ/d(that output), after the last calls of `forward` and `backward`.
+        Read-only; the next pass overwrites them.
 
     Raises
     ------
     TypeError
-        For what is not a layer, or another dtype.
+        If an item is not a layer, or for another dtype.
     ValueError
-        If the widths of two neighbours differ, a layer is listed twice or has a network.
+        If widths of adjacent layers differ, or a layer is listed twice or part of a network.
 
     Notes
     -----
@@ -72,7 +72,7 @@ class Sequential(Container):
     """
 
     _kind = "Sequential"
-    # What makes probabilities of each output, as the last fit's losses take them.
+    # For each output the link from outputs to probabilities, set by the losses of the last fit.
     _output_transforms: tuple[str, ...] = ()
 
     def __init__(self, *layers: Module, dtype: Any = "float32", seed: int | None = None) -> None:
@@ -82,7 +82,7 @@ class Sequential(Container):
         super().__init__(*layers)
         build(self, seed, double)
         if given is not None:
-            self._storage()  # these values are wanted, wherever it goes
+            self._storage()  # an explicit seed fixes the values, also inside another network
 
     @property
     def _network(self) -> Network:
@@ -90,13 +90,13 @@ class Sequential(Container):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """What the network computes in."""
+        """The dtype of parameters and computations."""
         double = isinstance(self._storage().network, _core.Network64)
         return np.dtype(np.float64 if double else np.float32)
 
     @property
     def seed(self) -> int:
-        """The seed it was made from."""
+        """The seed of the network."""
         return self._storage().network.seed
 
     @property
@@ -123,7 +123,8 @@ class Sequential(Container):
         ----------
         x : array_like, shape (N, in_features) or (in_features,), or a tuple of them
         batch_size : int, optional
-            Rows that a layer written in Python sees at once; changes nothing else.
+            Rows per call of layers written in Python. Results of built-in layers do not depend on
+            it. Default: all rows at once.
 
         Returns
         -------
@@ -135,7 +136,7 @@ class Sequential(Container):
         x = one_or_several(x, self._shares_input())
         given = x if isinstance(x, tuple) else (x,)
         shapes = {part.shape[:1] for part in given}
-        # What does not go together is the network's to refuse.
+        # The network raises for inputs that do not match.
         if given[0].ndim < 2 or len(given[0]) <= size or len(shapes) > 1:
             return self(x)
         parts = []
@@ -156,12 +157,13 @@ class Sequential(Container):
         Returns
         -------
         ndarray, shape (N, out_features, in_features) or (out_features, in_features)
-            Of several inputs a tuple, one for each; of several heads a tuple of those.
+            For several inputs a tuple with one array each; for several heads a tuple of those.
 
         Notes
         -----
-        One pass of the delta recursion for each output: its delta is 1 there and 0 elsewhere. A
-        pass by hand stays, but for a network with a layer written in Python.
+        Runs the delta recursion once for each output, with a delta of 1 there and 0 elsewhere. The
+        activations of the last `forward` remain valid, except in a network with a layer written in
+        Python.
 
         Examples
         --------
@@ -173,19 +175,19 @@ class Sequential(Container):
         return self._network.jacobian(one_or_several(x, self._shares_input()))
 
     def predictor(self) -> Predictor:
-        """Return a frozen copy that predicts with as little around it as can be.
+        """Return a frozen copy of the network that predicts with minimal overhead.
 
-        Made for loops that ask for one row, or a few, at a time: a call allocates nothing but its
-        result, takes no lock, and may be made from any number of threads at once. It gives the bits
-        that the network gives now, and stays so when the network is trained further: then make a
-        new one. It can be neither copied nor pickled; send the network, and make one there.
+        It is made for loops that predict one or a few rows at a time: a call allocates only its
+        result, takes no lock, and may run in any number of threads at once. Results are
+        bit-identical to those of the network at the time of this call; further training does not
+        change the copy. A predictor cannot be copied or pickled; copy or pickle the network.
 
         Returns
         -------
         callable
             ``predictor(x, out=None)``, with the arguments, results and errors of calling the
-            network. Quickest for a C-contiguous array of the network's dtype, of shape
-            (in_features,) or a few rows, and with `out`.
+            network. It is fastest with `out` and a C-contiguous array of the network's dtype, of
+            shape (in_features,) or with a few rows.
 
         Raises
         ------
@@ -206,7 +208,7 @@ class Sequential(Container):
         return _core.predictor(frozen._network, frozen)
 
     def node(self, x: Any) -> Node:
-        """Return the network's output as a node of a computational graph, its parameters constant.
+        """Return the network's output as a node of a graph, with constant parameters.
 
         Parameters
         ----------
@@ -215,16 +217,16 @@ class Sequential(Container):
         Returns
         -------
         Node, shape (N, out_features) or (out_features,)
-            In inference. Each ``forward`` of the graph uses the parameters that there are then.
+            Computed in inference. Each ``forward`` of the graph uses the current parameters.
 
         Raises
         ------
         ValueError
-            For a wrong shape, or a network of several inputs or heads.
+            For a wrong shape, or a network with several inputs or heads.
 
         Notes
         -----
-        It has first derivatives only: a `graph.hessian` through it is TypeError.
+        Only first derivatives are available: `graph.hessian` of the node raises TypeError.
 
         Examples
         --------
@@ -238,19 +240,20 @@ class Sequential(Container):
         return self._network.node(_core.graph_node(x), self)
 
     def input_gradient(self, x: Any, y: Any, *, loss: Any, loss_weights: Any = None) -> Any:
-        """Return dJ/d(input) of the loss in inference; neither pass nor gradients are touched.
+        """Return dJ/d(input) of the loss in inference, without changing any gradients.
 
-        But for a network with a layer written in Python: its pass is gone.
+        The activations of the last `forward` remain valid, except in a network with a layer written
+        in Python.
 
         Parameters
         ----------
         x : array_like, shape (N, in_features) or (in_features,), or a tuple of them
         y : array_like, or a tuple of them
-            As the loss takes it.
+            Targets, in the form that the loss takes.
         loss : loss, or a tuple of them
             One for each head.
         loss_weights : sequence of float, optional
-            What each head's loss counts; 1 where not given.
+            Weight of each head's loss. Default: 1.
 
         Returns
         -------
@@ -294,90 +297,96 @@ class Sequential(Container):
         Parameters
         ----------
         X : array_like, shape (N, in_features), or a tuple of them, or an iterable of batches
-            Any real type and memory order; it is converted batch by batch, never copied whole. A
-            tuple gives each branch of a `Concat` or `Heads` its own. An iterable (y is left out),
-            or an object with ``__getitem__`` and ``__len__``, gives batches (x, y) or
-            (x, y, sample_weight), anew in each epoch: it decides their size and order then, and
-            metrics are of the data held out only.
+            Inputs of any real dtype and memory order, converted batch by batch without a copy of
+            the whole array. A tuple has one input for each branch of a `Concat` or `Heads`. An
+            iterable (without y), or an object with ``__getitem__`` and ``__len__``, yields batches
+            (x, y) or (x, y, sample_weight) and is iterated once per epoch. It then determines size
+            and order of the batches, and metrics are computed on validation data only.
         y : array_like, or a tuple of them
-            Targets, as the loss takes them: the shape of the output, (N,) for an output (N, 1), or
-            integer classes (N,). A tuple with several heads.
+            Targets, in the form that the loss takes: the shape of the output, (N,) for an output
+            (N, 1), or integer classes (N,). A tuple for several heads.
         loss : loss, or a tuple of them
-            From `deltaprop.nn`, or an object of your own with ``__call__`` and ``delta``. A tuple
+            A loss of `deltaprop.nn`, or an object with methods ``__call__`` and ``delta``. A tuple
             (or list) for several heads.
         optimizer : Optimizer
-            Of this network's parameters; with its schedule, if one is attached.
+            An optimizer of this network's parameters. An attached schedule is advanced.
         epochs : int
-            Passes over the data, 0 or more; with `resume` those of the checkpoint included.
+            Number of passes over the data, 0 or more; with `resume` the total, including those of
+            the checkpoint.
         batch_size : int, default 32
-            Rows a step; the last batch of an epoch may be smaller. None: all rows in one batch.
+            Rows per step; the last batch of an epoch may be smaller. None: all rows in one batch.
         shuffle : bool, default True
-            Whether each epoch takes the rows in a new random order. A single batch keeps theirs.
+            Whether to shuffle the rows in each epoch. A single batch is not shuffled.
         seed : int, optional
-            For the shuffling. None: the network's seed and its running count of epochs.
+            Seed of the shuffling. Default: the network's seed and its running count of epochs.
         validation_data : tuple (X, y) or (X, y, sample_weight), optional
-            Held out; its loss after each epoch is ``history["val_loss"]``.
+            Data that is not trained on; its loss after each epoch is ``history["val_loss"]``.
         validation_split : float, optional
-            Instead, this part of the rows is held out: the last ones, so shuffle sorted data first.
+            Fraction of the rows to use as validation data instead. The last rows are taken, so
+            shuffle sorted data first.
         sample_weight : array_like, shape (N,), optional
             A weight of 0 or more for each row's loss.
         class_weight : dict, array_like or "balanced", optional
-            A weight for each class, times the row's. "balanced": N / (classes * rows of the class).
-            A dict needs those classes only that occur in y.
-            Neither metrics nor data held out are weighed by it.
+            A weight for each class, multiplied with the row's weight. "balanced" is
+            N / (classes * rows of the class). A dict needs only the classes that occur in y.
+            It does not apply to metrics and validation data.
         loss_weights : sequence of float, optional
-            What each head's loss counts in the sum; 1 where not given.
+            Weight of each head's loss in the sum. Default: 1.
         metrics : sequence of str or callables, optional
-            Computed after each epoch on the training data and on the data held out; see
-            `deltaprop.Metric`. Functions need names of their own. With several heads a tuple of
-            such sequences, one for each.
+            Metrics to compute after each epoch on training and validation data; see
+            `deltaprop.Metric`. Functions need distinct names. For several heads a tuple with one
+            sequence per head.
         accumulate : int, default 1
-            Batches whose gradients make one update, as one batch of all their rows would; what is
-            left at the end of an epoch makes a smaller one. A loss
-            of your own may have an attribute ``reduction``, "mean" (taken for granted) or "sum".
+            Number of batches whose gradients are accumulated for one update, equivalent to one
+            batch of all their rows. The last update of an epoch may have fewer. A user-defined loss
+            may have an attribute ``reduction``, "mean" (the default) or "sum".
         record : sequence of {"activations", "deltas", "gradients"}, optional
-            Norms to record: ``history["delta_norm"]`` and so on, (epochs, layers) with a column for
-            each layer, those within containers included, in the order of `summary`. Each is the
-            mean over the epoch's updates of the Euclidean norm over the batch; the last batch, and
-            the sum of the gradients, where several are accumulated.
+            Norms to record as ``history["delta_norm"]`` and so on, of shape (epochs, layers), with
+            a column for each layer, including those within containers, in the order of `summary`.
+            Values are means over the epoch's updates of the Euclidean norm over the batch. With
+            `accumulate` they are those of the last batch, for gradients those of the sum.
         stop : StopOnPlateau, optional
+            A stop rule.
         callbacks : iterable of callables or Callback
             A function is called with the `Run` after every epoch.
         resume : str or path-like, optional
-            A checkpoint that `ModelCheckpoint` wrote: the fit goes on from there, to the bit as if
-            it had not stopped. Everything else is given as it was then, the data too (which nobody
-            checks of an iterable), but for `epochs`, `stop`, `progress`, `num_threads` and settings
-            of callbacks, such as more patience. The network takes over the checkpoint's seed, the
-            optimizer all its options. A fit that a
-            callback had stopped goes on; one that a rule had stopped only if that lets it.
+            A checkpoint written by `ModelCheckpoint`. Training continues from it, bit-identical to
+            an uninterrupted fit. All other arguments must be those of the original call, including
+            the data (which is not checked for an iterable), except `epochs`, `stop`, `progress`,
+            `num_threads` and settings of callbacks, such as `patience`. The network takes its seed,
+            and the optimizer its options, from the checkpoint. A fit that a callback had stopped
+            continues; one that a stop rule had stopped continues only if the rule allows it.
         progress : bool, default False
-            Show a progress bar (tqdm's, where it is installed; else a line an epoch, from 1 on).
+            Whether to show a progress bar, by tqdm if installed, else a line per epoch.
         num_threads : int, optional
-            The most that may work on a step; None: as `deltaprop.get_num_threads` says. Steps too
-            small to share take one. Results have the same bits for any number.
+            Maximum number of threads for a step. Default: `deltaprop.get_num_threads`. Small steps
+            use one. Results are bit-identical for any number.
 
         Returns
         -------
         History
-            ``history["loss"]`` is, for each epoch, the row-weighted mean of the batches' losses,
-            each taken before its update; of several heads the weighted sum, beside ``"loss_0"``...
+            ``history["loss"]`` has, for each epoch, the row-weighted mean of the batches' losses,
+            each evaluated before its update. For several heads it is the weighted sum, and
+            ``"loss_0"``, ``"loss_1"``, ... are the heads' losses.
 
         Raises
         ------
         ValueError
-            For a wrong shape or value, NaN or infinity, settings or data unlike the checkpoint's.
+            For a wrong shape or value, NaN or infinity in the data, or settings or data that differ
+            from the checkpoint's.
         TypeError
-            For a wrong kind of thing.
+            For an argument of the wrong type.
         FloatingPointError
-            If the loss or a delta is not finite, naming epoch and batch, both counted from 0;
-            the network is as the last update left it. Where the last updates made parameters so.
+            If the loss or a delta is not finite; the message names epoch and batch, counted from 0,
+            and the network keeps its state after the last update. Also if the last updates have
+            made parameters infinite or NaN.
         RuntimeError
             If another thread uses the network, or a callback calls `fit`.
 
         Notes
         -----
-        Gradients left from passes by hand are ignored, and zero afterwards. Ctrl-C raises
-        KeyboardInterrupt within a fraction of a second and leaves the network usable.
+        Existing gradients are ignored, and set to 0 at the end. Ctrl-C raises KeyboardInterrupt
+        within a fraction of a second and leaves the network usable.
         """
         return fit(
             self,
@@ -415,7 +424,7 @@ class Sequential(Container):
         sample_weight: Any = None,
         batch_size: int | None = None,
     ) -> dict[str, float]:
-        """Return the loss, and metrics, of inference on a set of data.
+        """Return the loss and metrics of the network on a data set, in inference.
 
         Parameters
         ----------
@@ -427,7 +436,7 @@ class Sequential(Container):
         Returns
         -------
         dict of str to float
-            "loss", "loss_0" and so on for several heads, and each metric by its name.
+            "loss", for several heads also "loss_0" and so on, and each metric by its name.
         """
         heads = HeadLosses.of(loss, loss_weights, "evaluate")
         heads.check_reductions("evaluate")
@@ -439,7 +448,7 @@ class Sequential(Container):
         return result | Metrics(metrics, heads)(y, outputs, sample_weight)
 
     def predict_proba(self, x: Any, batch_size: int | None = None) -> Any:
-        """Return probabilities: softmax or sigmoid of the outputs, as the last fit's loss has them.
+        """Return probabilities: the softmax or sigmoid of the outputs, by the loss of the last fit.
 
         Parameters
         ----------
@@ -455,7 +464,7 @@ class Sequential(Container):
         Raises
         ------
         RuntimeError
-            If the network has not been fitted with such a loss.
+            If the network has not been fitted with one of these losses.
         """
         if not any(self._output_transforms):
             raise RuntimeError(
@@ -482,8 +491,8 @@ class Sequential(Container):
         print(lines[0], rule, *lines[1:], rule, self._size(), sep="\n")
 
     def _rows(self) -> list[tuple[str, str, str, str]]:
-        """Return the lines of its table."""
-        assert self._stored is not None  # it may be read without being kept as it is
+        """Return the rows of the table that `summary` prints."""
+        assert self._stored is not None  # not _storage(), which would fix the initial values
         network = self._stored.network
         widths = network.out_features()
         rows = []
@@ -497,7 +506,7 @@ class Sequential(Container):
         return rows
 
     def _size(self) -> str:
-        """Return how many numbers it has."""
+        """Return number, dtype and size in bytes of the parameters, as text."""
         assert self._stored is not None
         values = [self._stored.network.value(i) for i in self._stored.parameters.values()]
         count, size = (sum(getattr(v, what) for v in values) for what in ("size", "nbytes"))
@@ -511,12 +520,12 @@ class Sequential(Container):
         return _html.block(title, _html.table(_HEAD, self._rows()))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network to a file, which `deltaprop.load` reads: layers, values, counters.
+        """Save the network to a file: layers, values, counters. `deltaprop.load` reads it.
 
         Parameters
         ----------
         path : str or path-like
-            Replaced as a whole: no one ever finds half a file.
+            An existing file is replaced atomically.
 
         Raises
         ------
@@ -551,7 +560,7 @@ class Sequential(Container):
                 )
 
     def _restore(self, description: dict[str, Any]) -> None:
-        """Take back what `_description` gave of a network of the same layers and dtype."""
+        """Restore a `_description` of a network with the same layers and dtype."""
         self.load_state_dict(description["state"])
         for leaf, frozen in zip(self._leaves(), description["frozen"], strict=True):
             leaf._set_frozen(frozen)
@@ -586,7 +595,7 @@ _DESCRIPTION = {
 
 
 def load(path: str | os.PathLike[str]) -> Sequential:
-    """Return the network that `Sequential.save` or a checkpoint wrote.
+    """Load a network from a file written by `Sequential.save` or `ModelCheckpoint`.
 
     Parameters
     ----------
@@ -602,7 +611,7 @@ def load(path: str | os.PathLike[str]) -> Sequential:
     OSError
         If the file cannot be read.
     ValueError
-        If it is not such a file.
+        If the file does not contain a network.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""`fit`: from what users give to what the core takes."""
+"""`fit`: checks of the arguments, and the events of training."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -34,7 +34,7 @@ from deltaprop.training.stop import StopOnPlateau
 if TYPE_CHECKING:
     from deltaprop.nn.sequential import Sequential
 
-# Rows that a pass by hand for callbacks takes, at the most.
+# Maximum number of rows of a pass that callbacks request.
 _SAMPLE = 256
 _RECORDS = ("activations", "deltas", "gradients")
 
@@ -91,7 +91,7 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
             class_weight=class_weight,
             stop=stop,
         )
-        # Several batches are pulled before the first is read: an iterable may refill one array.
+        # Batches are read ahead, and an iterable may reuse the same array for all of them.
         data: Arrays | Batches = Batches(X, heads, copied=options["accumulate"] > 1)
     else:
         if validation_split is not None:
@@ -123,7 +123,7 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
     }
     most = min(options.get("batch_size", _SAMPLE), _SAMPLE)
     run._manual_pass = partial(manual_pass, data, heads, most)
-    # Looking through all the data takes a while: only checkpoints need it.
+    # Lazy: hashing all the data is slow, and only checkpoints need it.
     run._digests = cache(partial(digests, data, validation and validation[0][0]))
     losses = heads.core(
         data.targets() if isinstance(data, Batches) else data[1], options["accumulate"]
@@ -149,13 +149,13 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
     return run.history
 
 
-# Where batches come from an iterable.
+# For batches from an iterable.
 _DEFAULTS: dict[str, Any] = {"batch_size": 1, "stop": None}
 
 
 @contextmanager
 def _fit_state(network: "Sequential", links: tuple[str, ...]) -> Iterator[None]:
-    """Have the network know of its fit, and, if it is trained, what makes probabilities."""
+    """Mark the network as fitting; if it is trained, set the links to probabilities."""
     before, passes, fitting = network._output_transforms, network._network.passes, network._fitting
     network._output_transforms, network._fitting = links, True
     try:
@@ -205,7 +205,7 @@ def _rows(data: Arrays | Batches) -> int | None:
 def _of_rows(
     data: Arrays, batch_size: int | None, stop: StopOnPlateau | None, others: HeadLosses | None
 ) -> dict[str, Any]:
-    """Return the options that need the data as arrays; `others`: the losses of the stop rule."""
+    """Return the options that depend on the arrays; `others`: the losses of the stop rule."""
     size = max(_rows(data) or 0, 1)
     if batch_size is not None:
         size = as_count(batch_size, "fit: batch_size", 1)
@@ -247,7 +247,7 @@ def _check_metrics(
 
 
 def _keys(heads: HeadLosses, metrics: Metrics, judged: bool, validation: bool) -> list[str]:
-    """Return the history's keys; those of `record` are left out, which have a row an epoch."""
+    """Return the history's keys with one number per epoch, so without those of `record`."""
     count = len(heads.losses)
     losses = ["loss", *(f"loss_{k}" for k in range(count) if count > 1)]
     found = [*losses, *(f"val_{key}" for key in losses if validation), "lr"]
@@ -259,7 +259,7 @@ _Validation = tuple[tuple[Arrays, CoreLosses], tuple[Any, Any, Any]]
 
 
 def _validation(data: Any, heads: HeadLosses) -> _Validation:
-    """Return data held out as the core takes it, and as metrics do."""
+    """Return the validation data in the form of the core, and in that of the metrics."""
     if not isinstance(data, tuple | list) or len(data) not in (2, 3):
         raise TypeError("validation_data: expected (X, y) or (X, y, sample_weight)")
     X, y, weight = (*data, None)[:3]
@@ -268,12 +268,12 @@ def _validation(data: Any, heads: HeadLosses) -> _Validation:
 
 
 class ScheduleTable:
-    """The optimizer's schedule in a fit: a table ahead where there can be one."""
+    """The optimizer's schedule during `fit`, as a table of values if they are known in advance."""
 
     def __init__(
         self, optimizer: Optimizer, epochs: int, updates: int | None, keys: Sequence[str]
     ) -> None:
-        """Look ahead over these epochs, of so many updates each, None if nobody knows."""
+        """Compute the table for these epochs; `updates` per epoch, None if unknown."""
         self._optimizer = optimizer
         self._schedule = optimizer._schedule
         self._by_epoch = self._schedule is None or self._schedule.every == "epoch"
@@ -287,12 +287,12 @@ class ScheduleTable:
             self.by_hand = True
             return
         count = epochs * (1 if self._by_epoch else updates or 0)
-        # One more, which holds when they are over: a schedule too short is refused at the door.
+        # One more value, for the end of the fit; a schedule that is too short raises here.
         self._table = self._schedule.table(count + 1)
         self.by_hand = self._table is None
 
     def options(self) -> dict[str, Any]:
-        """Return what the core takes."""
+        """Return the table in the form that the core takes."""
         columns = [
             (group, option, table[:, group])
             for option, table in (self._table or {}).items()
@@ -302,16 +302,16 @@ class ScheduleTable:
 
     @property
     def wants_epochs(self) -> bool:
-        """Whether it must be told of each epoch."""
+        """Whether the schedule needs an event for each epoch."""
         return self.by_hand and self._by_epoch
 
     @property
     def wants_updates(self) -> bool:
-        """Whether it must be told of each update."""
+        """Whether the schedule needs an event for each update."""
         return self.by_hand and not self._by_epoch
 
     def count(self, epochs: int, updates: int, values: Mapping[str, Any] | None = None) -> None:
-        """Bring the schedule to here; a plateau is looked for in one of the epoch's values."""
+        """Advance the schedule; ReduceLROnPlateau gets one of the epoch's values."""
         now = epochs if self._by_epoch else updates
         if self._schedule is None or now == self._counted:
             return
@@ -322,7 +322,7 @@ class ScheduleTable:
         self._counted = now
 
     def check_late(self) -> None:
-        """Raise RuntimeError for a schedule where there was none to count."""
+        """Raise RuntimeError for a schedule that was attached during training."""
         if self._schedule is None and self._optimizer._schedule is not None:
             raise RuntimeError(
                 "fit: expected a schedule to be attached before the first epoch, "
@@ -331,7 +331,7 @@ class ScheduleTable:
 
 
 class EventDispatcher:
-    """Everything that needs_epoch_events of epochs and updates while the core trains."""
+    """Dispatches epoch and update events to callbacks, metrics, schedule and progress bar."""
 
     def __init__(
         self,
@@ -360,9 +360,9 @@ class EventDispatcher:
         self._epochs_told = 0
 
     def begin(self) -> dict[str, Any]:
-        """Tell the callbacks of the begin; return the options of the core's fit.
+        """Call `on_train_begin` of the callbacks and return the options of the core's fit.
 
-        Its functions are None where nobody would listen.
+        Its event functions are None if nothing handles the event.
         """
         run = self._run
         for callback in run._callbacks:
@@ -394,7 +394,7 @@ class EventDispatcher:
                 callback.on_epoch_begin(self._run)
 
     def update_end(self, updates: int, loss: float) -> bool:
-        """Tell of an update; return whether to stop."""
+        """Dispatch an update; return whether to stop."""
         run = self._run
         run.step = self._before[1] + updates
         run.loss = loss
@@ -405,7 +405,7 @@ class EventDispatcher:
         return run._stopping
 
     def epoch_end(self, epochs: int, updates: int, values: dict[str, Any]) -> bool:
-        """Tell of the epochs since the last call; return whether to stop."""
+        """Dispatch the epochs since the last call; return whether to stop."""
         run = self._run
         several = epochs - self._epochs_told > 1
         self._epochs_told = epochs
@@ -432,7 +432,7 @@ class EventDispatcher:
             self._bar.at(run.history.epochs, shown)
         for callback in run._callbacks:
             callback.on_epoch_end(run)
-        # What was broken off has no way back to its middle: the last whole epoch's stays.
+        # `fit` cannot resume within an epoch: the checkpoint of the last complete one stays.
         due = run._checkpoints if self._is_whole(updates) else []
         for path in due:
             save_checkpoint(path, run)
@@ -442,13 +442,13 @@ class EventDispatcher:
         return run._stopping
 
     def _is_whole(self, updates: int) -> bool:
-        """Return whether the epoch that ends after so many updates has had all its batches."""
+        """Return whether the epoch that ends after this number of updates is complete."""
         if self._batches is not None:
             return self._batches.ended
         return updates - self._epoch_began_at == self._updates_an_epoch
 
     def on_exception(self, epochs: int, updates: int) -> None:
-        """Take notice that an exception ends the training, which had begun."""
+        """Handle an exception that ends the training after it has begun."""
         self._run._begun = True
         self._schedule_table.count(epochs, updates)
         for callback in self._run._callbacks:
@@ -460,7 +460,7 @@ class EventDispatcher:
         return self._metrics(y, self._run.network(X), weight)
 
     def end(self, result: dict[str, Any]) -> None:
-        """Take what the core gives at the end of the fit."""
+        """Store the results that the core returns at the end."""
         history, (epochs, updates) = self._run.history, self._before
         done = {name: result.pop(name) for name in ("epochs", "updates")}
         reason = result.pop("stop_reason")
