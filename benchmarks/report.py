@@ -1,4 +1,4 @@
-"""The report: Markdown tables, and all figures as JSON."""
+"""The report: Markdown tables, and all results as JSON."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ from benchmarks.works import Product, Serving, Training, Work
 
 @dataclass
 class Results:
-    """All that a run has measured."""
+    """All measurements of a run."""
 
     date: str
     machine: str
@@ -29,7 +29,7 @@ class Results:
     timings: list[tuple[int, Work, list[Timing]]] = field(default_factory=list)
     """Threads, work, and the peers' times."""
     idle: dict[str, float] = field(default_factory=dict)
-    """The part of a core that a peer's process took while others ran."""
+    """The fraction of a core that a peer's process used while others ran."""
     startups: list[Startup] = field(default_factory=list)
     wheel: int = 0
     memories: list[Memory] = field(default_factory=list)
@@ -37,44 +37,44 @@ class Results:
     crowds: list[Crowd] = field(default_factory=list)
 
     def of(self, kind: type[Work], threads: int) -> list[tuple[Any, list[Timing]]]:
-        """Give the timings of one kind of work."""
+        """Return the timings of one kind of work."""
         return [(w, t) for n, w, t in self.timings if n == threads and isinstance(w, kind)]
 
     def threads(self) -> list[int]:
-        """Give the numbers of threads that ran."""
+        """Return the numbers of threads that ran."""
         return sorted({threads for threads, _, _ in self.timings})
 
 
 def number(value: float) -> str:
-    """Show three digits."""
+    """Format with three significant digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def megabytes(value: float) -> str:
-    """Show bytes."""
+    """Format bytes as megabytes."""
     return f"{value / 1e6:,.2f}"
 
 
 def milliseconds(values: list[float]) -> str:
-    """Show the median and the least."""
+    """Format the median and the minimum."""
     return f"{median(values):,.1f} ({min(values):,.1f})"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Give the lines of a table."""
+    """Return the lines of a table."""
     lines = [head, ["---"] * len(head), *rows]
     return ["| " + " | ".join(line) + " |" for line in lines] + [""]
 
 
 def of_peak(results: Results, threads: int, work: Any, micros: float) -> str:
-    """Show a time as a part of the peak of the cores in use."""
+    """Format a time as a percentage of the peak rate of the cores in use."""
     double = isinstance(work, Training) and work.network.dtype == "float64"
     peak = results.limits.peak * threads / (2 if double else 1)
     return f"{work.flops / micros / 1e3 / peak:.0%}"
 
 
 def cell(timing: Timing) -> str:
-    """Show a peer's time and its ratio to ours, bold where it is faster."""
+    """Format a peer's time and its ratio to deltaprop's, bold if the peer is faster."""
     if timing.why_not:
         return "-"
     times = f"{number(timing.median)} ({number(timing.least)})"
@@ -85,7 +85,7 @@ def cell(timing: Timing) -> str:
 
 
 def work_tables(results: Results, kind: type[Work], title: str) -> list[str]:
-    """Give a table for each number of threads."""
+    """Return a table for each number of threads."""
     lines = []
     for threads in results.threads():
         measured = results.of(kind, threads)
@@ -115,7 +115,7 @@ def work_tables(results: Results, kind: type[Work], title: str) -> list[str]:
 
 
 def product_tables(results: Results) -> list[str]:
-    """Give the products as GFLOP/s, medians, with the part of the peak."""
+    """Return tables of the products: median GFLOP/s and percentage of the peak."""
     lines = []
     for threads in results.threads():
         measured = results.of(Product, threads)
@@ -136,7 +136,7 @@ def product_tables(results: Results) -> list[str]:
 
 
 def startup_table(results: Results) -> list[str]:
-    """Give what there is before any work."""
+    """Return the table of start-up times and sizes."""
     head = ["", "import, ms", "to the first prediction, ms", "resident, MB", "installed, MB"]
     rows = [
         [
@@ -159,7 +159,7 @@ def startup_table(results: Results) -> list[str]:
 
 
 def memory_table(results: Results) -> list[str]:
-    """Give the peaks of training."""
+    """Return the table of peak memory in training."""
     peers = list(results.memories[0].peaks)
     rows = []
     for memory in results.memories:
@@ -176,7 +176,7 @@ def memory_table(results: Results) -> list[str]:
 
 
 def law_table(results: Results) -> list[str]:
-    """Give the lines that were fitted."""
+    """Return the table of fitted lines."""
     head = ["against", "n", "fixed, us", "each n, us", "furthest off", "power", "n from"]
     rows = []
     for law in results.laws:
@@ -188,20 +188,20 @@ def law_table(results: Results) -> list[str]:
 
 
 def crowd_table(results: Results) -> list[str]:
-    """Give what cores bring to many networks."""
+    """Return the table of speed-ups for several networks at once."""
     workers = list(results.crowds[0].gains)
     rows = [[str(c.work), *(f"{c.gains[n]:.2f}" for n in workers)] for c in results.crowds]
     return [
         f"## {NETWORKS} networks trained at once: times as fast as one after the other",
         "",
         *table(["work", *(f"{n} worker{'s' * (n > 1)}" for n in workers)], rows),
-        "By a ThreadPoolExecutor of so many workers in one process; each `fit` takes one thread.",
+        "By a ThreadPoolExecutor with this number of workers; each `fit` takes one thread.",
         "",
     ]
 
 
 def markdown(results: Results) -> str:
-    """Give the whole report."""
+    """Return the whole report."""
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     idle = ", ".join(f"{name} {part:.2%}" for name, part in results.idle.items())
     lines = [
@@ -231,7 +231,7 @@ def markdown(results: Results) -> str:
 
 
 def as_json(results: Results) -> str:
-    """Give all figures."""
+    """Return all results as JSON."""
     timings = [
         {"kind": type(work).__name__.lower(), "work": str(work), "threads": threads}
         | {"peers": [asdict(timing) for timing in each]}

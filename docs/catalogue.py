@@ -1,4 +1,4 @@
-"""Writes catalogue.md from the notes of the docstrings; with --check says whether it differs."""
+"""Writes catalogue.md from the notes in the docstrings; with --check reports if it is outdated."""
 
 import inspect
 import re
@@ -28,7 +28,7 @@ WITH_DERIVATIVE = ("Formula", "Derivative", "Source")
 
 
 def of_kind(module, base, where=lambda member: True):
-    """Return the public classes of a module that derive from `base`, by their names."""
+    """Return the public classes of a module that derive from `base`, by name."""
     short = module.__name__.removeprefix("deltaprop.")
     members = {f"{short}.{name}": getattr(module, name) for name in module.__all__}
     return {
@@ -40,7 +40,7 @@ def of_kind(module, base, where=lambda member: True):
 
 
 def families():
-    """Return each family: its title, its columns, and its members by name."""
+    """Return title, columns and members by name for each family."""
 
     def is_activation(member):
         return member.__module__ == activations.__name__
@@ -61,9 +61,9 @@ def families():
 
 
 def notes(member):
-    """Return the fields of a docstring's notes: lines that begin with their name and a colon."""
+    """Return the fields in a docstring's notes, such as ``Formula: ...``, by name."""
     _, _, text = inspect.cleandoc(member.__doc__).partition("\nNotes\n-----\n")
-    # A field ends at an empty line or where the next begins.
+    # A field ends at an empty line or at the next field.
     fields = re.findall(
         r"^(Formula|Derivative|Source): (.+?)(?=\n\n|\n(?:Formula|Derivative|Source): |\Z)",
         text,
@@ -73,31 +73,31 @@ def notes(member):
 
 
 def cell(text):
-    """Return text as Markdown that shows it letter for letter, names of other packages as code."""
+    """Return text escaped for Markdown, with names of other packages as code."""
     text = re.sub(r"`*\b((?:torch|sklearn|keras)(?:\.\w+)+)`*", r"`\1`", text)
     parts = re.split(r"(`+[^`]+`+)", text)
     parts[::2] = [re.sub(r"([\\*_<>\[\]~])", r"\\\1", part) for part in parts[::2]]
-    return "".join(parts).replace("|", r"\|")  # which ends a cell even within code
+    return "".join(parts).replace("|", r"\|")  # ends a cell even within code
 
 
 def page():
-    """Return the whole page."""
+    """Return the text of the page."""
     lines = [HEAD]
     for title, columns, members in families():
         lines += [f"## {title}", "", "| " + " | ".join(("Name", *columns)) + " |"]
         lines += ["|" + " --- |" * (len(columns) + 1)]
         for name in sorted(members, key=str.lower):
-            found = notes(members[name])
-            if missing := [column for column in columns if column not in found]:
+            fields = notes(members[name])
+            if missing := [column for column in columns if column not in fields]:
                 raise ValueError(f"{name}: expected {', '.join(missing)} in the docstring's notes")
-            cells = (f"`{name}`", *(cell(found[column]) for column in columns))
+            cells = (f"`{name}`", *(cell(fields[column]) for column in columns))
             lines += ["| " + " | ".join(cells) + " |"]
         lines += [""]
     return "\n".join(lines)
 
 
 def main(arguments):
-    """Write the page or check it; return what is wrong."""
+    """Write or check the page; return an error message or None."""
     if arguments not in ([], ["--check"]):
         return f"expected nothing or --check, got {' '.join(arguments)}"
     if not arguments:

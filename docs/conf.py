@@ -1,4 +1,4 @@
-"""The site: ``python -m sphinx -W docs docs/_build/html``."""
+"""Configuration of the site: ``python -m sphinx -W docs docs/_build/html``."""
 
 import inspect
 import re
@@ -24,7 +24,7 @@ extensions = [
 exclude_patterns = ["_build"]
 templates_path = ["_templates"]
 
-# Sphinx reads nothing outside its folder. Notebooks keep the outputs they were committed with.
+# Sphinx reads only files in its folder. Notebooks are shown with their committed outputs.
 HERE = Path(__file__).parent
 shutil.rmtree(HERE / "notebooks", ignore_errors=True)
 shutil.copytree(HERE.parent / "notebooks", HERE / "notebooks")
@@ -41,7 +41,7 @@ plot_formats = [("png", 144)]
 plot_html_show_formats = False
 plot_html_show_source_link = False
 
-# One file draws formulas, without a font or a network: pages may be opened where they lie.
+# MathJax in one file renders formulas offline, so pages can be opened from disk.
 (mathjax,) = (f for f in metadata.files("sphinx-mathjax-offline") if f.name == "tex-svg-full.js")
 mathjax_path = mathjax.name
 html_static_path = ["_static", str(mathjax.locate())]
@@ -57,14 +57,14 @@ MODULES = (deltaprop, nn, nn.init, optim, graph, plot)
 
 
 def _public():
-    """Return where each public name is, by the ways in which docstrings say it."""
+    """Yield the forms in which docstrings write each public name, with its full path."""
     for module in MODULES:
         for name in module.__all__:
             if not inspect.ismodule(getattr(module, name)):
                 path = f"{module.__name__}.{name}"
                 yield path, path
                 yield path.removeprefix("deltaprop."), path
-                # `mean` alone may be anything.
+                # A plain word such as `mean` is ambiguous.
                 if re.search("[A-Z_]", name):
                     yield name, path
 
@@ -77,17 +77,17 @@ NOTE = re.compile(
 
 
 def _docstring(_app, _what, _name, _object, _options, lines):
-    """Have Sphinx show a docstring as it is meant.
+    """Convert a docstring to reStructuredText.
 
-    The formulas of its notes are code, where a star is no mark of emphasis. What stands between
-    single backticks is a link where it is a public name, and code elsewhere.
+    Formulas in the notes become code, where a star does not start emphasis. Text in single
+    backticks becomes a link if it is a public name, else code.
     """
 
-    def note(found):
-        return f"{found[1]}: ``{' '.join(found[2].replace('`', '').split())}``\n"
+    def note(match):
+        return f"{match[1]}: ``{' '.join(match[2].replace('`', '').split())}``\n"
 
-    def quoted(found):
-        name = found[1]
+    def quoted(match):
+        name = match[1]
         return f":py:obj:`{name} <{PUBLIC[name]}>`" if name in PUBLIC else f"``{name}``"
 
     text = NOTE.sub(note, "\n".join(lines))
@@ -95,18 +95,18 @@ def _docstring(_app, _what, _name, _object, _options, lines):
 
 
 def _signature(_app, what, _name, member, _options, _signature, _returns):
-    """Return a class's arguments as they are declared, without their types."""
+    """Return the signature of a class's constructor without type annotations."""
     if what != "class":
         return None
     try:
-        found = inspect.signature(member)
-    except ValueError:  # no user makes one
+        signature = inspect.signature(member)
+    except ValueError:  # without a Python constructor
         return None
-    plain = [p.replace(annotation=inspect.Parameter.empty) for p in found.parameters.values()]
-    return str(found.replace(parameters=plain, return_annotation=inspect.Signature.empty)), None
+    plain = [p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()]
+    return str(signature.replace(parameters=plain, return_annotation=inspect.Signature.empty)), None
 
 
 def setup(app):
-    """Join Sphinx, ahead of numpydoc."""
+    """Register with Sphinx, ahead of numpydoc."""
     app.connect("autodoc-process-docstring", _docstring, priority=400)
     app.connect("autodoc-process-signature", _signature)

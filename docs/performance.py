@@ -1,4 +1,4 @@
-"""Brings what `python -m benchmarks` wrote into performance.md: performance.py [FOLDER]."""
+"""Copies the results of `python -m benchmarks` into performance.md: performance.py [FOLDER]."""
 
 import shutil
 import sys
@@ -13,7 +13,7 @@ DRAWINGS = {
 
 
 def main(folder: Path) -> None:
-    """Put the tables between the marks, a level below their heading, and copy the drawings."""
+    """Insert the tables between the markers, with headings one level lower, and copy the plots."""
     before, rest = PAGE.read_text().split(BEGIN)
     after = rest.split(END)[1]
     _, tables = (folder / "results.md").read_text().split("\n", 1)

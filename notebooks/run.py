@@ -1,8 +1,8 @@
-"""Executes the notebooks, all of them or those named.
+"""Executes all notebooks, or those named.
 
-``python notebooks/run.py [--check] [NAME ...]`` puts the outputs in place. With ``--check`` it
-writes nothing, and tells of printed text that is not what the notebook has; cells tagged "timing"
-may print what they like. Exits with 1 when a cell fails, as one does whose assertion does not hold.
+``python notebooks/run.py [--check] [NAME ...]`` writes the outputs into the notebooks. With
+``--check`` it writes nothing and reports printed text that differs from the committed text, except
+in cells tagged "timing". Exits with 1 if a cell fails, for example by an assertion.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from nbclient.exceptions import CellExecutionError
 from PIL import Image
 
 FOLDER = Path(__file__).resolve().parent
-# What every notebook says of itself, whoever ran it with whichever Python.
+# Metadata of every notebook, independent of the Python that executed it.
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -28,16 +28,16 @@ METADATA = {
 
 
 def texts(notebook: nbformat.NotebookNode) -> Iterator[tuple[str, list[str]]]:
-    """Give each code cell's id and the lines it printed, but for timings."""
+    """Yield id and printed lines of each code cell, except those tagged "timing"."""
     for cell in notebook.cells:
         if cell.cell_type == "code" and "timing" not in cell.metadata.get("tags", []):
-            # A stream may come in one piece or in several.
+            # A stream may arrive in several pieces.
             parts = (o.get("text") or o.get("data", {}).get("text/plain", "") for o in cell.outputs)
             yield cell.id, "".join(parts).splitlines()
 
 
 def shrink(notebook: nbformat.NotebookNode) -> None:
-    """Store each picture in 256 colours of its own, which takes a third of the room."""
+    """Convert images to a palette of 256 colours, a third of the size."""
     outputs = (out for cell in notebook.cells for out in cell.get("outputs", []))
     for data in (out.data for out in outputs if "image/png" in out.get("data", {})):
         picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("RGB")
@@ -47,7 +47,7 @@ def shrink(notebook: nbformat.NotebookNode) -> None:
 
 
 def run(path: Path, check: bool) -> bool:
-    """Execute one notebook, tell how it went, and return whether no cell failed."""
+    """Execute one notebook, report the result, and return whether all cells succeeded."""
     committed = nbformat.read(path, as_version=4)
     notebook = nbformat.from_dict(committed)
     start = time.perf_counter()
@@ -76,14 +76,14 @@ def run(path: Path, check: bool) -> bool:
 
 
 def main() -> int:
-    """Run what the command line asks for."""
+    """Run the notebooks named on the command line."""
     parser = argparse.ArgumentParser(description="Execute the notebooks.")
-    parser.add_argument("names", nargs="*", help="as 000_one_neuron; all without any")
+    parser.add_argument("names", nargs="*", help="such as 000_one_neuron; default: all")
     parser.add_argument("--check", action="store_true", help="write nothing, compare printed text")
     options = parser.parse_args()
     names = options.names or sorted(path.stem for path in FOLDER.glob("*.ipynb"))
-    went = [run(FOLDER / f"{name}.ipynb", options.check) for name in names]
-    return 0 if all(went) else 1
+    succeeded = [run(FOLDER / f"{name}.ipynb", options.check) for name in names]
+    return 0 if all(succeeded) else 1
 
 
 if __name__ == "__main__":
