@@ -1,1 +1,1 @@
-"""Speed, memory and size beside the peers: ``python -m benchmarks --help``."""
+"""Speed, memory and size compared with other libraries: ``python -m benchmarks --help``."""

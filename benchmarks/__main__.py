@@ -1,7 +1,7 @@
-"""Speed, memory and size beside the peers, in turns on the same cores.
+"""Speed, memory and size compared with other libraries, in turns on the same cores.
 
-``python -m benchmarks`` measures a training step of six networks, serving, products alone,
-start-up, size and memory, on deltaprop and every installed peer, and the machine's own limits.
+``python -m benchmarks`` measures a training step of six networks, serving, matrix products,
+start-up, size and memory, for deltaprop and every installed peer, and the machine's peak rates.
 ``python -m benchmarks.graphs`` measures computational graphs.
 """
 
@@ -34,7 +34,7 @@ def arguments() -> argparse.Namespace:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--works", action="store_true", help="train the six works (default)")
     which.add_argument("--grid", action="store_true", help="train the grid around them as well")
-    which.add_argument("--smoke", action="store_true", help="a little of everything, for CI")
+    which.add_argument("--smoke", action="store_true", help="a short run of everything, for CI")
     parser.add_argument(
         "--scaling", action="store_true", help="fit our cost against size, and train many at once"
     )
@@ -42,11 +42,12 @@ def arguments() -> argparse.Namespace:
         "--only",
         default="",
         metavar="TEXT",
-        help="what has it in its name: training, serving, product, startup, memory, or a network",
+        help="only works whose names contain TEXT: training, serving, product, startup, memory, "
+        "or a network",
     )
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], metavar="N")
-    parser.add_argument("--turns", type=int, default=7, help="of each timing")
-    parser.add_argument("--seconds", type=float, default=0.3, help="of each turn")
+    parser.add_argument("--turns", type=int, default=7, help="turns per timing")
+    parser.add_argument("--seconds", type=float, default=0.3, help="seconds per turn")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
     if options.smoke:
@@ -55,7 +56,7 @@ def arguments() -> argparse.Namespace:
 
 
 def chosen(options: argparse.Namespace, threads: int) -> Iterator[Work]:
-    """Give the works to run."""
+    """Yield the works to run."""
     training = [*works.SIX, *(works.grid() if options.grid else [])]
     everything: list[Work] = [*training, *works.SERVING, *works.PRODUCTS]
     if options.smoke:
@@ -68,7 +69,7 @@ def chosen(options: argparse.Namespace, threads: int) -> Iterator[Work]:
 
 
 def say(text: str) -> None:
-    """Tell how far the run is."""
+    """Print a progress message with the time."""
     print(f"{datetime.now():%H:%M:%S} {text}", flush=True)
 
 
@@ -92,7 +93,7 @@ def measure(group: Group, threads: int, options: argparse.Namespace, results: Re
 
 
 def write(results: Results, folder: Path) -> None:
-    """Write tables, figures and drawings."""
+    """Write tables, JSON and plots."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.md").write_text(report.markdown(results))
     (folder / "results.json").write_text(report.as_json(results))
@@ -115,7 +116,7 @@ def main() -> None:
         try:
             with Group(threads) as group:
                 measure(group, threads, options, results)
-            write(results, options.out)  # a long run may be cut short
+            write(results, options.out)  # also now, in case a long run is interrupted
         except Unsupported as reason:
             say(f"not run: {reason}")
             results.missing |= {f"{threads} threads": str(reason)}

@@ -1,4 +1,4 @@
-"""Many networks trained at once from a pool of Python's threads, beside one after the other."""
+"""Training of several networks at once in a pool of Python threads, compared with one by one."""
 
 import os
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ NETWORKS = 4
 
 @dataclass
 class Crowd:
-    """How many times as fast all are trained as one after the other, by workers of the pool."""
+    """Speed-up over training one network after the other, by number of workers in the pool."""
 
     work: Training
     gains: dict[int, float]
 
 
 def crowds(turns: int, seconds: float, most: int) -> list[Crowd]:
-    """Measure on all cores, each network on a thread of its own, in turns."""
+    """Measure on all cores, with one thread per network, in turns."""
     cores = sorted(os.sched_getaffinity(0))
     remote, found = Remote(OURS, cores, threads=1), []
     remote.ask()

@@ -1,7 +1,7 @@
-"""Graphs: of single numbers beside pure Python objects and PyTorch, of arrays beside NumPy.
+"""Graphs of scalars compared with Python objects and PyTorch, graphs of arrays with NumPy.
 
-``python -m benchmarks.graphs [--seconds 1]`` prints two tables of the shortest of many timings on
-one core. That all sides come to the same values and deltas is asserted.
+``python -m benchmarks.graphs [--seconds 1]`` prints two tables of minimum times on one core. It
+asserts that all implementations compute the same values and deltas.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from deltaprop import graph
 
 
 class Value:
-    """A number that knows what it came of: the least that a graph of Python objects needs."""
+    """A number with its inputs: a minimal computational graph of Python objects."""
 
     __slots__ = ("back", "data", "grad", "inputs")
 
@@ -47,7 +47,7 @@ class Value:
         return out
 
     def tanh(self) -> "Value":
-        """Give the hyperbolic tangent."""
+        """Return the hyperbolic tangent."""
         out = Value(math.tanh(self.data), (self,))
 
         def back() -> None:
@@ -57,13 +57,13 @@ class Value:
         return out
 
     def backward(self) -> None:
-        """Pass a delta of 1 back to everything above."""
+        """Run the backward pass with a delta of 1."""
         order: list[Value] = []
-        seen: set[Value] = set()
+        visited: set[Value] = set()
 
         def visit(value: Value) -> None:
-            if value not in seen:
-                seen.add(value)
+            if value not in visited:
+                visited.add(value)
                 for x in value.inputs:
                     visit(x)
                 order.append(value)
@@ -81,7 +81,7 @@ WIDTHS = (2, 20, 20, 1)
 
 
 def network(leaves: list[Any], tanh: Callable[[Any], Any]) -> Any:
-    """Give a dense network written number by number: 961 nodes below its 523 leaves."""
+    """Return a dense network built from scalars: 961 nodes on 523 leaves."""
     it = iter(leaves)
     a = [next(it) for _ in range(WIDTHS[0])]
     for width in WIDTHS[1:]:
@@ -96,10 +96,10 @@ def network(leaves: list[Any], tanh: Callable[[Any], Any]) -> Any:
 
 
 def shortest(seconds: float, *runs: Callable[[], object]) -> list[float]:
-    """Time each for so long, and give the microseconds of the shortest.
+    """Time each callable for `seconds` and return the minimum times in microseconds.
 
-    In turns, since the machine has its moods, but of many runs, since the others' leave nothing in
-    the caches.
+    Callables take turns, since the machine's speed varies; each turn has many runs, since the other
+    callables evict the caches.
     """
     best = [math.inf] * len(runs)
     for _ in range(TURNS):
@@ -112,7 +112,7 @@ def shortest(seconds: float, *runs: Callable[[], object]) -> list[float]:
 
 
 def numbers(seconds: float) -> None:
-    """Print the table of graphs of single numbers."""
+    """Print the table for graphs of scalars."""
     count = WIDTHS[0] + sum((a + 1) * b for a, b in pairwise(WIDTHS))
     start = np.random.default_rng(0).normal(size=count) / 3
     ours = [graph.variable(v) for v in start]
@@ -130,12 +130,12 @@ def numbers(seconds: float) -> None:
     t.backward(retain_graph=True)
     np.testing.assert_allclose([y.value, z.data], t.item(), rtol=1e-12)
     expected = [float(v.grad) for v in theirs if v.grad is not None]
-    for found in ([v.grad for v in ours], [v.grad for v in plain]):
-        np.testing.assert_allclose(found, expected, rtol=1e-10)
+    for gradients in ([v.grad for v in ours], [v.grad for v in plain]):
+        np.testing.assert_allclose(gradients, expected, rtol=1e-10)
 
     print("| graph of 961 numbers, us | deltaprop | Python objects | ratio | PyTorch | ratio |")
     print("|---|---|---|---|---|---|")
-    # The others build again to evaluate again.
+    # The others must rebuild the graph for each forward pass.
     for name, runs in {
         "build": builds,
         "forward": (y.forward, *builds[1:]),
@@ -175,20 +175,20 @@ EXPRESSIONS: dict[str, Callable[[Any, Any, Any], Any]] = {
 
 
 def check_arrays(name: str, dtype: Any, x: list[np.ndarray], nodes: list[Any], f: Any) -> None:
-    """Assert NumPy's values, and the deltas' sum against the slope of NumPy's along (1, ..., 1)."""
+    """Assert NumPy's values, and that the deltas' sum is NumPy's slope along (1, ..., 1)."""
     y = f(*nodes)
     y.backward()
-    digits = 1e-4 if dtype == np.float32 else 1e-11
-    np.testing.assert_allclose(y.value, f(*x), rtol=digits, atol=digits, err_msg=name)
+    tolerance = 1e-4 if dtype == np.float32 else 1e-11
+    np.testing.assert_allclose(y.value, f(*x), rtol=tolerance, atol=tolerance, err_msg=name)
     wide = [a.astype(np.float64) for a in x]
     slope = (np.sum(f(*[a + 1e-5 for a in wide])) - np.sum(f(*[a - 1e-5 for a in wide]))) / 2e-5
     deltas = [v.grad.astype(np.float64) for v in nodes if v.grad is not None]
-    found, size = sum(map(np.sum, deltas)), sum(np.sum(np.abs(d)) for d in deltas)
-    np.testing.assert_allclose(found, slope, rtol=0, atol=1e-5 * size, err_msg=name)
+    total, size = sum(map(np.sum, deltas)), sum(np.sum(np.abs(d)) for d in deltas)
+    np.testing.assert_allclose(total, slope, rtol=0, atol=1e-5 * size, err_msg=name)
 
 
 def arrays(seconds: float) -> None:
-    """Print the table of graphs of arrays."""
+    """Print the table for graphs of arrays."""
     random = np.random.default_rng(0)
     print("\n| 1e6 elements, ms | dtype | NumPy | forward | ratio | backward | ratio |")
     print("|---|---|---|---|---|---|---|")
@@ -211,7 +211,7 @@ def arrays(seconds: float) -> None:
 def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=0.5, help="of each timing")
+    parser.add_argument("--seconds", type=float, default=0.5, help="seconds per timing")
     options = parser.parse_args()
     torch.set_num_threads(1)
     numbers(options.seconds)

@@ -1,9 +1,9 @@
-"""What `LiveView` costs a fit, in a Jupyter kernel.
+"""The overhead of `LiveView` in a Jupyter kernel.
 
 ``python -m benchmarks.live [--seconds 4]`` starts a kernel, as a notebook does, and trains each
-network in turns without and with the view; a fit takes about so many seconds. It prints the least
-seconds of the processor of both, on one thread and with all that the kernel does to send the
-drawings, and what the view adds. ipykernel is part of the extra ``test``.
+network in turns without and with the view, for about `seconds` per fit. It prints the minimum CPU
+times of both, on one thread and including the kernel's work to send the output, and the overhead of
+the view. ipykernel is part of the extra ``test``.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import numpy as np
 from deltaprop import LiveView, nn, optim, set_num_threads
 
 TURNS = 5
-# Widths, rows of data, rows a batch.
+# Widths, rows of data, batch size.
 WORKS = (
     ((1, 20, 1), 2000, 32),
     ((64, 128, 64, 10), 1797, 32),
@@ -27,7 +27,7 @@ WORKS = (
 
 
 def fit(widths: tuple[int, ...], rows: int, batch: int, epochs: int, **options: Any) -> float:
-    """Train a new network and give the seconds."""
+    """Train a new network and return the CPU seconds."""
     rng = np.random.default_rng(0)
     layers: list[nn.Layer] = []
     for inputs, outputs in pairwise(widths):
@@ -43,7 +43,7 @@ def fit(widths: tuple[int, ...], rows: int, batch: int, epochs: int, **options: 
 
 
 def measure(seconds: float) -> None:
-    """Print the table; to be run in a kernel."""
+    """Print the table; runs in a kernel."""
     set_num_threads(1)
     print("| network | epoch, ms | fit, s | with the view, s | slower by |")
     print("|---|---|---|---|---|")
@@ -62,11 +62,11 @@ def measure(seconds: float) -> None:
 
 
 def main() -> None:
-    """Run `measure` in a kernel and print what it prints."""
+    """Run `measure` in a kernel and print its output."""
     from jupyter_client.manager import start_new_kernel
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of a fit")
+    parser.add_argument("--seconds", type=float, default=4.0, help="seconds per fit")
     seconds = parser.parse_args().seconds
     drawings = 0
 
@@ -85,7 +85,7 @@ def main() -> None:
         client.execute_interactive(code, output_hook=show)
     finally:
         manager.shutdown_kernel()
-    print(f"\n{drawings} drawings came")
+    print(f"\n{drawings} drawings received")
 
 
 if __name__ == "__main__":

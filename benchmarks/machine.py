@@ -1,4 +1,4 @@
-"""The machine's own limits, measured beside the works: a core's FMA peak and a stream of memory."""
+"""The machine's peak rates, measured during the run: FMA throughput and memory bandwidth."""
 
 import ctypes
 import os
@@ -19,7 +19,7 @@ STARTS = (ctypes.c_float * CHAINS)(*range(CHAINS))
 
 
 def shortest(call: Callable[[], object], seconds: float) -> float:
-    """Give the shortest of the times that fit into the given one, of two at least."""
+    """Return the minimum time of repeated calls within `seconds`, at least two calls."""
     end, times = time.perf_counter() + seconds, []
     while len(times) < 2 or time.perf_counter() < end:
         start = time.perf_counter()
@@ -29,7 +29,7 @@ def shortest(call: Callable[[], object], seconds: float) -> float:
 
 
 def compiled(folder: str | Path) -> Path:
-    """Compile the loops that are timed into a library."""
+    """Compile the timed loops into a shared library."""
     compiler = os.environ.get("CC") or shutil.which("cc") or "gcc"
     source, library = Path(__file__).with_suffix(".c"), Path(folder, "machine.so")
     flags = ["-O3", "-march=native", "-ffp-contract=fast", "-Wno-psabi", "-shared", "-fPIC"]
@@ -38,7 +38,7 @@ def compiled(folder: str | Path) -> Path:
 
 
 class Machine:
-    """The limits, as the largest of all that was measured."""
+    """The peak rates: the maximum of all measurements."""
 
     def __init__(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -52,24 +52,24 @@ class Machine:
         self.pool = ThreadPoolExecutor()
 
     def measure(self, seconds: float) -> None:
-        """Look again at what the machine can do now."""
+        """Measure again and keep the maximum."""
         steps, half = 100_000, ctypes.c_float(0.5)
         for size in (32, 64):
             run = getattr(self.library, f"fma{size}")
-            took = shortest(partial(run, ctypes.c_long(steps), STARTS, half, half), seconds)
-            self.peak = max(self.peak, 2 * steps * CHAINS * (size / 4) / took / 1e9)
+            elapsed = shortest(partial(run, ctypes.c_long(steps), STARTS, half, half), seconds)
+            self.peak = max(self.peak, 2 * steps * CHAINS * (size / 4) / elapsed / 1e9)
         for threads in range(1, len(os.sched_getaffinity(0)) + 1):
-            took = shortest(partial(self.triads, threads), seconds)
-            rate = 3 * self.arrays[0].nbytes / took / 1e9
+            elapsed = shortest(partial(self.triads, threads), seconds)
+            rate = 3 * self.arrays[0].nbytes / elapsed / 1e9
             self.stream[threads] = max(self.stream.get(threads, 0.0), rate)
 
     def triads(self, threads: int) -> None:
-        """Share the stream between threads; ctypes lets them run at once."""
+        """Run the triad on several threads; ctypes releases the GIL."""
         parts = zip(*(np.array_split(array, threads) for array in self.arrays), strict=True)
         list(self.pool.map(self.triad, parts))
 
     def triad(self, arrays: tuple[np.ndarray, ...]) -> None:
-        """Run the stream on the calling thread."""
+        """Run the triad on the calling thread."""
         pointers = (array.ctypes.data_as(ctypes.c_void_p) for array in arrays)
         self.library.triad(ctypes.c_long(arrays[0].size), *pointers)
 
@@ -82,7 +82,7 @@ class Machine:
 
 
 def description() -> str:
-    """Name processor, cores, memory and system."""
+    """Return processor, cores, memory and system as text."""
     cpu = Path("/proc/cpuinfo").read_text()
     lines = dict(
         line.split("\t: ", 1) for line in cpu.split("\n\n")[0].splitlines() if ": " in line

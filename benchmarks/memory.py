@@ -1,4 +1,4 @@
-"""Memory of a training run, beside what parameters, gradients, states and one batch need."""
+"""Peak memory of training, compared with the size of parameters, gradients, states and a batch."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from benchmarks.works import Training
 
 @dataclass
 class Memory:
-    """Bytes at the peak of a training run, by peer."""
+    """Peak memory of a training run in bytes, by peer."""
 
     work: Training
     needed: int
@@ -27,10 +27,10 @@ def needed(work: Training) -> int:
 
 
 def memory(work: Training) -> Memory:
-    """Ask every peer for its peak, in fresh processes: what others have freed would hide it."""
+    """Measure every peer in a fresh process: memory freed by earlier works would hide the peak."""
     peaks = {}
     with Group(1) as group:
         for name in group.versions:
-            with suppress(Unsupported):  # the table of training says who does not train
+            with suppress(Unsupported):  # the training table lists peers that do not train
                 peaks[name] = group.remotes[name].ask("memory", work)
     return Memory(work, needed(work), peaks)

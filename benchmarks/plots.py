@@ -1,4 +1,4 @@
-"""The drawings: ratios by work and peer, and our cost against size."""
+"""Plots: ratios by work and peer, and deltaprop's cost against size."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from benchmarks.works import Product, Serving, Training
 
 mpl.use("Agg")
 
-# Okabe and Ito's colours, told apart by all eyes.
+# Okabe and Ito's colours, safe for colour-blind readers.
 COLOURS = ("#000000", "#56b4e9", "#d55e00", "#0072b2", "#e69f00", "#009e73", "#cc79a7")
 STYLE = {
     name: (colour, marker) for name, colour, marker in zip(PEERS, COLOURS, "*XsoDv^", strict=True)
@@ -24,7 +24,7 @@ KINDS = ((Training, "training step"), (Serving, "serving"), (Product, "products"
 
 
 def ratios(results: Results, path: Path) -> None:
-    """Draw each peer's time as a multiple of ours: a row of panels for a kind of work."""
+    """Plot each peer's time as a multiple of deltaprop's, with a row of panels per kind of work."""
     kinds = [k for k in KINDS if any(results.of(k[0], n) for n in results.threads())]
     columns = results.threads()
     labels = [
@@ -92,7 +92,7 @@ def ratios(results: Results, path: Path) -> None:
 
 
 def laws(found: list[Law], path: Path) -> None:
-    """Draw the series with their lines."""
+    """Plot the series with their fitted lines."""
     figure, panels = plt.subplots(2, 2, figsize=(9, 7), layout="constrained")
     for panel, law in zip(panels.flat, found, strict=True):
         x = np.geomspace(law.amounts[0], law.amounts[-1], 100)

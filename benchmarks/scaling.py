@@ -1,4 +1,4 @@
-"""Our cost against width, depth, batch and rows, fitted by the straight line that theory gives."""
+"""Deltaprop's cost against width, depth, batch and rows, fitted by a straight line."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,11 +22,11 @@ class Law:
     fixed: float
     each: float
     off: float
-    """The largest distance from the line, as a part of the line, above it or (negative) below."""
+    """The largest relative deviation from the line, negative below it."""
     at: int
-    """The amount where it is so far off."""
+    """The amount with the largest deviation."""
     power: float
-    """Slope of the logarithms over the larger half."""
+    """The slope in log-log scale over the larger half."""
 
 
 Family = tuple[str, str, Sequence[Work], Callable[[Any], int]]
@@ -34,7 +34,7 @@ DEEP = (1, 2, 4, 8, 16, 32)
 
 
 def families(most: int) -> list[Family]:
-    """Give the series of works, each of at most that many."""
+    """Return the series of works, each with at most `most` works."""
     widths = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)[:most]
     deep = [Training(Network((64,) * (n + 1), "Tanh"), 64, steps=20) for n in DEEP[:most]]
     counts = [4**i for i in range(9)][:most]
@@ -59,7 +59,7 @@ def families(most: int) -> list[Family]:
 
 
 def fit(amounts: list[int], micros: list[float]) -> tuple[float, float, float, int, float]:
-    """Fit a line by least squares of relative errors, neither cost below 0."""
+    """Fit a line with non-negative coefficients by least squares of relative errors."""
     x, t = np.array(amounts, float), np.array(micros)
     fixed, each = np.linalg.lstsq(np.stack([1 / t, x / t], 1), np.ones(len(t)))[0]
     if fixed < 0:
@@ -72,13 +72,13 @@ def fit(amounts: list[int], micros: list[float]) -> tuple[float, float, float, i
 
 
 def laws(group: Group, turns: int, seconds: float, most: int) -> list[Law]:
-    """Measure every series on our own process, the shortest of the turns."""
-    remote, found = group.remotes[OURS], []
+    """Measure every series with deltaprop; take the minimum over the turns."""
+    remote, results = group.remotes[OURS], []
     for name, quantity, works, amount in families(most):
         micros = []
         for work in works:
             remote.ask("prepare", work)
             micros.append(min(remote.ask("slice", seconds)[0] for _ in range(turns)))
         amounts = [amount(work) for work in works]
-        found.append(Law(name, quantity, amounts, micros, *fit(amounts, micros)))
-    return found
+        results.append(Law(name, quantity, amounts, micros, *fit(amounts, micros)))
+    return results

@@ -1,4 +1,4 @@
-"""Start-up and size: what it costs to have a peer there, before any work."""
+"""Start-up time, resident memory and installed size of each peer."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ print((imported - start) * 1e3, (time.perf_counter() - start) * 1e3, rest - befo
 
 @dataclass
 class Startup:
-    """Figures of fresh processes, above a process that has imported NumPy."""
+    """Results of fresh processes, relative to a process that has imported NumPy."""
 
     peer: str
     import_ms: list[float]
@@ -38,7 +38,7 @@ class Startup:
 
 
 def installed(packages: tuple[str, ...]) -> list[Path]:
-    """Give the files of installed packages."""
+    """Return the files of installed packages."""
     folders = []
     for package in packages:
         spec = find_spec(package)
@@ -49,7 +49,7 @@ def installed(packages: tuple[str, ...]) -> list[Path]:
 
 
 def zipped(packages: tuple[str, ...]) -> int:
-    """Give the size of the files in a wheel, which is a zip."""
+    """Return the compressed size of the packages, as in a wheel."""
     with tempfile.TemporaryFile() as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as wheel:
             for path in installed(packages):
@@ -58,11 +58,11 @@ def zipped(packages: tuple[str, ...]) -> int:
 
 
 def startups(missing: dict[str, str], repeats: int) -> list[Startup]:
-    """Measure every peer that is there, in turns."""
+    """Measure every installed peer, in turns."""
     cores = {min(os.sched_getaffinity(0))}
     names = [n for n in PEERS if n not in missing and n not in ("NumPy", "deltaprop.graph")]
     rows: dict[str, list[list[float]]] = {name: [] for name in names}
-    # Installers leave compiled modules; where there are none, the first process does: not counted.
+    # The first turn is not counted: it may write the compiled modules that installers leave.
     own = {k: v for k, v in environment(1).items() if k != "PYTHONDONTWRITEBYTECODE"}
     for turn in range(repeats + 1):
         for name in names:
@@ -87,5 +87,5 @@ def startups(missing: dict[str, str], repeats: int) -> list[Startup]:
 
 
 def wheel_size() -> int:
-    """Give the bytes of our package, zipped as a wheel is."""
+    """Return the compressed size of deltaprop in bytes."""
     return zipped(PEERS[OURS][1])

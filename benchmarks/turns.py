@@ -1,4 +1,4 @@
-"""The turns: all peers of one number of threads wait in their processes, and one runs at a time."""
+"""Timing in turns: each peer has a process, and one process runs at a time."""
 
 import os
 import pickle
@@ -17,13 +17,13 @@ from benchmarks.works import Work, agree
 
 @dataclass
 class Timing:
-    """A peer at a work: microseconds a unit in each turn, or why it did not run."""
+    """A peer's microseconds per unit of a work in each turn, or the reason why it did not run."""
 
     peer: str
     why_not: str = ""
     micros: list[float] = field(default_factory=list)
     ratio: float = np.nan
-    """The median over the turns of its time above ours in the same turn."""
+    """The median over the turns of its time divided by deltaprop's in the same turn."""
 
     @property
     def median(self) -> float:
@@ -32,12 +32,12 @@ class Timing:
 
     @property
     def least(self) -> float:
-        """The shortest of the turns."""
+        """The minimum over the turns."""
         return min(self.micros)
 
 
 class Remote:
-    """A peer's process at the other end of two pipes."""
+    """A peer's process, connected by two pipes."""
 
     def __init__(self, name: str, cores: list[int], threads: int | None = None) -> None:
         module, _ = PEERS[name]
@@ -50,7 +50,7 @@ class Remote:
         )
 
     def ask(self, *request: Any) -> Any:
-        """Send a request, if there is one, and wait for the answer; `Unsupported` is raised."""
+        """Send a request, if any, and return the answer; an `Unsupported` answer is raised."""
         assert self.process.stdin
         assert self.process.stdout
         if request:
@@ -93,7 +93,7 @@ class Group:
         if OURS in self.missing:
             raise SystemExit(f"{OURS}: {self.missing[OURS]}")
         self.waits = {name: np.zeros(2) for name in self.versions}
-        """Seconds of processor and of clock that each process took while others ran."""
+        """CPU seconds used by each process while others ran, and the elapsed seconds."""
 
     def __enter__(self) -> Self:
         return self
@@ -108,7 +108,7 @@ class Group:
             remote.close()
 
     def measure(self, work: Work, turns: int, seconds: float) -> list[Timing]:
-        """Run a work on every peer in turns, once their results were found to agree."""
+        """Check that the results of all peers agree, then run a work on every peer in turns."""
         timings = [Timing(name, self.missing.get(name, "")) for name in PEERS]
         results = dict(self.each(timings, "prepare", work))
         for name, result in results.items():
@@ -128,7 +128,7 @@ class Group:
         return timings
 
     def each(self, timings: list[Timing], *request: Any) -> Iterable[tuple[str, Any]]:
-        """Ask all that can run, and note why others do not."""
+        """Send a request to all peers that support the work; record why others do not."""
         for timing in timings:
             if not timing.why_not:
                 try:

@@ -1,7 +1,7 @@
-"""One peer in a process of its own, so that no thread pool or memory allocator disturbs another.
+"""The process of one peer, which isolates its thread pools and memory allocator.
 
-``python -m benchmarks.worker MODULE THREADS CORE...`` answers pickled requests, each the name of a
-method of `Worker` and its arguments, until its input ends. Waiting for the next, it sleeps.
+``python -m benchmarks.worker MODULE CORE...`` answers pickled requests, each the name of a method
+of `Worker` and its arguments, until its input ends. Between requests it sleeps.
 """
 
 import importlib
@@ -18,18 +18,18 @@ from typing import Any
 from benchmarks.peers import Peer, Unsupported
 from benchmarks.works import Network, Product, Serving, Training, Work
 
-REST = 0.05  # seconds in which pools of threads stop to spin
+REST = 0.05  # seconds until idle thread pools stop spinning
 
 
 class Steps:
-    """Training, from the first weights in each slice: long training would meet other numbers."""
+    """Training from the initial weights in each slice, so that all slices do the same work."""
 
     def __init__(self, peer: Peer, work: Training) -> None:
         self.work, self.trainer = work, peer.train(work)
         self.units = work.steps
 
     def begin(self) -> None:
-        """Go back to the first weights and an optimizer that has made no step."""
+        """Restore the initial weights and a new optimizer."""
         self.trainer.begin()
 
     def run(self, count: int) -> None:
@@ -37,7 +37,7 @@ class Steps:
         self.trainer.epochs(count)
 
     def result(self) -> float:
-        """Tell by how much two epochs lower the loss."""
+        """Return the decrease of the loss in two epochs."""
         self.begin()
         self.run(2)
         layers = self.trainer.layers()
@@ -54,7 +54,7 @@ class Calls:
         self.call = peer.serve(work) if isinstance(work, Serving) else peer.product(work)
 
     def begin(self) -> None:
-        """Do nothing: a call changes nothing."""
+        """Do nothing: calls have no state."""
 
     def run(self, count: int) -> None:
         """Call `count` times."""
@@ -63,12 +63,12 @@ class Calls:
             call()
 
     def result(self) -> Any:
-        """Give what a call returns, as an array of NumPy's."""
+        """Return the result of a call as a NumPy array."""
         return self.peer.array(self.call())
 
 
 class Worker:
-    """What the driving process may ask of a peer."""
+    """The requests that the main process sends to a peer."""
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
@@ -76,11 +76,11 @@ class Worker:
         self.done = time.process_time(), time.perf_counter()
 
     def version(self) -> str:
-        """Give the version of the peer's library."""
+        """Return the version of the peer's library."""
         return self.peer.version
 
     def prepare(self, work: Work) -> Any:
-        """Make ready to run the work, and give its result."""
+        """Prepare the work and return its result."""
         self.job, self.count = None, 0
         self.job = Steps(self.peer, work) if isinstance(work, Training) else Calls(self.peer, work)
         return self.job.result()
@@ -88,30 +88,30 @@ class Worker:
     def slice(self, seconds: float) -> tuple[float, float, float]:
         """Run for about the given time.
 
-        Returns the microseconds a unit, and the seconds of processor and of clock since the last
-        answer: what the process took from the others while it should have slept.
+        Returns the microseconds per unit, and the CPU and elapsed seconds since the last answer,
+        which show whether the process disturbed the others while it should have slept.
         """
         used, waited = time.process_time() - self.done[0], time.perf_counter() - self.done[1]
         if not self.count:
             self.count = 1
-            taken = self.timed()
-            while taken < seconds / 4:
-                self.count *= 2 if taken > 1e-4 else 16
-                taken = self.timed()
-            self.count = max(1, round(self.count * seconds / taken))
+            elapsed = self.timed()
+            while elapsed < seconds / 4:
+                self.count *= 2 if elapsed > 1e-4 else 16
+                elapsed = self.timed()
+            self.count = max(1, round(self.count * seconds / elapsed))
         micros = self.timed() / self.count / self.job.units * 1e6
         if self.peer.threads > 1:
             time.sleep(REST)
         return micros, used, waited
 
     def gather(self, work: Training, networks: int, seconds: float) -> None:
-        """Make ready to train so many networks, each for about the given time."""
+        """Prepare the training of several networks, each for about the given time."""
         self.jobs = [Steps(self.peer, work) for _ in range(networks)]
         self.job, self.count = self.jobs[0], 0
         self.slice(seconds)
 
     def crowd(self, workers: int) -> float:
-        """Take the time of training all, from a pool or (0) one after the other."""
+        """Return the time to train all networks with `workers` threads; 0: one after the other."""
         for job in self.jobs:
             job.begin()
         start = time.perf_counter()
@@ -124,23 +124,23 @@ class Worker:
         return time.perf_counter() - start
 
     def timed(self) -> float:
-        """Take the time of one run."""
+        """Return the time of one run."""
         self.job.begin()
         start = time.perf_counter()
         self.job.run(self.count)
         return time.perf_counter() - start
 
     def memory(self, work: Training) -> int:
-        """Give the bytes that training adds to the process at its peak, data set not counted.
+        """Return the peak of the memory that training adds to the process, in bytes.
 
-        What a library allocates once, with the first network of all, is not counted either.
+        The data set is not counted, nor what a library allocates once for its first network.
         """
         self.prepare(Training(Network((2, 3, 1), "Sigmoid", work.network.dtype), 4))
         self.job = None
-        work.data()  # made once and kept, as are the first weights
+        work.data()  # cached, as are the initial weights
         work.network.layers()
         before = self.resident("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
         trainer = self.peer.train(work)
         trainer.begin()
         trainer.epochs(2)
@@ -148,7 +148,7 @@ class Worker:
 
     @staticmethod
     def resident(name: str) -> int:
-        """Read one of the kernel's figures of this process, in bytes."""
+        """Read a memory counter of this process from /proc, in bytes."""
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith(name)) * 1024
 
@@ -157,7 +157,7 @@ def main() -> None:
     """Answer requests from standard input on standard output."""
     module, *cores = sys.argv[1], *map(int, sys.argv[2:])
     os.sched_setaffinity(0, cores)
-    # What libraries print must not get between the answers.
+    # Keep output of libraries out of the stream of answers.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
 

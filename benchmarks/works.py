@@ -1,6 +1,6 @@
-"""What is measured: works, their data and first weights, and what their results must agree in.
+"""The works: their data, initial weights, and criteria for the agreement of results.
 
-Everything follows from the work alone, so that each process makes its own and all are the same.
+Everything is a function of the work, so that every process generates the same data and weights.
 """
 
 from dataclasses import dataclass
@@ -29,16 +29,16 @@ class Network:
     dtype: str = "float32"
 
     def layers(self) -> list[Layer]:
-        """Give the first weights; they are read only."""
+        """Return the initial weights, read-only."""
         return first_layers(self)
 
     @property
     def parameters(self) -> int:
-        """Count the numbers of all layers."""
+        """The number of parameters."""
         return sum((a + 1) * b for a, b in pairwise(self.widths))
 
     def outputs(self, layers: list[Layer], x: np.ndarray) -> np.ndarray:
-        """Compute in float64 what all must come to."""
+        """Compute the reference outputs in float64."""
         a = x.astype(np.float64)
         for i, (weight, bias) in enumerate(layers):
             a = (ACTIVATIONS[self.activation](a) if i else a) @ weight.astype(np.float64) + bias
@@ -52,7 +52,7 @@ class Network:
 
 @lru_cache(maxsize=1)
 def first_layers(network: Network) -> list[Layer]:
-    """Draw weights as PyTorch does, once for all who ask in turn."""
+    """Draw weights from PyTorch's default distribution; cached."""
     random = np.random.default_rng(0)
 
     def draw(fan_in: int, *shape: int) -> np.ndarray:
@@ -65,13 +65,13 @@ def first_layers(network: Network) -> list[Layer]:
 
 @dataclass(frozen=True)
 class Training:
-    """Steps of training: classes where the last layer is 10 wide, else numbers."""
+    """Training steps: classification if the last layer has 10 outputs, else regression."""
 
     network: Network
     batch: int
     optimizer: str = "Adam"
     steps: int = 1
-    """Steps an epoch; the unit of time is one step."""
+    """Steps per epoch; the unit of time is one step."""
 
     @property
     def rows(self) -> int:
@@ -80,7 +80,7 @@ class Training:
 
     @property
     def rate(self) -> float:
-        """The learning rate: two epochs must not reach the end, where all arithmetic agrees."""
+        """The learning rate, low enough that two epochs do not converge: then errors would hide."""
         return 1e-3 if self.optimizer == "Adam" else 0.1 / self.steps
 
     @property
@@ -90,12 +90,12 @@ class Training:
 
     @property
     def flops(self) -> int:
-        """Of a step's products: outputs, gradients, and deltas of all but the first input."""
+        """Operations of a step's products: outputs, gradients, deltas except those of the input."""
         sizes = [a * b for a, b in pairwise(self.network.widths)]
         return 2 * self.batch * (3 * sum(sizes) - sizes[0])
 
     def data(self) -> tuple[np.ndarray, np.ndarray]:
-        """Give inputs and targets that can be learned."""
+        """Return inputs and targets that can be learned."""
         return training_set(self)
 
     def loss(self, layers: list[Layer]) -> float:
@@ -113,7 +113,7 @@ class Training:
 
 @lru_cache(maxsize=1)
 def training_set(work: Training) -> tuple[np.ndarray, np.ndarray]:
-    """Make the data of a work, once for all who ask in turn."""
+    """Generate the data of a work; cached."""
     random = np.random.default_rng(1)
     inputs, outputs = work.network.widths[0], work.network.widths[-1]
     X = random.normal(size=(work.rows, inputs)).astype(work.network.dtype)
@@ -133,7 +133,7 @@ class Serving:
     rows: int
 
     def data(self) -> np.ndarray:
-        """Give the rows."""
+        """Return the rows."""
         shape = (self.rows, self.network.widths[0])
         return np.random.default_rng(1).normal(size=shape).astype(self.network.dtype)
 
@@ -150,7 +150,7 @@ class Product:
     columns: int
 
     def data(self) -> tuple[np.ndarray, np.ndarray]:
-        """Give both factors."""
+        """Return both factors."""
         random = np.random.default_rng(0)
         shapes = (self.rows, self.inner), (self.inner, self.columns)
         a, b = (random.normal(size=s).astype(np.float32) for s in shapes)
@@ -158,7 +158,7 @@ class Product:
 
     @property
     def flops(self) -> int:
-        """Multiplications and additions."""
+        """The number of multiplications and additions."""
         return 2 * self.rows * self.inner * self.columns
 
     def __str__(self) -> str:
@@ -169,9 +169,9 @@ Work = Training | Serving | Product
 
 
 def agree(work: Work, ours: Any, theirs: Any) -> bool:
-    """Tell whether two results of the work are the same but for rounding.
+    """Return whether two results of the work agree up to rounding.
 
-    Of training the result is by how much the loss fell, which has to agree within 2 %.
+    The result of training is the decrease of the loss, which must agree within 2 %.
     """
     if isinstance(work, Training):
         return bool(abs(theirs - ours) <= 0.02 * abs(ours))
@@ -212,15 +212,15 @@ def square(
     optimizer: str = "Adam",
     activation: str = "ReLU",
 ) -> Training:
-    """Give two hidden layers of one width, and epochs of a length that suits their cost."""
+    """Return the training of two hidden layers of equal width, with epochs of similar cost."""
     steps = 3_000_000_000 // (10 * max(batch, 32) * width * (width + 10))
     network = Network((width, width, width, 10), activation, dtype)
-    few = max(2, -(-10 // batch))  # every class is in the set
-    return Training(network, batch, optimizer, max(few, min(steps, 10_000 // batch, 500)))
+    minimum = max(2, -(-10 // batch))  # enough rows for every class
+    return Training(network, batch, optimizer, max(minimum, min(steps, 10_000 // batch, 500)))
 
 
 def grid() -> list[Training]:
-    """Give what lies between and around the six; 2048 wide by 4096 rows would take minutes."""
+    """Return works between and around the six; width 2048 with 4096 rows would take minutes."""
     corners = [(w, b) for w in (8, 32, 128, 512, 2048) for b in (1, 32, 256, 4096)]
     return [
         *(square(w, b) for w, b in corners if w * b < 2048 * 4096),

@@ -231,7 +231,7 @@ def test_a_large_network_is_not_copied_for_a_short_fit(epochs, looks, seen):
 
 
 def test_slow_looks_are_rarer(seen, monkeypatch):
-    look = live._Deltas.look
+    look = live._Deltas.measure
     looks = []
 
     def slow(self, run):
@@ -239,7 +239,7 @@ def test_slow_looks_are_rarer(seen, monkeypatch):
         looks.append(CLOCK.now)
         CLOCK.now += 0.05
 
-    monkeypatch.setattr(live._Deltas, "look", slow)
+    monkeypatch.setattr(live._Deltas, "measure", slow)
     start = CLOCK.now
     fit(network(), epochs=1000, callbacks=[CLOCK.passing(0.1), dp.LiveView()])
     assert len(looks) > 10
@@ -247,7 +247,7 @@ def test_slow_looks_are_rarer(seen, monkeypatch):
 
 
 def test_many_looks_are_thinned(seen, monkeypatch):
-    monkeypatch.setattr(live, "_MOST_LOOKS", 10)
+    monkeypatch.setattr(live, "_MAX_SAMPLES", 10)
     epochs = []
     seen.show = lambda run, deltas, note: epochs.append(list(deltas.epochs))
     fit(network(), dp.LiveView(every=0), epochs=100)

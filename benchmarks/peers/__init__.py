@@ -1,4 +1,4 @@
-"""The peers, each a file with a class `Peer` that does of the works what its library can do."""
+"""The libraries compared, each a module with a class `Peer` that implements works."""
 
 import os
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from benchmarks.works import Layer, Product, Serving, Training
 
 OURS = "deltaprop"
 
-# Name in the tables: the module here, and the packages that make up what is installed.
+# Name in the tables: the module here, and the packages that count as the installed size.
 PEERS: dict[str, tuple[str, tuple[str, ...]]] = {
     OURS: ("ours", ("deltaprop",)),
     "deltaprop.graph": ("ours_graph", ("deltaprop",)),
@@ -23,27 +23,27 @@ PEERS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 class Unsupported(Exception):  # noqa: N818 - it is an answer, not an error
-    """What a peer cannot do, and why."""
+    """Raised for a work that a peer does not support, with the reason."""
 
 
 class Trainer(Protocol):
     """A network in training."""
 
     def begin(self) -> None:
-        """Take the work's first weights, and an optimizer that has made no step.
+        """Restore the work's initial weights and a new optimizer.
 
-        Its memory is there from the first slice on: to ask for it is no part of a step.
+        Memory should be allocated only once, since allocation is not part of a step.
         """
 
     def epochs(self, count: int) -> float:
         """Train, rows in order, and return the last epoch's mean loss."""
 
     def layers(self) -> list[Layer]:
-        """Give weights and biases as they are now."""
+        """Return the current weights and biases."""
 
 
 class Peer:
-    """A library with a number of threads. Its functions refuse what it has not."""
+    """A library with a number of threads. Methods raise `Unsupported` by default."""
 
     version: str
 
@@ -51,24 +51,24 @@ class Peer:
         self.threads = threads
 
     def train(self, work: Training) -> Trainer:
-        """Give the network of the work with its data and optimizer."""
+        """Return a trainer for the work's network, data and optimizer."""
         raise Unsupported("does not train")
 
     def serve(self, work: Serving) -> Callable[[], Any]:
-        """Give the call that predicts the rows of the work."""
+        """Return a function that predicts the rows of the work."""
         raise Unsupported("does not serve")
 
     def product(self, work: Product) -> Callable[[], Any]:
-        """Give the call that computes the product."""
+        """Return a function that computes the product."""
         raise Unsupported("has no product of its own")
 
     def array(self, result: Any) -> np.ndarray:
-        """Read what a call has returned."""
+        """Convert the result of a call to an array."""
         return np.array(result)
 
 
 def environment(threads: int) -> dict[str, str]:
-    """Give the environment in which libraries start that many threads."""
+    """Return environment variables that limit libraries to a number of threads."""
     names = ("OMP", "OPENBLAS", "MKL", "DELTAPROP")
     env = os.environ | {f"{name}_NUM_THREADS": str(threads) for name in names}
     if threads == 1:

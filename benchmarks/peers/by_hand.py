@@ -1,4 +1,4 @@
-"""NumPy by hand, as one writes it who knows it: all in place, updates of one flat array."""
+"""Optimised NumPy: everything in place, updates on one flat array."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,8 +22,8 @@ def activate(name: str, z: np.ndarray) -> None:
         np.reciprocal(z, out=z)
 
 
-def take_back(name: str, a: np.ndarray, delta: np.ndarray, spare: np.ndarray) -> None:
-    """Multiply the delta of an activation's output by the derivative, given that output."""
+def backpropagate(name: str, a: np.ndarray, delta: np.ndarray, spare: np.ndarray) -> None:
+    """Multiply the delta by an activation's derivative, computed from its output."""
     if name == "ReLU":
         delta *= np.greater(a, 0, out=spare)
         return
@@ -60,7 +60,7 @@ class Trainer:
         self.ones, self.rows = np.ones(work.batch, dtype), np.arange(work.batch)
 
     def split(self, flat: np.ndarray) -> list[Layer]:
-        """Give the views of the layers into a flat array."""
+        """Return the views of the layers into a flat array."""
         arrays, start = [], 0
         for array in (a for layer in self.first for a in layer):
             arrays.append(flat[start : start + array.size].reshape(array.shape))
@@ -68,7 +68,7 @@ class Trainer:
         return list(zip(arrays[::2], arrays[1::2], strict=True))
 
     def begin(self) -> None:
-        """Take the first weights and the optimizer as it was."""
+        """Restore the initial weights and optimizer state."""
         for views, arrays in zip(self.parts, self.first, strict=True):
             for view, array in zip(views, arrays, strict=True):
                 view[:] = array
@@ -91,7 +91,7 @@ class Trainer:
         return total / self.work.steps
 
     def loss(self, y: np.ndarray) -> float:
-        """Give the loss and write its delta."""
+        """Return the loss and compute its delta."""
         a, delta = self.outs[-1], self.deltas[-1]
         if not self.work.classes:
             np.subtract(a, y, out=delta)
@@ -108,7 +108,7 @@ class Trainer:
         return float(value)
 
     def backward(self, x: np.ndarray) -> None:
-        """Write the gradients, from the last layer to the first."""
+        """Compute the gradients, from the last layer to the first."""
         for i in reversed(range(len(self.parts))):
             (weight_gradient, bias_gradient), delta = self.gradients[i], self.deltas[i]
             np.dot((self.outs[i - 1] if i else x).T, delta, out=weight_gradient)
@@ -116,10 +116,10 @@ class Trainer:
             if i:
                 np.dot(delta, self.parts[i][0].T, out=self.deltas[i - 1])
                 name = self.work.network.activation
-                take_back(name, self.outs[i - 1], self.deltas[i - 1], self.spares[i - 1])
+                backpropagate(name, self.outs[i - 1], self.deltas[i - 1], self.spares[i - 1])
 
     def adam(self) -> None:
-        """Update, gradient and spare used up."""
+        """Update by Adam; overwrites gradient and spare."""
         self.t += 1
         first, second = 1 - 0.9**self.t, np.sqrt(1 - 0.999**self.t)
         g, m, v, spare = self.gradient, self.m, self.v, self.spare
@@ -141,21 +141,21 @@ class Trainer:
         self.flat -= self.gradient
 
     def layers(self) -> list[Layer]:
-        """Give weights and biases."""
+        """Return weights and biases."""
         return self.parts
 
 
 class Peer(peers.Peer):
-    """NumPy, with the BLAS it brings."""
+    """NumPy, with its bundled BLAS."""
 
     version = np.__version__
 
     def train(self, work: Training) -> Trainer:
-        """Give the loop."""
+        """Return the loop."""
         return Trainer(work)
 
     def serve(self, work: Serving) -> Callable[[], Any]:
-        """Give the forward pass."""
+        """Return the forward pass."""
         layers, x = work.network.layers(), work.data()
         outs = [np.empty((work.rows, width), x.dtype) for width in work.network.widths[1:]]
 
@@ -166,7 +166,7 @@ class Peer(peers.Peer):
         return call
 
     def product(self, work: Product) -> Callable[[], Any]:
-        """Give a call of `np.matmul` (OpenBLAS) into memory that is there."""
+        """Return a call of `np.matmul` (OpenBLAS) into preallocated memory."""
         a, b = work.data()
         out = np.empty((work.rows, work.columns), np.float32)
         return lambda: np.matmul(a, b, out=out)

@@ -1,4 +1,4 @@
-"""JAX: a whole epoch in one jitted scan, whose buffers are donated."""
+"""JAX: an epoch as one jitted scan with donated buffers."""
 
 from collections.abc import Callable
 from functools import partial
@@ -24,7 +24,7 @@ def outputs(network: Network, layers: list[Any], a: Any) -> Any:
 
 
 def adam(layers: Any, gradients: Any, state: Any, rate: float) -> tuple[Any, Any]:
-    """Update as Optax does, state and all."""
+    """Update by Adam, as Optax does."""
     m, v, t = state
     t += 1
     m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, gradients)
@@ -44,7 +44,7 @@ def sgd(layers: Any, gradients: Any, state: Any, rate: float) -> tuple[Any, Any]
 
 
 class Trainer:
-    """An epoch as one function of parameters, optimizer's state and batches."""
+    """An epoch as one function of parameters, optimizer state and batches."""
 
     def __init__(self, work: Training) -> None:
         self.work, (X, y) = work, work.data()
@@ -73,14 +73,14 @@ class Trainer:
         self.epoch = epoch
 
     def begin(self) -> None:
-        """Take the first weights and a new optimizer."""
+        """Restore the initial weights and a new optimizer state."""
 
         def zeros() -> Any:
             return jax.tree.map(jnp.zeros_like, self.first)
 
         adam = self.work.optimizer == "Adam"
         state = (zeros(), zeros(), jnp.zeros((), "i4")) if adam else ()
-        # A copy: what is donated must not be NumPy's memory.
+        # A copy: NumPy's memory must not be donated.
         layers = jax.tree.map(lambda a: jnp.array(a, copy=True), self.first)
         self.carry = jax.block_until_ready((layers, state))
 
@@ -91,7 +91,7 @@ class Trainer:
         return float(value)
 
     def layers(self) -> list[Layer]:
-        """Give weights and biases."""
+        """Return weights and biases."""
         return [(np.asarray(weight), np.asarray(bias)) for weight, bias in self.carry[0]]
 
 
@@ -101,16 +101,16 @@ class Peer(peers.Peer):
     version = jax.__version__
 
     def train(self, work: Training) -> Trainer:
-        """Give the network."""
+        """Return the network."""
         return Trainer(work)
 
     def serve(self, work: Serving) -> Callable[[], Any]:
-        """Give a call of the jitted network, its weights constants."""
+        """Return a call of the jitted network, its weights constants."""
         layers = jax.tree.map(jnp.asarray, work.network.layers())
         call, x = jax.jit(partial(outputs, work.network, layers)), jnp.asarray(work.data())
         return lambda: call(x).block_until_ready()
 
     def product(self, work: Product) -> Callable[[], Any]:
-        """Give a call of the jitted product."""
+        """Return a call of the jitted product."""
         call, (a, b) = jax.jit(jnp.matmul), map(jnp.asarray, work.data())
         return lambda: call(a, b).block_until_ready()

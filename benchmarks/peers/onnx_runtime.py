@@ -1,4 +1,4 @@
-"""ONNX Runtime: serving only, of a model written here."""
+"""ONNX Runtime, serving only; the model is built here."""
 
 from collections.abc import Callable
 from typing import Any
@@ -42,7 +42,7 @@ class Peer(peers.Peer):
     version = onnxruntime.__version__
 
     def serve(self, work: Serving) -> Callable[[], Any]:
-        """Give a call of a session."""
+        """Return a call of a session."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = self.threads, 1
         session = onnxruntime.InferenceSession(

@@ -1,4 +1,4 @@
-"""deltaprop: the epochs of a slice are one call of `fit`."""
+"""deltaprop; one call of `fit` runs all epochs of a slice."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -13,7 +13,7 @@ from deltaprop import nn, optim
 
 
 def sequential(network: Network) -> nn.Sequential:
-    """Give the network with the first weights."""
+    """Return the network with the first weights."""
     layers: list[nn.Layer] = []
     for i, (a, b) in enumerate(pairwise(network.widths)):
         layers += [getattr(nn, network.activation)()] if i else []
@@ -24,7 +24,7 @@ def sequential(network: Network) -> nn.Sequential:
 
 
 def linears(net: nn.Sequential) -> list[Any]:
-    """Give the layers that have weights."""
+    """Return the layers that have weights."""
     return list(net)[::2]
 
 
@@ -46,7 +46,7 @@ class Trainer:
         self.new = self.optimizer.state_dict()
 
     def begin(self) -> None:
-        """Take the first weights and the optimizer as it was."""
+        """Restore the initial weights and optimizer state."""
         load(self.net, self.first)
         self.optimizer.load_state_dict(self.new)
 
@@ -64,7 +64,7 @@ class Trainer:
         return float(history["loss"][-1])
 
     def layers(self) -> list[Layer]:
-        """Give weights and biases."""
+        """Return weights and biases."""
         return [(np.array(k.weight.T), np.array(k.bias)) for k in linears(self.net)]
 
 
@@ -73,20 +73,20 @@ class Peer(peers.Peer):
 
     @property
     def version(self) -> str:
-        """Looked up in installed files, for which importing does not wait."""
+        """The version; read on access, since deltaprop looks it up lazily."""
         return dp.__version__
 
     def train(self, work: Training) -> Trainer:
-        """Give the network."""
+        """Return the network."""
         return Trainer(work)
 
     def serve(self, work: Serving) -> Callable[[], Any]:
-        """Give a call of the network's predictor."""
+        """Return a call of the network's predictor."""
         predict, x = sequential(work.network).predictor(), work.data()
         return lambda: predict(x)
 
     def product(self, work: Product) -> Callable[[], Any]:
-        """Give a call of a network that is one layer."""
+        """Return a call of a network with a single layer."""
         a, b = work.data()
         net = nn.Sequential(nn.Linear(work.inner, work.columns, bias=False))
         net[0].weight[:] = b.T

@@ -1,4 +1,4 @@
-"""deltaprop's graphs: a product without the path of a network around it."""
+"""deltaprop's graphs: a product without the overhead of a network."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,12 +12,12 @@ from deltaprop import graph
 
 
 class Peer(peers.Peer):
-    """A node of a graph, evaluated again and again."""
+    """A node of a graph, evaluated repeatedly."""
 
     version = dp.__version__
 
     def product(self, work: Product) -> Callable[[], Any]:
-        """Give the forward pass of a product's node."""
+        """Return the forward pass of a product's node."""
         a, b = work.data()
         y = graph.variable(a) @ graph.variable(b)
 
@@ -28,5 +28,5 @@ class Peer(peers.Peer):
         return call
 
     def array(self, result: Any) -> np.ndarray:
-        """Read the node."""
+        """Return the node's value."""
         return np.array(result.value)

@@ -11,7 +11,7 @@ from benchmarks.works import Layer, Network, Product, Serving, Training
 
 
 def sequential(network: Network) -> torch.nn.Sequential:
-    """Give the network with the first weights."""
+    """Return the network with the first weights."""
     layers: list[torch.nn.Module] = []
     for i, (a, b) in enumerate(pairwise(network.widths)):
         layers += [getattr(torch.nn, network.activation)()] if i else []
@@ -30,7 +30,7 @@ def load(net: torch.nn.Sequential, layers: list[Layer]) -> None:
 
 
 class Trainer:
-    """A network in the usual loop."""
+    """A network in the usual training loop."""
 
     def __init__(self, work: Training) -> None:
         self.work, (X, y) = work, work.data()
@@ -42,7 +42,7 @@ class Trainer:
         self.optimizer = rule(self.net.parameters(), lr=work.rate, fused=True)
 
     def begin(self) -> None:
-        """Take the first weights and the optimizer as it was: its states and steps begin at 0."""
+        """Restore the initial weights and set optimizer states and step counts to 0."""
         load(self.net, self.first)
         for states in self.optimizer.state.values():
             for state in states.values():
@@ -63,7 +63,7 @@ class Trainer:
         return float(total) / self.work.steps
 
     def layers(self) -> list[Layer]:
-        """Give weights and biases."""
+        """Return weights and biases."""
         linears = self.net[::2]
         return [(k.weight.detach().numpy().T, k.bias.detach().numpy()) for k in linears]
 
@@ -78,11 +78,11 @@ class Peer(peers.Peer):
         torch.set_num_threads(threads)
 
     def train(self, work: Training) -> Trainer:
-        """Give the network."""
+        """Return the network."""
         return Trainer(work)
 
     def serve(self, work: Serving) -> Callable[[], Any]:
-        """Give a call of the network, from tensor to tensor."""
+        """Return a call of the network, from tensor to tensor."""
         net, x = sequential(work.network), torch.from_numpy(work.data())
 
         @torch.inference_mode()
@@ -92,7 +92,7 @@ class Peer(peers.Peer):
         return call
 
     def product(self, work: Product) -> Callable[[], Any]:
-        """Give a call of `torch.mm` (MKL or oneDNN) into memory that is there."""
+        """Return a call of `torch.mm` (MKL or oneDNN) into preallocated memory."""
         a, b = map(torch.from_numpy, work.data())
         out = torch.empty(work.rows, work.columns)
         return lambda: torch.mm(a, b, out=out)

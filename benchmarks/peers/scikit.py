@@ -1,4 +1,4 @@
-"""scikit-learn: MLPRegressor and MLPClassifier, and SGDRegressor for one weight, in one `fit`."""
+"""scikit-learn: MLPRegressor and MLPClassifier, SGDRegressor for one weight; one `fit` per run."""
 
 import warnings
 from collections.abc import Callable
@@ -13,14 +13,14 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from benchmarks import peers
 from benchmarks.works import Layer, Network, Serving, Training
 
-# It warns of every fit that ends with its last epoch.
+# scikit-learn warns whenever a fit ends with its last epoch.
 warnings.simplefilter("ignore", ConvergenceWarning)
 
 ACTIVATIONS = {"ReLU": "relu", "Tanh": "tanh", "Sigmoid": "logistic", "Identity": "identity"}
 
 
 def mlp(network: Network, kind: Any, X: np.ndarray, y: np.ndarray, **options: Any) -> Any:
-    """Give a perceptron that stops for nothing but its last epoch, with its arrays allocated."""
+    """Return a perceptron without early stopping, with its arrays allocated."""
     options |= {"alpha": 0.0, "shuffle": False, "tol": 0.0, "n_iter_no_change": np.inf}
     activation = ACTIVATIONS[network.activation]
     options |= {"hidden_layer_sizes": network.widths[1:-1], "activation": activation}
@@ -43,7 +43,7 @@ class Perceptron:
         self.work, (self.X, self.y) = work, work.data()
         self.first = work.network.layers()
         outputs = work.network.widths[-1]
-        # Its squared error is divided by twice the rows and not by the elements.
+        # scikit-learn divides the squared error by twice the rows, not by the number of elements.
         scale = 1.0 if work.classes else 2 / outputs
         rate = work.rate * (scale if work.optimizer == "SGD" else 1)
         self.y = self.y if work.classes or outputs > 1 else self.y.ravel()
@@ -59,7 +59,7 @@ class Perceptron:
         )
 
     def begin(self) -> None:
-        """Take the first weights; `fit` makes a new optimizer."""
+        """Restore the initial weights; `fit` makes a new optimizer."""
         load(self.net, self.first)
 
     def epochs(self, count: int) -> float:
@@ -68,12 +68,12 @@ class Perceptron:
         return float(self.net.loss_)
 
     def layers(self) -> list[Layer]:
-        """Give weights and biases."""
+        """Return weights and biases."""
         return list(zip(self.net.coefs_, self.net.intercepts_, strict=True))
 
 
 class Line:
-    """One weight and one bias, a row at a time."""
+    """One weight and one bias, trained row by row."""
 
     def __init__(self, work: Training) -> None:
         self.X, self.y = work.data()
@@ -82,22 +82,22 @@ class Line:
         self.net = SGDRegressor(
             penalty=None,
             learning_rate="constant",
-            eta0=2 * work.rate,  # of half the square
+            eta0=2 * work.rate,  # its loss is half the squared error
             shuffle=False,
             tol=None,
         )
 
     def begin(self) -> None:
-        """Do nothing: `fit` takes the first weights."""
+        """Do nothing: `fit` starts from the initial weights."""
 
     def epochs(self, count: int) -> float:
-        """Train; it tells no loss."""
+        """Train; the loss is not available."""
         ((weight, bias),) = self.first
         self.net.set_params(max_iter=count).fit(self.X, self.y, weight[0].copy(), bias.copy())
         return np.nan
 
     def layers(self) -> list[Layer]:
-        """Give weight and bias."""
+        """Return weight and bias."""
         return [(self.net.coef_[:, None], self.net.intercept_)]
 
 
@@ -107,7 +107,7 @@ class Peer(peers.Peer):
     version = sklearn.__version__
 
     def train(self, work: Training) -> Perceptron | Line:
-        """Give the estimator."""
+        """Return the estimator."""
         if len(work.network.widths) > 2:
             return Perceptron(work)
         if work.network.widths == (1, 1) and (work.batch, work.optimizer) == (1, "SGD"):
@@ -115,7 +115,7 @@ class Peer(peers.Peer):
         raise peers.Unsupported("has no network without hidden layers")
 
     def serve(self, work: Serving) -> Callable[[], Any]:
-        """Give a call of `predict`."""
+        """Return a call of `predict`."""
         x, outputs = work.data(), work.network.widths[-1]
         y = np.zeros((len(x), outputs) if outputs > 1 else len(x), x.dtype)
         net = mlp(work.network, MLPRegressor, x, y, batch_size=len(x))

@@ -1,4 +1,4 @@
-"""``python -m deltaprop``: train two networks before your eyes."""
+"""``python -m deltaprop``: train two example networks and print the results."""
 
 import importlib.util
 import sys
@@ -8,12 +8,12 @@ from typing import Any
 from deltaprop import nn
 from deltaprop.examples import train_digits, train_trapezoid
 
-# Without tqdm progress is a line an epoch: too much for a thousand of them.
+# Without tqdm, progress prints one line per epoch: too much for 1,000 epochs.
 BAR = importlib.util.find_spec("tqdm") is not None
 
 
 def show_deltas(network: nn.Sequential, loss: Any, X: Any, y: Any) -> None:
-    """Print the first deltas of each layer, from one pass forward and back."""
+    """Print the first deltas of each layer, from one forward and one backward pass."""
     network.backward(loss.delta(network.forward(X), y))
     network.zero_grad()
     print(f"\nThe delta recursion for a batch of {len(X)}: dJ/d(output of the layer), first row")
@@ -24,7 +24,7 @@ def show_deltas(network: nn.Sequential, loss: Any, X: Any, y: Any) -> None:
 
 
 def trapezoid() -> None:
-    """Train the regression and print what came of it."""
+    """Train the regression example and print its results."""
     print("1. The area of a trapezoid from its sides\n")
     start = time.perf_counter()
     run = train_trapezoid(progress=BAR)
@@ -36,26 +36,26 @@ def trapezoid() -> None:
         f"in {run.history.updates} updates, {seconds:.3f} s"
     )
     print("\n  x1   x2   area  predicted")
-    for (x1, x2), (area,), (guess,) in zip(
+    for (x1, x2), (area,), (predicted,) in zip(
         run.X[:5], run.y[:5], run.network(run.X[:5]), strict=True
     ):
-        print(f"{x1:4.1f} {x2:4.1f} {area:6.3f}  {guess:9.3f}")
+        print(f"{x1:4.1f} {x2:4.1f} {area:6.3f}  {predicted:9.3f}")
     error = abs(run.network(run.X) - run.y)
     print(f"mean error of all {len(run.y)}: {error.mean():.3f}")
     show_deltas(run.network, nn.MSELoss(), run.X[:10], run.y[:10])
 
 
 def digits() -> None:
-    """Train the classifier and print what came of it."""
+    """Train the classification example and print its results."""
     print("\n2. Handwritten digits\n")
     start = time.perf_counter()
     run = train_digits(progress=BAR)
     seconds = time.perf_counter() - start
     run.network.summary()
-    losses, held_out = run.history["loss"], run.history["val_loss"]
+    losses, validation = run.history["loss"], run.history["val_loss"]
     print(
         f"\nloss {losses[0]:.4f} -> {losses[-1]:.4f}, "
-        f"held out {held_out[0]:.4f} -> {held_out[-1]:.4f}, "
+        f"validation loss {validation[0]:.4f} -> {validation[-1]:.4f}, "
         f"in {run.history.updates} updates, {seconds:.3f} s"
     )
     show_deltas(run.network, nn.CrossEntropyLoss(), run.X_train[:32], run.y_train[:32])
@@ -63,7 +63,7 @@ def digits() -> None:
 
 
 def main() -> int:
-    """Run both; the second one needs scikit-learn, for its data."""
+    """Run both examples; the second needs scikit-learn for its data."""
     trapezoid()
     try:
         import sklearn  # noqa: F401

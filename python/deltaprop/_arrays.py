@@ -1,4 +1,4 @@
-"""What users call arrays, as NumPy arrays that the core can read in place."""
+"""Conversion and validation of arguments: arrays, seeds, numbers, flags, names."""
 
 import math
 import numbers
@@ -12,20 +12,20 @@ Array = NDArray[Any]
 
 
 def as_array(value: Any, name: str) -> Array:
-    """Return `value` as an array of real numbers, copied only where its kind demands it.
+    """Return `value` as an array of real numbers that the core can read; copy only if needed.
 
     Parameters
     ----------
     value : array_like, DataFrame or Series
     name : str
-        What messages call it.
+        The argument's name in error messages.
 
     Raises
     ------
     TypeError
-        Where the elements are not real numbers; for a DataFrame the column is named.
+        If the elements are not real numbers. For a DataFrame the message names the column.
     ValueError
-        Where nested lists are ragged.
+        If nested lists are ragged, or values are masked or missing.
     """
     columns = getattr(value, "columns", None)
     if columns is not None and hasattr(value, "iloc"):
@@ -47,11 +47,11 @@ def _table(frame: Any, name: str) -> Array:
     for i, (column, dtype) in enumerate(zip(frame.columns, frame.dtypes, strict=True)):
         if getattr(dtype, "kind", "O") not in "biuf":
             raise TypeError(f"{name}: expected numeric columns, got {column!r} of dtype {dtype}")
-        # Nullable columns have no NaN of their own that a later check could find.
+        # Nullable dtypes mark missing values by pd.NA, which later checks for NaN do not see.
         if not isinstance(dtype, np.dtype) and frame.iloc[:, i].isna().any():
             raise ValueError(f"{name}: expected numbers, got a missing value in column {column!r}")
     array = np.asarray(frame)
-    # Columns of several kinds come as objects.
+    # Columns of mixed dtypes give an object array.
     return array if array.dtype.kind in "biuf" else array.astype(np.float64)
 
 
@@ -61,7 +61,7 @@ def as_seed(seed: Any, name: str) -> int:
     Raises
     ------
     TypeError, ValueError
-        Where it is not an integer, or out of range.
+        If it is not an integer or is out of range.
     """
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool):
         raise TypeError(f"{name}: expected an integer seed or None, got {type(seed).__name__}")
@@ -71,7 +71,7 @@ def as_seed(seed: Any, name: str) -> int:
 
 
 def entropy() -> int:
-    """Return a seed from the operating system, where nobody has given one."""
+    """Return a random seed from the operating system."""
     return int.from_bytes(os.urandom(8), "little")
 
 
@@ -81,7 +81,7 @@ def as_count(value: Any, name: str, at_least: int, at_most: int = 2**63 - 1) -> 
     Raises
     ------
     TypeError, ValueError
-        Where it is not an integer, or out of range.
+        If it is not an integer or is out of range.
     """
     if not isinstance(value, int | np.integer) or isinstance(value, bool):
         raise TypeError(f"{name}: expected an integer, got {type(value).__name__}")
@@ -100,7 +100,7 @@ def as_real(value: Any, name: str, at_least: float = -math.inf, at_most: float =
     Raises
     ------
     TypeError, ValueError
-        Where it is not a real number, or out of range.
+        If it is not a real number or is out of range.
     """
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{name}: expected a number, got {value!r}")
@@ -123,7 +123,7 @@ def as_flag(value: Any, name: str) -> bool:
     Raises
     ------
     TypeError
-        Where it is neither.
+        If it is neither.
     """
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name}: expected True or False, got {value!r}")
@@ -136,7 +136,7 @@ def as_name(value: Any, name: str) -> str:
     Raises
     ------
     TypeError
-        Where it is not one.
+        If it is not a string.
     """
     if not isinstance(value, str):
         raise TypeError(f"{name}: expected a name, got {type(value).__name__}")

@@ -1,4 +1,4 @@
-"""Files of arrays and plain values: a zip of JSON and .npy, without pickle."""
+"""Files of arrays and plain values: a zip archive of JSON and .npy, without pickle."""
 
 import io
 import os
@@ -13,23 +13,23 @@ _VERSION = 1
 
 
 def write_file(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
-    """Write `content`: nested dicts, lists, arrays, plain values; the file is whole or not there.
+    """Write `content`, nested dicts, lists, arrays and plain values, atomically.
 
     Raises
     ------
     OSError
-        Where it cannot be written.
+        If the file cannot be written.
     """
     import json
     import zipfile
     from pathlib import Path
 
-    place = Path(path)
+    target = Path(path)
     arrays: list[Array] = []
     header = {"format": _FORMAT, "version": _VERSION, "content": _encoded(content, arrays)}
-    beside = place.with_name(f".{place.name}.{os.urandom(8).hex()}")
+    temporary = target.with_name(f".{target.name}.{os.urandom(8).hex()}")
     try:
-        with beside.open("xb") as file:
+        with temporary.open("xb") as file:
             with zipfile.ZipFile(file, "w") as archive:
                 archive.writestr("header.json", json.dumps(header))
                 for i, array in enumerate(arrays):
@@ -38,9 +38,9 @@ def write_file(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
                     archive.writestr(f"{i}.npy", buffer.getvalue())
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(place)
+        temporary.replace(target)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -50,16 +50,16 @@ def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises
     ------
     OSError
-        Where it cannot be read.
+        If the file cannot be read.
     ValueError
-        Where it is not such a file, or a broken one.
+        If the file is damaged or was not written by `write_file`.
     """
     from pathlib import Path
 
     with Path(path).open("rb") as file:
         try:
             return _read(file)
-        except Exception as error:  # wrong bytes make zipfile and NumPy raise all kinds
+        except Exception as error:  # zipfile and NumPy raise many kinds for damaged files
             raise ValueError(
                 f"{os.fspath(path)}: expected a file of deltaprop's, got {error}"
             ) from None
@@ -88,7 +88,7 @@ def _encoded(value: Any, arrays: list[Array]) -> Any:
         arrays.append(value)
         return {"array": len(arrays) - 1}
     if isinstance(value, dict):
-        # As pairs: keys may be numbers.
+        # As pairs, since keys may be numbers, which JSON objects do not allow.
         return {"dict": [[k, _encoded(v, arrays)] for k, v in value.items()]}
     if isinstance(value, tuple):
         return {"tuple": [_encoded(v, arrays) for v in value]}

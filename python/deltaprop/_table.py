@@ -1,4 +1,4 @@
-"""Tables of text."""
+"""Plain-text tables."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from deltaprop._arrays import Array
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:
-    """Return lines of equally many cells with their columns flush right."""
+    """Return rows of cells as text with right-aligned columns."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True))
@@ -17,10 +17,10 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
 
 
 def some_of(count: int, most: int) -> Array:
-    """Return which of so many lines to show: the first, the last, and some evenly between."""
+    """Return at most `most` evenly spaced indices of `count`, the first and last included."""
     return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int))
 
 
 def decimals(number: float) -> str:
-    """Return a number with 6 decimals; large ones with an exponent, or they would fill the line."""
+    """Return a number with 6 decimals; from 1e9 on with an exponent, which keeps columns narrow."""
     return f"{number:.6f}" if abs(number) < 1e9 else f"{number:.6e}"

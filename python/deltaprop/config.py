@@ -1,4 +1,4 @@
-"""What this installation is and runs on."""
+"""Version, build and hardware information, and the number of threads."""
 
 import platform
 import re
@@ -11,14 +11,14 @@ from deltaprop._arrays import as_count
 
 
 def _cpu() -> str:
-    """Its name where Linux tells it, else its kind."""
+    """Return the CPU's model name on Linux, elsewhere the machine type."""
     from pathlib import Path
 
     try:
-        named = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        model = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     except OSError:
-        named = None
-    return named[1] if named else platform.machine()
+        model = None
+    return model[1] if model else platform.machine()
 
 
 @overload
@@ -26,30 +26,30 @@ def show_config(mode: Literal["stdout"] = ...) -> None: ...
 @overload
 def show_config(mode: Literal["dicts"]) -> dict[str, Any]: ...
 def show_config(mode: str = "stdout") -> dict[str, Any] | None:
-    """Show what this installation of deltaprop is and what it runs on: put it into reports of bugs.
+    """Show versions, instruction sets, threads and hardware; include this in bug reports.
 
-    The kernels, all the arithmetic, are built for several instruction sets. Importing deltaprop
-    takes the best that the CPU has; the environment variable ``DELTAPROP_ISA`` forces another of
-    them. x86-64-v3 and x86-64-v4 give the same bits; x86-64-v2, which has no fused multiply-add,
-    agrees with them to rounding.
+    The kernels, which do all the arithmetic, are built for several instruction sets. Importing
+    deltaprop loads the best one that the CPU supports; the environment variable ``DELTAPROP_ISA``
+    selects another. x86-64-v3 and x86-64-v4 give bit-identical results; x86-64-v2, which has no
+    fused multiply-add, agrees with them to rounding.
 
     Parameters
     ----------
     mode : {"stdout", "dicts"}, default="stdout"
-        Whether to print it or to return it.
+        Whether to print the information or to return it.
 
     Returns
     -------
     dict or None
         With ``mode="dicts"``: ``version``, ``instruction_set``, ``chosen_by`` ("CPU" or
-        "DELTAPROP_ISA"), ``available`` (the sets that this CPU has), ``built`` (those there are
-        kernels for), ``threads``, ``cpu``, ``compiler``, ``build_type``, ``eigen``, ``numpy`` and
+        "DELTAPROP_ISA"), ``available`` (sets that this CPU supports), ``built`` (sets with
+        kernels), ``threads``, ``cpu``, ``compiler``, ``build_type``, ``eigen``, ``numpy`` and
         ``python``.
 
     Raises
     ------
     ValueError
-        If the mode is another one.
+        For another mode.
 
     Examples
     --------
@@ -72,16 +72,16 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     if mode == "dicts":
         return config
     for name, value in config.items():
-        shown = ", ".join(value) if isinstance(value, list) else value
-        print(f"{name.replace('_', ' ')}: {shown}")
+        text = ", ".join(value) if isinstance(value, list) else value
+        print(f"{name.replace('_', ' ')}: {text}")
     return None
 
 
 def get_num_threads() -> int:
-    """Return how many threads may work on one step, or on one prediction.
+    """Return the maximum number of threads that work on one step or one prediction.
 
-    At first this is what the environment variable ``DELTAPROP_NUM_THREADS`` says, or else the
-    number of processors that the process may use, ``OMP_NUM_THREADS`` at the most.
+    The initial value is the environment variable ``DELTAPROP_NUM_THREADS`` or, without it, the
+    number of processors that the process may use, at most ``OMP_NUM_THREADS``.
 
     Returns
     -------
@@ -91,18 +91,18 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(count: int) -> None:
-    """Set how many threads may work on one step, or on one prediction, from now on.
+    """Set the maximum number of threads that work on one step or one prediction.
 
-    What is too small to share takes one. Results have the same bits for any number.
+    Work that is too small to divide runs on one thread. Results are bit-identical for any number.
 
     Parameters
     ----------
     count : int
-        1 to 1024.
+        From 1 to 1024.
 
     Raises
     ------
     TypeError, ValueError
-        Where it is not an integer, or none of these.
+        If `count` is not an integer or is out of range.
     """
     _core.set_num_threads(as_count(count, "set_num_threads", 1, _core.MAX_THREADS))

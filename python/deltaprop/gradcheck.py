@@ -1,4 +1,4 @@
-"""Gradients against finite differences."""
+"""Comparison of gradients with finite differences."""
 
 import copy
 import math
@@ -14,8 +14,8 @@ from deltaprop.nn.embedding import Embedding
 from deltaprop.nn.module import Module, one_or_several
 from deltaprop.training.heads import HeadLosses
 
-# Step of the differences, relative to the size of what is stepped along: with Richardson's
-# extrapolation the formula's error is of order step^4, far below the rounding error eps / step.
+# Step of the differences, relative to the size of the element: with Richardson extrapolation the
+# truncation error is of order step^4, far below the rounding error eps / step.
 _STEP = 1e-4
 _HALVINGS = 12
 
@@ -29,18 +29,18 @@ class GradientRow:
     Attributes
     ----------
     name : str
-        The parameter's, or "input".
+        The parameter's name, or "input".
     shape : tuple of int
     checked : int
-        Elements compared.
+        Number of elements checked.
     kinks : int
-        Of these, elements that stand on a kink, where no derivative exists; left out of the error.
+        Number of these on a kink, where no derivative exists; they do not count in the error.
     max_error : float
         The largest relative error.
     worst : tuple of int
-        Where it is.
+        Index of the element with the largest error.
     analytic, numeric : float
-        The two derivatives there.
+        The two derivatives of this element.
     """
 
     name: str
@@ -55,12 +55,12 @@ class GradientRow:
 
 @dataclass(frozen=True)
 class GradientReport:
-    """What `check_gradients` found; prints as a table.
+    """The result of `check_gradients`; prints as a table.
 
     Attributes
     ----------
     rows : tuple of GradientRow
-        One a parameter that is not frozen, and the last for the input, or one for each input.
+        One for each parameter that is not frozen, then one for each input.
     tolerance : float
     """
 
@@ -69,12 +69,12 @@ class GradientReport:
 
     @property
     def max_error(self) -> float:
-        """The largest relative error of all."""
+        """The largest relative error of all rows."""
         return max(row.max_error for row in self.rows)
 
     @property
     def ok(self) -> bool:
-        """Whether something was compared and no error exceeds the tolerance."""
+        """Whether at least one element was compared and no error exceeds the tolerance."""
         compared = any(row.checked > row.kinks for row in self.rows)
         return compared and all(row.max_error <= self.tolerance for row in self.rows)
 
@@ -122,47 +122,46 @@ def check_gradients(
 ) -> GradientReport:
     """Compare the gradients of the delta recursion with central differences, in float64.
 
-    Works on a float64 copy; the network, running statistics included, is left untouched, to the
-    bit. All passes are training passes: `BatchNorm1d` normalises by the batch, unless frozen, and
-    `Dropout` draws the same mask each time.
+    The check works on a float64 copy; the network and its running statistics do not change. All
+    passes are training passes: `BatchNorm1d` normalises by the batch, unless frozen, and `Dropout`
+    uses the same mask each time.
 
     Parameters
     ----------
     net : Sequential, layer or other module
     loss : loss, or a tuple of them
-        Built in or your own; of reduction "none" the sum is checked. A tuple for several heads,
-        whose losses are added.
+        Built-in or user-defined; with reduction "none" the sum is checked. A tuple for several
+        heads, whose losses are added.
     x : array_like, shape (N, in_features), or a tuple of them
     y : array_like, or a tuple of them
-        As the loss takes it.
+        Targets, in the form that the loss takes.
     max_checks : int, optional
-        Elements to check of each parameter and of the input, drawn at random but always the same.
-        None: all. Each costs four passes, a few more where the two disagree at first.
+        Number of elements to check of each parameter and of the input, drawn at random with a fixed
+        seed. Default: all. Each costs four passes, and a few more if the derivatives disagree.
     tolerance : float, default 1e-6
-        What `ok` allows.
+        The largest relative error for which the report is `ok`.
 
     Returns
     -------
     GradientReport
-        For each parameter and the input (but not the indices that an `Embedding` looks up, next to
-        which there are no others) the largest abs(a - n) / max(abs(a), abs(n), floor), with a the
-        derivative by the recursion, n the one by differences, and the floor what rounding of the
-        loss may amount to in n, which is taken off abs(a - n) too. In a test:
-        ``assert dp.check_gradients(...).ok``.
+        For each parameter and the input (except the integer indices of an `Embedding`), the largest
+        abs(a - n) / max(abs(a), abs(n), floor), where a is the derivative by the recursion, n that
+        by differences, and floor a bound on the error of n due to rounding of the loss. The floor
+        is also subtracted from abs(a - n). In a test: ``assert dp.check_gradients(...).ok``.
 
     Raises
     ------
     TypeError
-        Where `net` is not a network or layer, or `loss` not a loss.
+        If `net` is not a network or layer, or `loss` not a loss.
     ValueError
-        For a tolerance that is not above 0, or where the network gives another loss each time.
+        If the tolerance is not above 0, or the loss differs between passes.
 
     Notes
     -----
     D(h) = (J(v + h) - J(v - h)) / 2h, n = (4 D(h/2) - D(h)) / 3 (Richardson). Where a and n
-    disagree, h is halved as long as n moves towards a: a kink beside v, such as ReLU's at 0, then
-    comes to lie outside. An element that stands on a kink (the two one-sided slopes keep their
-    distance, and a lies between them) is counted, not compared.
+    disagree, h is halved as long as n moves towards a: a kink near v, such as ReLU's at 0, then
+    falls outside [v - h, v + h]. An element on a kink (the one-sided slopes do not converge to each
+    other, and a lies between them) is counted but not compared.
 
     Examples
     --------
@@ -243,7 +242,7 @@ class _Passes:
 @dataclass(frozen=True)
 class _Checker:
     value: Callable[[], float]  # the loss
-    noise: float  # what its rounding may amount to
+    noise: float  # bound on its rounding error
     tolerance: float
     limit: int | None
 
@@ -270,7 +269,7 @@ class _Checker:
 
 
 class _Difference:
-    """Differences of the loss along one element."""
+    """Finite differences of the loss with respect to one element."""
 
     def __init__(
         self, values: Array, index: tuple[int, ...], value: Callable[[], float], noise: float
@@ -285,7 +284,7 @@ class _Difference:
         """Return the relative error and the difference quotient, or None on a kink."""
         numeric = self._slope(step)
         first = self._relative(analytic, numeric, step), numeric
-        if first[0] <= tolerance or first[0] == math.inf:  # no number agrees with nothing
+        if first[0] <= tolerance or first[0] == math.inf:  # a derivative is not finite
             return first
         for _ in range(_HALVINGS):
             step /= 2
@@ -296,12 +295,12 @@ class _Difference:
             if error <= tolerance:
                 return error, nearer
             if abs(nearer - numeric) < abs(analytic - numeric) / 10:
-                break  # it has settled elsewhere
+                break  # converged to another value
             numeric = nearer
         return None if self._on_kink(step, analytic) else first
 
     def _relative(self, analytic: float, numeric: float, step: float) -> float:
-        # What the rounding of the loss explains is no error, and what it hides cannot be compared.
+        # Differences within the rounding error of the loss do not count as errors.
         rounding = max(self._noise / step, float(np.finfo(np.float64).tiny))
         error = abs(analytic - numeric)
         if not math.isfinite(error):
@@ -315,7 +314,7 @@ class _Difference:
         return (self._at(step) - self._at(-step)) / (2 * step)
 
     def _on_kink(self, step: float, analytic: float) -> bool:
-        # Away from a kink the two slopes approach each other in proportion to the step.
+        # Away from a kink the difference of the one-sided slopes is proportional to the step.
         middle = self._at(0.0)
         gaps = []
         for h in (step, step / 16):

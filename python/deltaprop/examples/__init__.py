@@ -1,4 +1,4 @@
-"""The two runs of ``python -m deltaprop``, as functions."""
+"""The two examples of ``python -m deltaprop``, as functions."""
 
 from deltaprop.examples.digits import train_digits
 from deltaprop.examples.trapezoid import train_trapezoid

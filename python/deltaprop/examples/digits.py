@@ -1,4 +1,4 @@
-"""A classifier: the 1,797 handwritten digits that scikit-learn ships."""
+"""Classification of the 1,797 handwritten digits that scikit-learn includes."""
 
 import math
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ LEARNING_RATE = 5e-3
 
 @dataclass(frozen=True)
 class Digits:
-    """A trained classifier and its data; a quarter of it was held out.
+    """A trained classifier and its data, split into training and test sets.
 
     Attributes
     ----------
     network : Sequential
     history : History
     X_train, X_test : ndarray, shape (1347, 64) and (450, 64)
-        Grey values of 8 x 8 pixels, from 0 to 1.
+        Grey values of 8 x 8 pixels, from 0 to 1. A quarter of the digits is the test set.
     y_train, y_test : ndarray, shape (1347,) and (450,)
-        The digit.
+        The digits, from 0 to 9.
     """
 
     network: nn.Sequential
@@ -34,7 +34,7 @@ class Digits:
 
     @property
     def accuracy(self) -> float:
-        """The share of held-out digits that are recognised."""
+        """The fraction of test digits that are classified correctly."""
         return float((self.network(self.X_test).argmax(axis=1) == self.y_test).mean())
 
 
@@ -44,9 +44,9 @@ def train_digits(random_state: int = 0, seed: int = 0, progress: bool = False) -
     Parameters
     ----------
     random_state : int, default 0
-        Of the split, as scikit-learn's `train_test_split` takes it.
+        Seed of the split, passed to scikit-learn's `train_test_split`.
     seed : int, default 0
-        Of the network.
+        Seed of the network.
     progress : bool, default False
         Show a progress bar.
 
@@ -57,7 +57,7 @@ def train_digits(random_state: int = 0, seed: int = 0, progress: bool = False) -
     Raises
     ------
     ImportError
-        Where scikit-learn, which ships the data, is missing.
+        If scikit-learn, which includes the data, is not installed.
     """
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
@@ -70,7 +70,7 @@ def train_digits(random_state: int = 0, seed: int = 0, progress: bool = False) -
     optimizer = optim.Adam(network.parameters(), lr=LEARNING_RATE, weight_decay=1e-4)
 
     def anneal(run: Run) -> None:
-        # Half a cosine down to 0: Loshchilov and Hutter, "SGDR" (2017), equation 5.
+        # Cosine annealing to 0: Loshchilov and Hutter, "SGDR" (2017), equation 5.
         optimizer.lr = LEARNING_RATE * (1 + math.cos(math.pi * (run.epoch + 1) / EPOCHS)) / 2
 
     history = network.fit(

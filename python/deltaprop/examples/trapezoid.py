@@ -1,4 +1,4 @@
-"""A regression: the area of a trapezoid from its two parallel sides."""
+"""Regression of the area of a trapezoid on its two parallel sides."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,14 @@ from deltaprop.training import History
 
 @dataclass(frozen=True)
 class Trapezoid:
-    """A trained network and what it was trained on.
+    """A trained network and its training data.
 
     Attributes
     ----------
     network : Sequential
     history : History
     X : ndarray, shape (50, 2)
-        The sides x1 and x2; the height is x1 too.
+        The sides x1 and x2; the height equals x1.
     y : ndarray, shape (50, 1)
         The area, (x1 + x2) x1 / 2.
     """
@@ -35,7 +35,7 @@ def train_trapezoid(seed: int = 0, progress: bool = False) -> Trapezoid:
     Parameters
     ----------
     seed : int, default 0
-        Of the samples and of the network.
+        Seed of the samples and of the network.
     progress : bool, default False
         Show a progress bar.
 

@@ -1,7 +1,7 @@
-"""Computational graphs: values flow forward, errors flow back, paths add.
+"""Computational graphs: values flow forward, deltas flow backward and add over all paths.
 
-Formulas over arrays run together, a tile after the other: the value and the delta of a node that
-nobody holds are not kept, and are computed again when somebody asks for it by `inputs` or `draw`.
+Elementwise formulas over large arrays are fused and run tile by tile. Values and deltas of nodes
+that no variable references are not stored; they are recomputed when `inputs` or `draw` needs them.
 
 Examples
 --------

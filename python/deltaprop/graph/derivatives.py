@@ -18,28 +18,29 @@ _Function = Callable[..., Any]
 
 
 def value_and_grad(f: _Function, argnums: _Argnums = None) -> _Function:
-    """Return a function that gives f's value and its gradient.
+    """Return a function that computes the value and the gradient of `f`.
 
     Parameters
     ----------
     f : callable
-        Of one argument or several, numbers or arrays. It is called with nodes, and returns a node
-        of one number.
+        Function of one or more arguments, numbers or arrays. It is called with nodes and must
+        return a node with one element.
     argnums : int or sequence of int, optional
-        With respect to which arguments. All of them without it.
+        The arguments to differentiate with respect to. Default: all.
 
     Returns
     -------
     callable
-        Of f's arguments. It gives the value, and an array or number as the argument is; a tuple of
-        them for several arguments. Called with nodes it gives nodes, which can be derived again.
+        Takes the arguments of `f` and returns the value and the gradient: a number or an array of
+        the argument's shape, or a tuple of them for several arguments. Called with nodes it returns
+        nodes, which can be differentiated again.
 
     Raises
     ------
     ValueError
-        When called, where f gives more than one number.
+        When called, if `f` returns more than one number or `argnums` is out of range.
     TypeError
-        When called, where f gives no node, or argnums are no integers.
+        When called, if `f` does not return a node or `argnums` are not integers.
 
     Examples
     --------
@@ -52,15 +53,15 @@ def value_and_grad(f: _Function, argnums: _Argnums = None) -> _Function:
         trace = Trace.of(f, args, argnums, "grad")
         trace.check_number()
         if any(isinstance(a, Node) for a in args):
-            return trace.y, trace.chosen(_core.graph_gradient(trace.y, 1.0, trace.variables))
-        slopes = zip(trace.slopes(trace.y), trace.variables, strict=True)
-        return trace.y.value, trace.chosen([_number_or(s.reshape(v.shape)) for s, v in slopes])
+            return trace.y, trace.unpack(_core.graph_gradient(trace.y, 1.0, trace.variables))
+        gradients = zip(trace.slopes(trace.y), trace.variables, strict=True)
+        return trace.y.value, trace.unpack([_scalar(g.reshape(v.shape)) for g, v in gradients])
 
     return derived
 
 
 def grad(f: _Function, argnums: _Argnums = None) -> _Function:
-    """Return a function that gives f's gradient; arguments as for `value_and_grad`.
+    """Return a function that computes the gradient of `f`; arguments as for `value_and_grad`.
 
     Examples
     --------
@@ -75,7 +76,7 @@ def grad(f: _Function, argnums: _Argnums = None) -> _Function:
 
 
 def jacobian(f: _Function, argnums: _Argnums = None) -> _Function:
-    """Return a function that gives the derivatives of each element of f's value.
+    """Return a function that computes the Jacobian of `f`.
 
     Parameters
     ----------
@@ -87,13 +88,13 @@ def jacobian(f: _Function, argnums: _Argnums = None) -> _Function:
     Returns
     -------
     callable
-        Of f's arguments, numbers or arrays. It gives an array of f's shape followed by the
-        argument's; a tuple of them for several arguments.
+        Takes the arguments of `f`, numbers or arrays. Returns an array whose shape is that of the
+        value of `f` followed by that of the argument; a tuple of them for several arguments.
 
     Raises
     ------
     TypeError
-        When called with nodes: the result could not be derived again, as that of `grad` can.
+        When called with nodes: unlike that of `grad`, the result cannot be differentiated again.
 
     Examples
     --------
@@ -106,13 +107,13 @@ def jacobian(f: _Function, argnums: _Argnums = None) -> _Function:
     def derived(*args: Any) -> Any:
         _refuse_nodes(args, "jacobian")
         trace = Trace.of(f, args, argnums, "jacobian")
-        return trace.chosen([_number_or(s) for s in trace.slopes(trace.y)])
+        return trace.unpack([_scalar(j) for j in trace.slopes(trace.y)])
 
     return derived
 
 
 def hessian(f: _Function, argnums: _Argnums = None) -> _Function:
-    """Return a function that gives f's second derivatives.
+    """Return a function that computes the Hessian of `f`.
 
     Parameters
     ----------
@@ -124,15 +125,16 @@ def hessian(f: _Function, argnums: _Argnums = None) -> _Function:
     Returns
     -------
     callable
-        Of f's arguments, numbers or arrays. It gives an array of the argument's shape twice over;
-        for several arguments a tuple of a row for each, itself a tuple with a block for each.
+        Takes the arguments of `f`, numbers or arrays. Returns an array whose shape is that of the
+        argument, twice; for several arguments a tuple of tuples of blocks, ``h[i][j]`` for
+        arguments i and j.
 
     Raises
     ------
     ValueError
-        When called, where f gives more than one number.
+        When called, if `f` returns more than one number.
     TypeError
-        When called with nodes: the result could not be derived again, as that of `grad` can.
+        When called with nodes: unlike that of `grad`, the result cannot be differentiated again.
 
     Examples
     --------
@@ -147,30 +149,31 @@ def hessian(f: _Function, argnums: _Argnums = None) -> _Function:
         trace = Trace.of(f, args, argnums, "hessian")
         trace.check_number()
         rows = _core.graph_gradient(trace.y, 1.0, trace.variables)
-        return trace.chosen([trace.chosen([_number_or(s) for s in trace.slopes(r)]) for r in rows])
+        return trace.unpack([trace.unpack([_scalar(j) for j in trace.slopes(r)]) for r in rows])
 
     return derived
 
 
 def directional_derivative(f: _Function, point: Any, direction: Any) -> float:
-    """Return how fast f grows along a direction: the gradient times the unit vector.
+    """Return the directional derivative of `f`: the gradient times the unit vector.
 
     Parameters
     ----------
     f : callable
-        Of one argument for each number of `point`. It is called with nodes, and returns a node of
-        one number.
+        Function of as many arguments as `point` has numbers. It is called with nodes and must
+        return a node with one element.
     point : float or sequence of float
-        Where.
+        Where to evaluate the derivative.
     direction : float or sequence of float
-        One for each number of `point`, of any length but 0: only where it points counts.
+        As many numbers as `point`, not all 0. It is normalised to length 1.
 
     Raises
     ------
     ValueError
-        Where the lengths differ, the direction is 0 or not finite, or f gives more than one number.
+        If the lengths differ, the direction is 0 or not finite, or `f` returns more than one
+        number.
     TypeError
-        Where f gives no node.
+        If `f` does not return a node.
 
     Examples
     --------
@@ -190,11 +193,11 @@ def directional_derivative(f: _Function, point: Any, direction: Any) -> float:
         raise ValueError(
             f"directional_derivative: expected a finite direction other than 0, got {direction}"
         )
-    along /= longest  # squares of very long or short ones would leave the range of floats
+    along /= longest  # else the squares of very large or small numbers overflow or underflow
     trace = Trace.of(f, tuple(map(float, at)), None, "directional_derivative")
     trace.check_number()
-    slopes = [slope.item() for slope in trace.slopes(trace.y)]
-    return float(np.dot(slopes, along) / np.linalg.norm(along))
+    gradient = [slope.item() for slope in trace.slopes(trace.y)]
+    return float(np.dot(gradient, along) / np.linalg.norm(along))
 
 
 def _refuse_nodes(args: tuple[Any, ...], name: str) -> None:
@@ -202,8 +205,8 @@ def _refuse_nodes(args: tuple[Any, ...], name: str) -> None:
         raise TypeError(f"{name}: expected numbers or arrays, got a node; grad of grad takes nodes")
 
 
-def _arrived(value: Any) -> Node:
-    """Return an argument as a node of its own: its way to here is no part of the derivative."""
+def _as_variable(value: Any) -> Node:
+    """Return an argument as a new node, so that differentiation stops there."""
     if not isinstance(value, Node):
         return variable(value)
     return reshape(value, value.shape) if value.active else variable(value.value)
@@ -211,7 +214,7 @@ def _arrived(value: Any) -> Node:
 
 @dataclass
 class Trace:
-    """A function called with nodes."""
+    """The result of calling a function with nodes, and the variables to differentiate by."""
 
     y: Node
     variables: list[Node]
@@ -220,8 +223,8 @@ class Trace:
 
     @classmethod
     def of(cls, f: _Function, args: tuple[Any, ...], argnums: _Argnums, name: str) -> "Trace":
-        """Call f with a node for each argument; TypeError where it gives none."""
-        nodes = [_arrived(a) for a in args]
+        """Call f with a node for each argument; TypeError if it does not return a node."""
+        nodes = [_as_variable(a) for a in args]
         single = isinstance(argnums, int | np.integer)
         numbers: Any = range(len(nodes)) if argnums is None else [argnums] if single else argnums
         try:
@@ -240,7 +243,7 @@ class Trace:
         return cls(y, [nodes[i] for i in chosen], alone, name)
 
     def check_number(self) -> None:
-        """Raise ValueError where the function gave more than one number."""
+        """Raise ValueError if the function returned more than one number."""
         if self.y.size != 1:
             raise ValueError(
                 f"{self.name}: expected one number from the function, got {self.y.shape}"
@@ -250,10 +253,11 @@ class Trace:
         """Return a node's derivatives with respect to each variable."""
         return _core.graph_jacobian(node, self.variables)
 
-    def chosen(self, parts: list[Any]) -> Any:
-        """Return the one part, or a tuple of them."""
+    def unpack(self, parts: list[Any]) -> Any:
+        """Return the single part for one argument, else a tuple of the parts."""
         return parts[0] if self.single else tuple(parts)
 
 
-def _number_or(array: Array) -> Any:
+def _scalar(array: Array) -> Any:
+    """Return an array without axes as a number, others unchanged."""
     return array if array.ndim > 0 else array.item() if array.dtype == np.float64 else array[()]

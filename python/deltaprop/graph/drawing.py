@@ -1,20 +1,20 @@
-"""Nodes drawn: what `node.draw()` gives, and what Jupyter shows of a node."""
+"""Drawings of graphs: `node.draw()` and the display of a node in Jupyter."""
 
 import os
 
 from deltaprop._arrays import as_count
 from deltaprop._core import Node
 
-_MOST_NODES = 200
+_MAX_NODES = 200
 
 
 class Drawing:
-    """A picture of a graph. Jupyter shows it; elsewhere `save` it, or take its text by ``str``.
+    """A drawing of a graph. Jupyter displays it; `save` writes a file, ``str`` returns the SVG.
 
     Parameters
     ----------
     svg : str
-        The picture, as SVG.
+        The drawing as SVG.
     """
 
     def __init__(self, svg: str) -> None:
@@ -30,15 +30,15 @@ class Drawing:
         return self._svg
 
     def _repr_html_(self) -> str:
-        return _picture(self._svg)
+        return _image(self._svg)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the picture to an SVG file.
+        """Write the drawing to an SVG file.
 
         Parameters
         ----------
         path : str or path-like
-            Written over where it exists.
+            An existing file is overwritten.
         """
         from pathlib import Path
 
@@ -46,32 +46,32 @@ class Drawing:
 
 
 def draw(node: Node, depth: int | None = None) -> Drawing:
-    """Return a picture of the node and all that it is made of, from the left to the right.
+    """Return a drawing of the graph that computes this node, from left to right.
 
-    Above each line stands the value that flows along it, below it the delta that flows back, once
-    `backward` has run: the share of this path, dJ/d(its end) times the local derivative. Variables,
-    and nodes that several lines leave, show the sum of the shares. Arrays of more than a few
-    elements appear as their shapes. Where the order of the inputs matters and the lines do not come
-    in that order from top to bottom, they have numbers. The deltas are of the last `backward`: run
+    The value of an edge is printed above it. After `backward`, the delta of the edge is printed
+    below it: this path's contribution, dJ/d(target) times the local derivative. Variables, and
+    nodes with several outgoing edges, show the sum of the contributions. Arrays of more than 4
+    elements are shown by their shape. Edges are numbered if the order of the inputs matters and
+    differs from their order from top to bottom. The deltas are those of the last `backward`; call
     it again after `forward`.
 
     Parameters
     ----------
     depth : int, optional
-        How many operations back from this node are shown, at least 1; all of them without it. What
-        is cut off there has a dashed border.
+        Number of operations to show, counted back from this node, at least 1. Default: all. Nodes
+        whose inputs are not shown have a dashed border.
 
     Returns
     -------
     Drawing
-        Shown by Jupyter as it is; `.save(path)` writes an SVG file.
+        Displayed by Jupyter; `.save(path)` writes an SVG file.
 
     Raises
     ------
     ValueError
         For more than 200 nodes, or a depth below 1.
     TypeError
-        For a depth that is no integer.
+        If `depth` is not an integer.
 
     Examples
     --------
@@ -80,27 +80,27 @@ def draw(node: Node, depth: int | None = None) -> Drawing:
     >>> "x = 3" in str((2 * x + 1).draw())
     True
     """
-    nodes = _above(node, None if depth is None else as_count(depth, "draw: depth", 1))
+    nodes = _ancestors(node, None if depth is None else as_count(depth, "draw: depth", 1))
     if nodes is None:
         raise ValueError(
-            f"draw: expected {_MOST_NODES} nodes or fewer, got more; draw(depth=5) shows the last 5"
+            f"draw: expected {_MAX_NODES} nodes or fewer, got more; draw(depth=5) shows the last 5"
         )
     return Drawing(_svg(nodes))
 
 
-def shown(node: Node) -> str | None:
-    """Return the picture for Jupyter; None for too many nodes, so that it shows the expression."""
-    nodes = _above(node, None)
+def to_svg(node: Node) -> str | None:
+    """Return the SVG for Jupyter; None for too many nodes, so that Jupyter shows the ``repr``."""
+    nodes = _ancestors(node, None)
     return None if nodes is None else _svg(nodes)
 
 
-def shown_in_html(node: Node) -> str | None:
-    """Return the same as HTML, for notebooks that Jupyter does not trust."""
-    svg = shown(node)
-    return None if svg is None else _picture(svg)
+def to_html(node: Node) -> str | None:
+    """Return the SVG as an HTML image, which Jupyter also displays in untrusted notebooks."""
+    svg = to_svg(node)
+    return None if svg is None else _image(svg)
 
 
-def _picture(svg: str) -> str:
+def _image(svg: str) -> str:
     from deltaprop import _html
 
     return _html.picture(svg, "computational graph")
@@ -112,8 +112,8 @@ def _svg(nodes: dict[Node, tuple[Node, ...]]) -> str:
     return Picture(nodes).svg()
 
 
-def _above(node: Node, depth: int | None) -> dict[Node, tuple[Node, ...]] | None:
-    """Return the nodes that are shown, each after its inputs; None where they are too many."""
+def _ancestors(node: Node, depth: int | None) -> dict[Node, tuple[Node, ...]] | None:
+    """Return the nodes to draw with their inputs, topologically sorted; None for too many."""
     from graphlib import TopologicalSorter
 
     sources: dict[Node, tuple[Node, ...]] = {}
@@ -124,7 +124,7 @@ def _above(node: Node, depth: int | None) -> dict[Node, tuple[Node, ...]] | None
             if each not in sources:
                 sources[each] = each.inputs if depth is None or depth > 0 else ()
                 following += sources[each]
-        if len(sources) > _MOST_NODES:
+        if len(sources) > _MAX_NODES:
             return None
         level, depth = following, None if depth is None else depth - 1
     return {each: sources[each] for each in TopologicalSorter(sources).static_order()}

@@ -1,4 +1,4 @@
-"""Functions of nodes, named as NumPy names them. Each takes nodes, numbers and arrays."""
+"""Functions of nodes with NumPy's names. Each accepts nodes, numbers and arrays."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -9,13 +9,13 @@ from deltaprop import _core
 from deltaprop._arrays import as_flag
 from deltaprop._core import Node
 
-_PLACES = {name: place for place, (name, _) in enumerate(_core.graph_formulas())}
+_INDEX = {name: i for i, (name, _) in enumerate(_core.graph_formulas())}
 _Axis = int | Sequence[int] | None
 
 
 def formula(name: str, *inputs: Any) -> Node:
-    """Return a function of the core's list of formulas, by its name there."""
-    return _core.graph_apply(_PLACES[name], *inputs)
+    """Apply a formula of the core, given by its name."""
+    return _core.graph_apply(_INDEX[name], *inputs)
 
 
 def exp(x: Any) -> Node:
@@ -79,88 +79,88 @@ def abs(x: Any) -> Node:
 
 
 def sign(x: Any) -> Node:
-    """Return -1, 0 or 1, which no delta passes."""
+    """Return the sign, -1, 0 or 1; its derivative is 0."""
     return formula("sign", x)
 
 
 def maximum(x: Any, y: Any) -> Node:
-    """Return the larger of x and y, element by element; equal ones share the delta."""
+    """Return the larger of x and y, element by element; equal ones get half the delta each."""
     return formula("maximum", x, y)
 
 
 def minimum(x: Any, y: Any) -> Node:
-    """Return the smaller of x and y, element by element; equal ones share the delta."""
+    """Return the smaller of x and y, element by element; equal ones get half the delta each."""
     return formula("minimum", x, y)
 
 
 def where(condition: Any, x: Any, y: Any) -> Node:
     """Return x where the condition is not 0, else y. The condition gets no delta.
 
-    Both x and y are computed everywhere, and the one not taken gets a delta of 0: where its own
-    derivative is infinite the product is NaN, which ``where(x > 0, log(where(x > 0, x, 1)), 0)``
-    avoids.
+    Both x and y are evaluated everywhere, and the one that is not selected gets a delta of 0. If
+    its derivative is infinite, the product is NaN; ``where(x > 0, log(where(x > 0, x, 1)), 0)``
+    avoids this.
 
     Parameters
     ----------
     condition : Node or array_like
-        A comparison of nodes, most often: ``x < 0``.
+        Usually a comparison of nodes, such as ``x < 0``.
     x, y : Node or array_like
-        Of shapes that broadcast together with the condition's.
+        Shapes must broadcast with that of the condition.
     """
     return formula("where", condition, x, y)
 
 
 def sum(x: Any, axis: _Axis = None, keepdims: bool = False) -> Node:
-    """Return the sum over some axes, or over all; each element gets the delta.
+    """Return the sum over the given axes; each element gets the full delta.
 
     Parameters
     ----------
     x : Node or array_like
     axis : int or tuple of int, optional
-        The axes that go; all of them without it.
+        The axes to sum over. Default: all.
     keepdims : bool, default False
-        Keep them with a length of 1.
+        Whether to keep the reduced axes, with length 1.
 
     Raises
     ------
     ValueError
-        Where x has no such axis, or an axis is named twice.
+        If an axis is out of range or given twice.
     TypeError
-        Where axis is neither an integer nor a sequence of them.
+        If `axis` is neither an integer nor a sequence of integers.
     """
     return _core.graph_sum(x, axis, as_flag(keepdims, "keepdims"))
 
 
 def mean(x: Any, axis: _Axis = None, keepdims: bool = False) -> Node:
-    """Return the mean over some axes, or over all; arguments as for `sum`.
+    """Return the mean over the given axes; arguments as for `sum`.
 
-    ValueError of no elements.
+    Raises ValueError for an array without elements.
     """
     return _core.graph_mean(x, axis, as_flag(keepdims, "keepdims"))
 
 
 def max(x: Any, axis: _Axis = None, keepdims: bool = False) -> Node:
-    """Return the largest over some axes, or over all; arguments as for `sum`.
+    """Return the maximum over the given axes; arguments as for `sum`.
 
-    Where several elements are the largest they share the delta; NaN is larger than any number.
-    ValueError of no elements.
+    Elements that tie for the maximum get equal parts of the delta. NaN counts as the largest value.
+    Raises ValueError for an array without elements.
     """
     return _core.graph_max(x, axis, as_flag(keepdims, "keepdims"))
 
 
 def min(x: Any, axis: _Axis = None, keepdims: bool = False) -> Node:
-    """Return the smallest over some axes, or over all; arguments as for `sum`."""
+    """Return the minimum over the given axes; arguments as for `sum`, ties as for `max`."""
     return -max(formula("negative", x), axis, keepdims)
 
 
 def dot(a: Any, b: Any) -> Node:
-    """Return NumPy's dot product: a number times an array, or ``a @ b``.
+    """Return NumPy's dot product: ``a * b`` if either is a number, else ``a @ b``.
 
     Raises
     ------
     ValueError
-        Where the inner lengths differ, or b has more than two axes: NumPy's dot would order the
-        axes of the result otherwise than ``@``.
+        If the inner dimensions differ, or if b has more than two axes, where ``np.dot`` and ``@``
+        order the axes of the result differently.
     """
     x, y = _core.graph_node(a), _core.graph_node(b)
     if x.ndim == 0 or y.ndim == 0:
@@ -171,14 +171,14 @@ def dot(a: Any, b: Any) -> Node:
 
 
 def reshape(x: Any, shape: int | Sequence[int]) -> Node:
-    """Return the same elements, row by row, in another shape; -1 stands for what remains.
+    """Return the elements in row-major order in a new shape; one length may be -1 (inferred).
 
     Raises
     ------
     ValueError
-        Where the shape has another number of elements.
+        If the new shape has a different number of elements.
     TypeError
-        Where it is neither an integer nor a sequence of them.
+        If `shape` is neither an integer nor a sequence of integers.
     """
     return _core.graph_reshape(x, shape)
 
@@ -189,7 +189,7 @@ def stack(arrays: Iterable[Any]) -> Node:
     Raises
     ------
     ValueError
-        For none, and for several shapes.
+        If there are no arrays, or their shapes differ.
 
     Examples
     --------
@@ -204,9 +204,9 @@ def stack(arrays: Iterable[Any]) -> Node:
         got = " and ".join(map(str, shapes)) or "none"
         raise ValueError(f"stack: expected one or more nodes of one shape, got {got}")
     joined = reshape(nodes[0], (1, *shapes[0]))
-    place = np.arange(len(nodes)).reshape(-1, *(1 for _ in shapes[0]))
+    position = np.arange(len(nodes)).reshape(-1, *(1 for _ in shapes[0]))
     for i, node in enumerate(nodes[1:], 1):
-        joined = where(place < i, joined, node)
+        joined = where(position < i, joined, node)
     return joined
 
 

@@ -1,8 +1,8 @@
-"""Where the boxes of a drawn graph stand: in columns from left to right, with few crossings.
+"""Layered layout of a graph: columns from left to right, few crossings, straight edges.
 
-The steps are those of Sugiyama, Tagawa and Toda (1981): columns by the longest path, bends where a
-line passes a column, an order within each column that crosses few lines, and heights that keep the
-lines straight.
+The method of Sugiyama, Tagawa and Toda (1981): assign boxes to columns by the longest path, insert
+bends where an edge passes a column, order each column to reduce crossings, and choose vertical
+positions that keep the edges straight.
 """
 
 from bisect import bisect_right, insort
@@ -12,23 +12,23 @@ from dataclasses import dataclass
 
 _SWEEPS = 12
 _ROUNDS = 50
-_STRAIGHT = 30.0  # how much straighter lines are to be where they neither fork nor join
+_STRAIGHT = 30.0  # weight of edges that neither fork nor join, which should be straightest
 
 
 @dataclass
 class Layout:
-    """Where each box is, and each bend; bends are numbered after the boxes.
+    """Positions of boxes and bends; bends are numbered after the boxes.
 
     Attributes
     ----------
     columns : list of list of int
-        The boxes and bends of each column from the left, top to bottom.
+        Boxes and bends of each column, top to bottom; columns from left to right.
     column : list of int
-        Of each box and bend.
+        Column of each box and bend.
     y : list of float
-        The middle of each box and bend; the topmost edge is at 0.
+        Vertical centre of each box and bend; the top of the highest one is at 0.
     sources : list of list of int
-        For each box and bend those in the column before it that lines come from.
+        For each box and bend, the sources of its incoming edges in the previous column.
     """
 
     columns: list[list[int]]
@@ -38,17 +38,17 @@ class Layout:
 
 
 def layout(sources: Sequence[Sequence[int]], heights: Sequence[float], bend: float) -> Layout:
-    """Return where to draw boxes so that every line goes to the right.
+    """Return positions of boxes such that every edge points to the right.
 
     Parameters
     ----------
     sources : sequence of sequence of int
-        For each box those that lines come from, top to bottom, each before it in the sequence. All
-        of them lead to the last box.
+        For each box, the sources of its incoming edges, top to bottom. Sources precede their
+        targets, and every box leads to the last one.
     heights : sequence of float
-        Of the boxes with the room around them.
+        Heights of the boxes, margins included.
     bend : float
-        Of a line's bend with the room around it.
+        Height of a bend, margins included.
     """
     distance = [0] * len(sources)
     for i in reversed(range(len(sources))):
@@ -56,7 +56,7 @@ def layout(sources: Sequence[Sequence[int]], heights: Sequence[float], bend: flo
             distance[source] = max(distance[source], distance[i] + 1)
     farthest = max(distance)
     column = [farthest - d for d in distance]
-    # Lines from the same box that pass a column bend together there.
+    # Edges from the same box share one bend in each column that they pass.
     before: list[list[int]] = [[] for _ in sources]
     bends: dict[tuple[int, int], int] = {}
     for i, above in enumerate(sources):
@@ -77,20 +77,20 @@ def layout(sources: Sequence[Sequence[int]], heights: Sequence[float], bend: flo
 
 
 def _ordered(before: list[list[int]], column: list[int], root: int) -> list[list[int]]:
-    """Return the columns, in the order of the fewest crossings that sweeps to and fro find."""
+    """Return the columns ordered by barycentre sweeps; the order with the fewest crossings wins."""
     after: list[list[int]] = [[] for _ in before]
     for i, above in enumerate(before):
         for source in above:
             after[source].append(i)
     columns: list[list[int]] = [[] for _ in range(max(column) + 1)]
-    # A tree in the order of a walk from its root has no crossings at all.
-    found, seen = [root], set()
-    while found:
-        i = found.pop()
-        if i not in seen:
-            seen.add(i)
+    # Depth-first order draws a tree without crossings.
+    stack, visited = [root], set()
+    while stack:
+        i = stack.pop()
+        if i not in visited:
+            visited.add(i)
             columns[column[i]].append(i)
-            found += reversed(before[i])
+            stack += reversed(before[i])
 
     best, fewest = columns, _crossings(columns, before)
     for sweep in range(_SWEEPS):
@@ -99,16 +99,16 @@ def _ordered(before: list[list[int]], column: list[int], root: int) -> list[list
         to_the_right = sweep % 2 == 1
         neighbours = before if to_the_right else after
         columns = [list(c) for c in columns]
-        place = {i: k for c in columns for k, i in enumerate(c)}
+        rank = {i: k for c in columns for k, i in enumerate(c)}
         for c in columns if to_the_right else reversed(columns):
             c.sort(
                 key=lambda i: (
-                    sum(place[n] for n in neighbours[i]) / len(neighbours[i])
+                    sum(rank[n] for n in neighbours[i]) / len(neighbours[i])
                     if neighbours[i]
-                    else place[i]
+                    else rank[i]
                 )
             )
-            place.update((i, k) for k, i in enumerate(c))
+            rank.update((i, k) for k, i in enumerate(c))
         crossings = _crossings(columns, before)
         if crossings < fewest:
             best, fewest = columns, crossings
@@ -116,12 +116,12 @@ def _ordered(before: list[list[int]], column: list[int], root: int) -> list[list
 
 
 def _crossings(columns: list[list[int]], before: list[list[int]]) -> int:
-    place = {i: k for c in columns for k, i in enumerate(c)}
+    rank = {i: k for c in columns for k, i in enumerate(c)}
     count = 0
     for c in columns:
         ends: list[int] = []
         for i in c:
-            starts = [place[source] for source in before[i]]
+            starts = [rank[source] for source in before[i]]
             count += sum(len(ends) - bisect_right(ends, start) for start in starts)
             for start in starts:
                 insort(ends, start)
@@ -129,7 +129,7 @@ def _crossings(columns: list[list[int]], before: list[list[int]]) -> int:
 
 
 def _heights(before: list[list[int]], columns: list[list[int]], high: list[float]) -> list[float]:
-    """Return the middles with the least sum of squared steps along lines, column after column."""
+    """Return vertical centres, minimising weighted squared edge heights column by column."""
     links: list[list[tuple[int, float]]] = [[] for _ in before]
     forks = Counter(source for above in before for source in above)
     for i, above in enumerate(before):
@@ -141,24 +141,24 @@ def _heights(before: list[list[int]], columns: list[list[int]], high: list[float
     y = [0.0] * len(before)
     for round_ in range(_ROUNDS):
         for c in columns if round_ % 2 else reversed(columns):
-            wanted = [sum(y[n] * w for n, w in links[i]) / weights[i] for i in c]
-            placed = _spread(wanted, [weights[i] for i in c], [high[i] for i in c])
-            for i, value in zip(c, placed, strict=True):
+            ideal = [sum(y[n] * w for n, w in links[i]) / weights[i] for i in c]
+            centres = _separate(ideal, [weights[i] for i in c], [high[i] for i in c])
+            for i, value in zip(c, centres, strict=True):
                 y[i] = value
     return y
 
 
-def _spread(wanted: list[float], weights: list[float], high: list[float]) -> list[float]:
-    """Return the middles nearest to the wanted ones that leave each box its room.
+def _separate(ideal: list[float], weights: list[float], high: list[float]) -> list[float]:
+    """Return the centres closest to the ideal ones such that boxes do not overlap.
 
-    Less the room of the boxes above they may not fall: an isotonic regression, by pooling adjacent
-    violators.
+    After subtracting the heights of the boxes above, centres must not decrease: isotonic
+    regression, by pooling adjacent violators.
     """
     offsets = [high[0] / 2]
     for i in range(1, len(high)):
         offsets.append(offsets[-1] + (high[i - 1] + high[i]) / 2)
     pools: list[tuple[float, float, int]] = []  # mean, weight, length
-    for value, weight, offset in zip(wanted, weights, offsets, strict=True):
+    for value, weight, offset in zip(ideal, weights, offsets, strict=True):
         mean, total, length = value - offset, weight, 1
         while pools and pools[-1][0] > mean:
             other, more, count = pools.pop()

@@ -1,4 +1,4 @@
-"""Nodes: leaves, how NumPy meets them, and how they are shown."""
+"""Nodes: variables and constants, NumPy's protocols, methods and display."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,19 +12,19 @@ from deltaprop.graph.text import expression
 
 
 def variable(value: Any, name: str = "") -> Node:
-    """Return a leaf whose value may be set, and with respect to which derivatives are taken.
+    """Return a variable: a leaf whose value can be set and that receives a gradient.
 
     Parameters
     ----------
     value : float or array_like
-        Copied. float32 stays float32; everything else becomes float64.
+        Copied. float32 is kept; all other dtypes are converted to float64.
     name : str, default ""
-        How it is shown.
+        Label in expressions and drawings.
 
     Raises
     ------
     TypeError
-        Where the elements are not real numbers, or the name is no string.
+        If the elements are not real numbers, or the name is not a string.
     """
     node = _core.graph_leaf(value, True)
     node.name = name
@@ -32,7 +32,7 @@ def variable(value: Any, name: str = "") -> Node:
 
 
 def constant(value: Any, name: str = "") -> Node:
-    """Return a leaf that stays as it is and gets no delta; arguments as for `variable`."""
+    """Return a constant: a leaf without a gradient; arguments as for `variable`."""
     node = _core.graph_leaf(value, False)
     node.name = name
     return node
@@ -95,7 +95,7 @@ def _array_ufunc(self: Node, ufunc: Any, method: str, *inputs: Any, **options: A
         raise TypeError(f"graph: expected a function that nodes have, got np.{called}")
     if options:
         raise TypeError(f"graph: np.{ufunc.__name__} of nodes takes no {next(iter(options))}=")
-    # An array on the left would only ask NumPy again.
+    # An array on the left would call the ufunc again, without end.
     nodes = [_core.graph_node(x) for x in inputs]
     result: Node = _UFUNCS[ufunc](*nodes)
     return result
@@ -125,41 +125,41 @@ def _elements(self: Node) -> Iterator[Node]:
 
 
 def _axes(self: Node) -> int:
-    """Return how many axes the value has."""
+    """Return the number of axes of the value."""
     return len(self.shape)
 
 
 def _reshape(self: Node, *shape: Any) -> Node:
-    """Return the same elements in another shape, given as one tuple or number by number."""
+    """Return the elements in a new shape, given as a tuple or as separate integers."""
     return functions.reshape(self, shape[0] if len(shape) == 1 else shape)
 
 
-_NODE = """A value in a computational graph, made by `variable`, `constant` or of other nodes.
+_NODE = """A value in a computational graph: a `variable`, a `constant` or a function of nodes.
 
-It takes operators (``+ - * / ** @``, comparisons, brackets), the functions of this package and
-NumPy's of the same names. Each is evaluated when it is made.
+Nodes support operators (``+ - * / ** @``, comparisons, indexing), the functions of this package and
+NumPy's functions of the same names. A node is evaluated when it is created.
 
 Attributes
 ----------
 value : float or ndarray
-    Of the last `forward`; read-only, but that of a variable may be set.
+    The value after the last `forward`. Read-only, except for variables.
 grad : float or ndarray or None
-    dJ/d(this) of the last `backward` that came by.
+    dJ/d(this node) of the last `backward` that reached it.
 name : str
-    How it is shown; writable.
+    Label in expressions and drawings; writable.
 shape, size, ndim, dtype
-    As NumPy's.
+    As in NumPy.
 op, details, inputs
-    What made it: the name of the function, its options, its nodes.
+    The function that computes the node, its options and its input nodes.
 active : bool
-    Whether a variable stands above it, so that deltas have somewhere to go.
+    Whether the node depends on a variable, so that `backward` has something to compute.
 
 Notes
 -----
-``forward()`` evaluates all that the node is made of, after variables have been set.
-``backward(delta=1)`` runs the delta recursion from dJ/d(this), a number or an array of this shape:
-where a node is used several times the shares of its delta add. ValueError for a delta of another
-shape, or where no variable stands above.
+``forward()`` evaluates the node and its inputs again after variables have been set.
+``backward(delta=1)`` runs the delta recursion from dJ/d(this node), a number or an array of the
+node's shape. The deltas of a node that is used several times add up. Raises ValueError if the shape
+of the delta differs, or if the node depends on no variable.
 
 Source: Linnainmaa, "Taylor expansion of the accumulated rounding error" (1976).
 
@@ -177,7 +177,7 @@ Examples
 2.0
 """
 
-# What of a node is written in Python. The rest of the class is the core's.
+# The part of the class that is written in Python; the rest is defined in the core.
 _METHODS: dict[str, Any] = {
     "__doc__": _NODE,
     "__array_ufunc__": _array_ufunc,
@@ -186,8 +186,8 @@ _METHODS: dict[str, Any] = {
     "__len__": _length,
     "__iter__": _elements,
     "__repr__": expression,
-    "_repr_svg_": drawing.shown,
-    "_repr_html_": drawing.shown_in_html,
+    "_repr_svg_": drawing.to_svg,
+    "_repr_html_": drawing.to_html,
     "draw": drawing.draw,
     "T": property(functions.transpose),
     "ndim": property(_axes),

@@ -1,4 +1,4 @@
-"""Solving for variables: the output's error goes back through the graph and corrects them."""
+"""Solving for variables by propagating the output's error backward through the graph."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,25 +12,25 @@ from deltaprop._core import Node
 from deltaprop._table import aligned, decimals
 from deltaprop.graph.text import expression
 
-_LONGEST = 20  # lines of a table within an error
+_LONGEST = 20  # lines of the table in an error message
 
 
 @dataclass(frozen=True)
 class Iteration:
-    """One look of `solve` at the graph, and what it then corrected.
+    """One iteration of `solve`: the values, and the corrections made.
 
     Attributes
     ----------
     values : mapping of str to float
-        Of the variables, then of the named nodes of one number between them and the output.
+        Values of the variables, then of the named scalar nodes between them and the output.
     output : float
     error : float
-        The output less the target.
+        The output minus the target.
     factors : mapping of str to float
-        d(output)/d(each of `values`). Empty where nothing was corrected any more.
+        d(output)/d(value) for each of `values`. Empty in the last iteration.
     corrections : mapping of str to float
-        What was taken from each variable. For a node between: what it alone would have to lose, the
-        error over its factor. Empty where nothing was corrected any more.
+        The amount subtracted from each variable. For other nodes the error divided by the factor,
+        the amount that would correct the output by this node alone. Empty in the last iteration.
     """
 
     values: Mapping[str, float]
@@ -42,18 +42,18 @@ class Iteration:
 
 @dataclass(frozen=True, repr=False)
 class Solution(Sequence[Iteration]):
-    """What `solve` did: a sequence of its iterations, which prints as a table.
+    """The result of `solve`: a sequence of iterations, which prints as a table.
 
     Attributes
     ----------
     variables : tuple of str
-        Names of the variables; of one without a name its place, ``"variables[0]"``.
+        Names of the variables; ``"variables[0]"``, by index, for those without a name.
     output : str
-        Name of the output, ``"output"`` where it has none.
+        Name of the output; ``"output"`` if it has none.
     iterations : tuple of Iteration
-        The first at the start. Nothing is corrected after the last.
+        The first has the initial values. The last has no corrections.
     converged : bool
-        False only in the table that a `SolveError` carries.
+        False only for the iterations of a `SolveError`.
     """
 
     variables: tuple[str, ...]
@@ -63,25 +63,25 @@ class Solution(Sequence[Iteration]):
 
     @property
     def values(self) -> dict[str, float]:
-        """The variables as the last iteration had them, by name."""
+        """The values of the variables in the last iteration, by name."""
         return {name: self[-1].values[name] for name in self.variables}
 
     @property
     def updates(self) -> int:
-        """How often the variables were corrected."""
+        """The number of updates of the variables."""
         return len(self) - 1
 
     def table(self) -> str:
-        """Return a line for each iteration: values, error (delta), factors and corrections.
+        """Return a table with a line per iteration: values, error (delta), factors, corrections.
 
         Returns
         -------
         str
-            Numbers have 6 decimals, large ones an exponent. What is not there, since nothing was
-            corrected, is "-".
+            Numbers have 6 decimals, large ones an exponent. Missing factors and corrections are
+            "-".
         """
         names = list(self[0].values)
-        # Variables come after what they are corrected by, in the way in which errors flow.
+        # In the order in which errors flow: backward from the output to the variables.
         back = names[len(self.variables) :][::-1] + list(self.variables)
         head = ["update", *names, self.output, f"delta_{self.output}"]
         head += [f"factor_{name}" for name in back] + [f"delta_{name}" for name in back]
@@ -114,15 +114,15 @@ class Solution(Sequence[Iteration]):
 
 
 class SolveError(ValueError):
-    """`solve` came to no solution.
+    """`solve` failed to find a solution.
 
-    The message says what happened at which update; the last lines of the table follow it.
+    The message has the reason and the update, followed by the last lines of the table.
 
     Parameters
     ----------
     reason : str
     solution : Solution
-        The iterations so far, also afterwards in ``.solution``.
+        The iterations so far, available as the attribute ``solution``.
     """
 
     def __init__(self, reason: str, solution: Solution) -> None:
@@ -144,43 +144,44 @@ def solve(
     tol: float = 1e-5,
     max_iter: int = 100,
 ) -> Solution:
-    """Correct variables until a node has the value wanted of it.
+    """Correct variables until a node reaches a target value.
 
     Parameters
     ----------
     node : Node
-        The output, one number.
+        The output, with one element.
     target : float
-        What it is to become.
+        The target value of the output.
     variables : Node or sequence of Node
-        The variables to correct, one number each, on which the node depends.
+        The variables to correct, with one element each; the node must depend on them.
     factors : {"recompute", "keep"}, default "recompute"
-        Find the factors d(node)/d(variable) anew for every update, or keep those of the start.
+        Whether to recompute the factors d(node)/d(variable) for every update or to keep the initial
+        ones.
     shares : sequence of float, optional
-        Which part of the error each variable makes up for: numbers above 0 that add to 1. Equal
-        parts without it.
+        Fraction of the error that each variable corrects: numbers above 0 that sum to 1. Default:
+        equal fractions.
     tol : float, default 1e-5
-        It stops as soon as the error's size is below this.
+        Stop when the absolute error is below this.
     max_iter : int, default 100
-        Updates at the most, 1 or more.
+        Maximum number of updates, 1 or more.
 
     Returns
     -------
     Solution
-        Every iteration, with the values of the named nodes of one number between. The variables
-        keep what was found, and the graph is evaluated with it.
+        All iterations, including values of the named scalar nodes in between. The variables keep
+        the solution, and the graph is evaluated with it.
 
     Raises
     ------
     SolveError
-        For a factor that is 0 or not finite, a value that leaves the domain of a function (the
-        logarithm of a negative number), and no convergence. The variables then are again what they
-        were before the call.
+        If a factor is 0 or not finite, a value leaves the domain of a function (the logarithm of a
+        negative number), or the iteration does not converge. The variables then have their values
+        from before the call.
     ValueError
-        For arrays of several numbers, a variable on which the node does not depend, names that are
-        not distinct, and options out of range.
+        For arrays of several elements, a variable on which the node does not depend, names that are
+        not distinct, or options out of range.
     TypeError
-        For what are not nodes, and nodes that are not variables.
+        For arguments that are not nodes, and nodes that are not variables.
 
     Notes
     -----
@@ -226,7 +227,7 @@ def solve(
 
 
 class _Search:
-    """The nodes of one call, and the iterations so far."""
+    """The state of one call: its nodes and the iterations so far."""
 
     def __init__(self, node: Node, target: float, variables: Sequence[Node]) -> None:
         between = _between(node, variables)
@@ -273,8 +274,8 @@ class _Search:
         return error
 
     def correct(self, error: float, factors: dict[str, float], shares: Sequence[float]) -> None:
-        """Give each variable its share of the error."""
-        # A factor of 0 says that no change would do.
+        """Correct each variable by its share of the error."""
+        # With a factor of 0 no correction changes the output.
         corrections = {name: error / f if f else math.inf for name, f in factors.items()}
         moves = list(zip(self.named, self.variables, shares, strict=False))
         for name, _, share in moves:
@@ -350,7 +351,7 @@ def _between(node: Node, variables: Sequence[Node]) -> list[Node]:
 
 
 def _origin(node: Node) -> Node:
-    """Return the node where a value that is not finite came up first."""
+    """Return the first node, inputs first, whose value is not finite."""
     while True:
         worse = [n for n in node.inputs if not _finite(n)]
         if not worse:

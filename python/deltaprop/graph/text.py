@@ -1,8 +1,8 @@
-"""Nodes as text."""
+"""Text forms of nodes: labels, symbols, expressions."""
 
 from deltaprop._core import Node
 
-# Python's own symbols, and how tightly they bind.
+# Python's infix operators and their precedence.
 _INFIX = {
     "less": ("<", 1),
     "less_equal": ("<=", 1),
@@ -16,13 +16,13 @@ _INFIX = {
     "power": ("**", 5),
 }
 _SIGN = 4
-_TIGHTEST = 6
-_LONGEST = 400  # characters: a node that is used often would be written out as often
-_DEEPEST = 50
+_ATOM = 6
+_MAX_LENGTH = 400  # in characters; a node is written out once for each use, which can grow large
+_MAX_DEPTH = 50
 
 
 def label(node: Node) -> str:
-    """Return what a node is called: its name, its number, or what it computes."""
+    """Return a label for a node: its name, its value, or its operator."""
     if node.name:
         return node.name
     if node.op in ("variable", "constant"):
@@ -31,49 +31,49 @@ def label(node: Node) -> str:
 
 
 def symbol(node: Node) -> str:
-    """Return what a node computes, as Python writes it."""
+    """Return the operator or function that computes a node, in Python's notation."""
     if node.op == "getitem":
         return f"[{node.details}]"
-    written = {"negative": "-", "square": "**2", "transpose": ".T"}
-    return _INFIX[node.op][0] if node.op in _INFIX else written.get(node.op, node.op)
+    unary = {"negative": "-", "square": "**2", "transpose": ".T"}
+    return _INFIX[node.op][0] if node.op in _INFIX else unary.get(node.op, node.op)
 
 
 def expression(node: Node) -> str:
-    """Return a node as the expression that it was built by, named nodes by their names."""
-    text, _ = _written(node, [_LONGEST], top=True)
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+    """Return the expression that computes a node; named inputs appear by their names."""
+    text, _ = _format(node, [_MAX_LENGTH], top=True)
+    return text if len(text) <= _MAX_LENGTH else text[:_MAX_LENGTH] + "..."
 
 
-def _written(node: Node, budget: list[int], top: bool = False, depth: int = 0) -> tuple[str, int]:
-    """Return the text and how tightly it binds; the budget is of characters."""
+def _format(node: Node, budget: list[int], top: bool = False, depth: int = 0) -> tuple[str, int]:
+    """Return the text and its precedence; `budget` counts the characters that remain."""
     if not node.inputs or (node.name and not top):
         text = label(node)
         budget[0] -= len(text)
         if node.name:
-            return text, 0 if set(text) & set("+-*/@<>= ") else _TIGHTEST
-        return text, _SIGN if text.startswith("-") else _TIGHTEST
-    if budget[0] <= 0 or depth > _DEEPEST:
-        return "...", _TIGHTEST
+            return text, 0 if set(text) & set("+-*/@<>= ") else _ATOM
+        return text, _SIGN if text.startswith("-") else _ATOM
+    if budget[0] <= 0 or depth > _MAX_DEPTH:
+        return "...", _ATOM
     budget[0] -= 1
-    return _joined(node, [_written(x, budget, depth=depth + 1) for x in node.inputs])
+    return _join(node, [_format(x, budget, depth=depth + 1) for x in node.inputs])
 
 
-def _joined(node: Node, parts: list[tuple[str, int]]) -> tuple[str, int]:
-    def at_least(part: tuple[str, int], tightness: int) -> str:
-        return part[0] if part[1] >= tightness else f"({part[0]})"
+def _join(node: Node, parts: list[tuple[str, int]]) -> tuple[str, int]:
+    def at_least(part: tuple[str, int], precedence: int) -> str:
+        return part[0] if part[1] >= precedence else f"({part[0]})"
 
     first = parts[0]
     if node.op in _INFIX:
-        sign, tightness = _INFIX[node.op]
-        # The power goes from the right to the left; comparisons in a row would be a chain.
-        left = at_least(first, tightness + (sign == "**" or tightness == 1))
-        right = at_least(parts[1], tightness + (sign != "**"))
-        return f"{left}{sign}{right}" if sign == "**" else f"{left} {sign} {right}", tightness
+        sign, precedence = _INFIX[node.op]
+        # Powers associate from the right; without brackets comparisons would chain.
+        left = at_least(first, precedence + (sign == "**" or precedence == 1))
+        right = at_least(parts[1], precedence + (sign != "**"))
+        return f"{left}{sign}{right}" if sign == "**" else f"{left} {sign} {right}", precedence
     if node.op == "negative":
         return symbol(node) + at_least(first, _SIGN), _SIGN
     if node.op == "square":
-        return at_least(first, _TIGHTEST) + symbol(node), _INFIX["power"][1]
+        return at_least(first, _ATOM) + symbol(node), _INFIX["power"][1]
     if node.op in ("transpose", "getitem"):
-        return at_least(first, _TIGHTEST) + symbol(node), _TIGHTEST
+        return at_least(first, _ATOM) + symbol(node), _ATOM
     arguments = ", ".join([text for text, _ in parts] + ([node.details] if node.details else []))
-    return f"{node.op}({arguments})", _TIGHTEST
+    return f"{node.op}({arguments})", _ATOM

@@ -1,4 +1,4 @@
-"""Networks as plain descriptions, for files."""
+"""Networks as plain data structures, for files."""
 
 import inspect
 from typing import Any
@@ -10,12 +10,12 @@ from deltaprop.nn.module import Module
 
 
 def describe(module: Module) -> dict[str, Any]:
-    """Return kind, options and children of a module.
+    """Return the class name, options and children of a module.
 
     Raises
     ------
     TypeError
-        For a layer written in Python, or of a function, which no description can give back.
+        For a layer written in Python or an ExpressionLayer, which contain functions.
     """
     if isinstance(module, Container):
         return {
@@ -24,8 +24,8 @@ def describe(module: Module) -> dict[str, Any]:
             "children": [describe(child) for child in module._children()],
         }
     kind = type(module).__name__
-    native = isinstance(module, CoreLayer) and getattr(nn, kind, None) is type(module)
-    if not native or isinstance(module, nn.ExpressionLayer):
+    built_in = isinstance(module, CoreLayer) and getattr(nn, kind, None) is type(module)
+    if not built_in or isinstance(module, nn.ExpressionLayer):
         raise TypeError(
             f"save: expected built-in layers, got {module!r}; keep the state_dict() of a network "
             f"with layers of your own"
@@ -36,12 +36,12 @@ def describe(module: Module) -> dict[str, Any]:
 
 
 def restore(description: dict[str, Any], **options: Any) -> Module:
-    """Return a new module as described; `options`: more of them, for the outermost.
+    """Return a new module from a description; `options` are added to those of the outermost.
 
     Raises
     ------
     ValueError
-        For a kind that is not known.
+        If this version has no such class, or the class has no such options.
     """
     kind = getattr(nn, str(description["kind"]), None)
     if not (isinstance(kind, type) and issubclass(kind, CoreLayer | Container)):

@@ -71,7 +71,8 @@ class NetworkBase(Container):
         ----------
         x : array_like, shape (N, in_features) or (in_features,), or a tuple of them
         batch_size : int, optional
-            Rows that a layer written in Python sees at once; changes nothing else.
+            Rows per call of layers written in Python. Results of built-in layers do not depend on
+            it. Default: all rows at once.
 
         Returns
         -------
@@ -104,12 +105,13 @@ class NetworkBase(Container):
         Returns
         -------
         ndarray, shape (N, out_features, in_features) or (out_features, in_features)
-            Of several inputs a tuple, one for each; of several heads a tuple of those.
+            For several inputs a tuple with one array each; for several heads a tuple of those.
 
         Notes
         -----
-        One pass of the delta recursion for each output: its delta is 1 there and 0 elsewhere. A
-        pass by hand stays, but for a network with a layer written in Python.
+        Runs the delta recursion once for each output, with a delta of 1 there and 0 elsewhere. The
+        activations of the last `forward` remain valid, except in a network with a layer written in
+        Python.
 
         Examples
         --------
@@ -121,19 +123,19 @@ class NetworkBase(Container):
         return self._network.jacobian(one_or_several(x, self._shares_input()))
 
     def predictor(self) -> Predictor:
-        """Return a frozen copy that predicts with as little around it as can be.
+        """Return a frozen copy of the network that predicts with minimal overhead.
 
-        Made for loops that ask for one row, or a few, at a time: a call allocates nothing but its
-        result, takes no lock, and may be made from any number of threads at once. It gives the bits
-        that the network gives now, and stays so when the network is trained further: then make a
-        new one. It can be neither copied nor pickled; send the network, and make one there.
+        It is made for loops that predict one or a few rows at a time: a call allocates only its
+        result, takes no lock, and may run in any number of threads at once. Results are
+        bit-identical to those of the network at the time of this call; further training does not
+        change the copy. A predictor cannot be copied or pickled; copy or pickle the network.
 
         Returns
         -------
         callable
             ``predictor(x, out=None)``, with the arguments, results and errors of calling the
-            network. Quickest for a C-contiguous array of the network's dtype, of shape
-            (in_features,) or a few rows, and with `out`.
+            network. It is fastest with `out` and a C-contiguous array of the network's dtype, of
+            shape (in_features,) or with a few rows.
 
         Raises
         ------
@@ -154,7 +156,7 @@ class NetworkBase(Container):
         return _core.predictor(frozen._network, frozen)
 
     def node(self, x: Any) -> Node:
-        """Return the network's output as a node of a computational graph, its parameters constant.
+        """Return the network's output as a node of a graph, with constant parameters.
 
         Parameters
         ----------
@@ -163,16 +165,16 @@ class NetworkBase(Container):
         Returns
         -------
         Node, shape (N, out_features) or (out_features,)
-            In inference. Each ``forward`` of the graph uses the parameters that there are then.
+            Computed in inference. Each ``forward`` of the graph uses the current parameters.
 
         Raises
         ------
         ValueError
-            For a wrong shape, or a network of several inputs or heads.
+            For a wrong shape, or a network with several inputs or heads.
 
         Notes
         -----
-        It has first derivatives only: a `graph.hessian` through it is TypeError.
+        Only first derivatives are available: `graph.hessian` of the node raises TypeError.
 
         Examples
         --------
@@ -227,19 +229,19 @@ class NetworkBase(Container):
         return _html.block(title, _html.table(_HEAD, self._rows()))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network to a file, which `deltaprop.load` reads: layers, values, counters.
+        """Save the network to a file: layers, values, counters. `deltaprop.load` reads it.
 
         Parameters
         ----------
         path : str or path-like
-            Replaced as a whole: no one ever finds half a file.
+            An existing file is replaced atomically.
 
         Raises
         ------
         TypeError
             For a layer written in Python, or an `ExpressionLayer`.
         OSError
-            Where the file cannot be written.
+            If the file cannot be written.
         RuntimeError
             While `fit` runs in another thread.
         """
@@ -267,7 +269,7 @@ class NetworkBase(Container):
                 )
 
     def _restore(self, description: dict[str, Any]) -> None:
-        """Take back what `_description` gave of a network of the same layers and dtype."""
+        """Restore a `_description` of a network with the same layers and dtype."""
         self.load_state_dict(description["state"])
         for leaf, frozen in zip(self._leaves(), description["frozen"], strict=True):
             leaf._set_frozen(frozen)

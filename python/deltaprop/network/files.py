@@ -19,7 +19,7 @@ _DESCRIPTION = {
 
 
 def load(path: str | os.PathLike[str]) -> Sequential:
-    """Return the network that `Sequential.save` or a checkpoint wrote.
+    """Load a network from a file written by `Sequential.save` or `ModelCheckpoint`.
 
     Parameters
     ----------
@@ -33,9 +33,9 @@ def load(path: str | os.PathLike[str]) -> Sequential:
     Raises
     ------
     OSError
-        Where the file cannot be read.
+        If the file cannot be read.
     ValueError
-        Where it is not such a file.
+        If the file does not contain a network.
 
     Examples
     --------

@@ -13,20 +13,20 @@ from deltaprop.training.metric_evaluator import Metrics
 
 
 class Sequential(NetworkBase):
-    """A network of layers one after the other.
+    """A network that applies its layers in sequence.
 
     Parameters
     ----------
     *layers : Layer or other module
-        One or more, each in this network only. Layers not used before are initialised from `seed`,
-        in order; of those used already, be it that their values were looked at, and of a
-        `Sequential` with a seed of its own the values are copied, so that arrays taken from them
-        before no longer belong to them. Another `Sequential` is a part of this network then.
+        One or more, none of them part of another network. New layers are initialised from `seed`,
+        in order. Layers whose values have been read or used, and a `Sequential` with its own seed,
+        keep their values, which are copied; views obtained from them before are detached. A
+        `Sequential` among the layers becomes part of this network.
     dtype : {"float32", "float64"}, default "float32"
-        What the network computes in. Inputs of other real types are converted.
+        The dtype of parameters and computations. Inputs of other real dtypes are converted.
     seed : int from 0 to 2**64 - 1, optional
-        Decides the initial parameters and the shuffling in `fit`. None: drawn from the operating
-        system; `seed` shows it.
+        Seed of the initial parameters and of the shuffling in `fit`. Default: a random seed from
+        the operating system, available as the attribute `seed`.
 
     Attributes
     ----------
@@ -35,15 +35,15 @@ class Sequential(NetworkBase):
     flat_parameters, flat_gradients : ndarray, 1-D
         All parameters, and all gradients, in storage order: writable views of the two buffers.
     activations, deltas : list of ndarray, shape (N, features of layer i)
-        Output of layer i, and dJ/d(that output), of the last `forward` and `backward` by hand;
-        read-only, and overwritten by the next pass.
+        Output of layer i, and dJ/d(that output), after the last calls of `forward` and `backward`.
+        Read-only; the next pass overwrites them.
 
     Raises
     ------
     TypeError
-        For what is not a layer, or another dtype.
+        If an item is not a layer, or for another dtype.
     ValueError
-        Where the widths of two neighbours differ, a layer is listed twice or has a network.
+        If widths of adjacent layers differ, or a layer is listed twice or part of a network.
 
     Notes
     -----
@@ -64,19 +64,20 @@ class Sequential(NetworkBase):
     _kind = "Sequential"
 
     def input_gradient(self, x: Any, y: Any, *, loss: Any, loss_weights: Any = None) -> Any:
-        """Return dJ/d(input) of the loss in inference; neither pass nor gradients are touched.
+        """Return dJ/d(input) of the loss in inference, without changing any gradients.
 
-        But for a network with a layer written in Python: its pass is gone.
+        The activations of the last `forward` remain valid, except in a network with a layer written
+        in Python.
 
         Parameters
         ----------
         x : array_like, shape (N, in_features) or (in_features,), or a tuple of them
         y : array_like, or a tuple of them
-            As the loss takes it.
+            Targets, in the form that the loss takes.
         loss : loss, or a tuple of them
             One for each head.
         loss_weights : sequence of float, optional
-            What each head's loss counts; 1 where not given.
+            Weight of each head's loss. Default: 1.
 
         Returns
         -------
@@ -120,90 +121,96 @@ class Sequential(NetworkBase):
         Parameters
         ----------
         X : array_like, shape (N, in_features), or a tuple of them, or an iterable of batches
-            Any real type and memory order; it is converted batch by batch, never copied whole. A
-            tuple gives each branch of a `Concat` or `Heads` its own. An iterable (y is left out),
-            or an object with ``__getitem__`` and ``__len__``, gives batches (x, y) or
-            (x, y, sample_weight), anew in each epoch: it decides their size and order then, and
-            metrics are of the data held out only.
+            Inputs of any real dtype and memory order, converted batch by batch without a copy of
+            the whole array. A tuple has one input for each branch of a `Concat` or `Heads`. An
+            iterable (without y), or an object with ``__getitem__`` and ``__len__``, yields batches
+            (x, y) or (x, y, sample_weight) and is iterated once per epoch. It then determines size
+            and order of the batches, and metrics are computed on validation data only.
         y : array_like, or a tuple of them
-            Targets, as the loss takes them: the shape of the output, (N,) for an output (N, 1), or
-            integer classes (N,). A tuple with several heads.
+            Targets, in the form that the loss takes: the shape of the output, (N,) for an output
+            (N, 1), or integer classes (N,). A tuple for several heads.
         loss : loss, or a tuple of them
-            From `deltaprop.nn`, or an object of your own with ``__call__`` and ``delta``. A tuple
+            A loss of `deltaprop.nn`, or an object with methods ``__call__`` and ``delta``. A tuple
             (or list) for several heads.
         optimizer : Optimizer
-            Of this network's parameters; with its schedule, if one is attached.
+            An optimizer of this network's parameters. An attached schedule is advanced.
         epochs : int
-            Passes over the data, 0 or more; with `resume` those of the checkpoint included.
+            Number of passes over the data, 0 or more; with `resume` the total, including those of
+            the checkpoint.
         batch_size : int, default 32
-            Rows a step; the last batch of an epoch may be smaller. None: all rows in one batch.
+            Rows per step; the last batch of an epoch may be smaller. None: all rows in one batch.
         shuffle : bool, default True
-            Whether each epoch takes the rows in a new random order. A single batch keeps theirs.
+            Whether to shuffle the rows in each epoch. A single batch is not shuffled.
         seed : int, optional
-            For the shuffling. None: the network's seed and its running count of epochs.
+            Seed of the shuffling. Default: the network's seed and its running count of epochs.
         validation_data : tuple (X, y) or (X, y, sample_weight), optional
-            Held out; its loss after each epoch is ``history["val_loss"]``.
+            Data that is not trained on; its loss after each epoch is ``history["val_loss"]``.
         validation_split : float, optional
-            Instead, this part of the rows is held out: the last ones, so shuffle sorted data first.
+            Fraction of the rows to use as validation data instead. The last rows are taken, so
+            shuffle sorted data first.
         sample_weight : array_like, shape (N,), optional
             A weight of 0 or more for each row's loss.
         class_weight : dict, array_like or "balanced", optional
-            A weight for each class, times the row's. "balanced": N / (classes * rows of the class).
-            A dict needs those classes only that occur in y.
-            Neither metrics nor data held out are weighed by it.
+            A weight for each class, multiplied with the row's weight. "balanced" is
+            N / (classes * rows of the class). A dict needs only the classes that occur in y.
+            It does not apply to metrics and validation data.
         loss_weights : sequence of float, optional
-            What each head's loss counts in the sum; 1 where not given.
+            Weight of each head's loss in the sum. Default: 1.
         metrics : sequence of str or callables, optional
-            Computed after each epoch on the training data and on the data held out; see
-            `deltaprop.Metric`. Functions need names of their own. With several heads a tuple of
-            such sequences, one for each.
+            Metrics to compute after each epoch on training and validation data; see
+            `deltaprop.Metric`. Functions need distinct names. For several heads a tuple with one
+            sequence per head.
         accumulate : int, default 1
-            Batches whose gradients make one update, as one batch of all their rows would; what is
-            left at the end of an epoch makes a smaller one. A loss
-            of your own may have an attribute ``reduction``, "mean" (taken for granted) or "sum".
+            Number of batches whose gradients are accumulated for one update, equivalent to one
+            batch of all their rows. The last update of an epoch may have fewer. A user-defined loss
+            may have an attribute ``reduction``, "mean" (the default) or "sum".
         record : sequence of {"activations", "deltas", "gradients"}, optional
-            Norms to record: ``history["delta_norm"]`` and so on, (epochs, layers) with a column for
-            each layer, those within containers included, in the order of `summary`. Each is the
-            mean over the epoch's updates of the Euclidean norm over the batch; the last batch, and
-            the sum of the gradients, where several are accumulated.
+            Norms to record as ``history["delta_norm"]`` and so on, of shape (epochs, layers), with
+            a column for each layer, including those within containers, in the order of `summary`.
+            Values are means over the epoch's updates of the Euclidean norm over the batch. With
+            `accumulate` they are those of the last batch, for gradients those of the sum.
         stop : StopOnPlateau, optional
+            A stop rule.
         callbacks : iterable of callables or Callback
             A function is called with the `Run` after every epoch.
         resume : str or path-like, optional
-            A checkpoint that `ModelCheckpoint` wrote: the fit goes on from there, to the bit as if
-            it had not stopped. Everything else is given as it was then, the data too (which nobody
-            checks of an iterable), but for `epochs`, `stop`, `progress`, `num_threads` and settings
-            of callbacks, such as more patience. The network takes over the checkpoint's seed, the
-            optimizer all its options. A fit that a
-            callback had stopped goes on; one that a rule had stopped only if that lets it.
+            A checkpoint written by `ModelCheckpoint`. Training continues from it, bit-identical to
+            an uninterrupted fit. All other arguments must be those of the original call, including
+            the data (which is not checked for an iterable), except `epochs`, `stop`, `progress`,
+            `num_threads` and settings of callbacks, such as `patience`. The network takes its seed,
+            and the optimizer its options, from the checkpoint. A fit that a callback had stopped
+            continues; one that a stop rule had stopped continues only if the rule allows it.
         progress : bool, default False
-            Show a progress bar (tqdm's, where it is installed; else a line an epoch, from 1 on).
+            Whether to show a progress bar, by tqdm if installed, else a line per epoch.
         num_threads : int, optional
-            The most that may work on a step; None: as `deltaprop.get_num_threads` says. Steps too
-            small to share take one. Results have the same bits for any number.
+            Maximum number of threads for a step. Default: `deltaprop.get_num_threads`. Small steps
+            use one. Results are bit-identical for any number.
 
         Returns
         -------
         History
-            ``history["loss"]`` is, for each epoch, the row-weighted mean of the batches' losses,
-            each taken before its update; of several heads the weighted sum, beside ``"loss_0"``...
+            ``history["loss"]`` has, for each epoch, the row-weighted mean of the batches' losses,
+            each evaluated before its update. For several heads it is the weighted sum, and
+            ``"loss_0"``, ``"loss_1"``, ... are the heads' losses.
 
         Raises
         ------
         ValueError
-            For a wrong shape or value, NaN or infinity, settings or data unlike the checkpoint's.
+            For a wrong shape or value, NaN or infinity in the data, or settings or data that differ
+            from the checkpoint's.
         TypeError
-            For a wrong kind of thing.
+            For an argument of the wrong type.
         FloatingPointError
-            Where the loss or a delta is not finite, naming epoch and batch, both counted from 0;
-            the network is as the last update left it. Where the last updates made parameters so.
+            If the loss or a delta is not finite; the message names epoch and batch, counted from 0,
+            and the network keeps its state after the last update. Also if the last updates have
+            made parameters infinite or NaN.
         RuntimeError
-            Where another thread uses the network, or a callback calls `fit`.
+            If another thread uses the network, or a callback calls `fit`.
 
         Notes
         -----
-        Gradients left from passes by hand are ignored, and zero afterwards. Ctrl-C raises
-        KeyboardInterrupt within a fraction of a second and leaves the network usable.
+        Existing gradients are ignored, and set to 0 at the end. Ctrl-C raises KeyboardInterrupt
+        within a fraction of a second and leaves the network usable.
         """
         return fit(
             self,
@@ -241,7 +248,7 @@ class Sequential(NetworkBase):
         sample_weight: Any = None,
         batch_size: int | None = None,
     ) -> dict[str, float]:
-        """Return the loss, and metrics, of inference on a set of data.
+        """Return the loss and metrics of the network on a data set, in inference.
 
         Parameters
         ----------
@@ -253,7 +260,7 @@ class Sequential(NetworkBase):
         Returns
         -------
         dict of str to float
-            "loss", "loss_0" and so on for several heads, and each metric by its name.
+            "loss", for several heads also "loss_0" and so on, and each metric by its name.
         """
         heads = HeadLosses.of(loss, loss_weights, "evaluate")
         heads.check_reductions("evaluate")
@@ -265,7 +272,7 @@ class Sequential(NetworkBase):
         return result | Metrics(metrics, heads)(y, outputs, sample_weight)
 
     def predict_proba(self, x: Any, batch_size: int | None = None) -> Any:
-        """Return probabilities: softmax or sigmoid of the outputs, as the last fit's loss has them.
+        """Return probabilities: the softmax or sigmoid of the outputs, by the loss of the last fit.
 
         Parameters
         ----------
@@ -281,7 +288,7 @@ class Sequential(NetworkBase):
         Raises
         ------
         RuntimeError
-            Where the network has not been fitted with such a loss.
+            If the network has not been fitted with one of these losses.
         """
         if not any(self._output_transforms):
             raise RuntimeError(

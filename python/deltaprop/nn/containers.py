@@ -1,4 +1,4 @@
-"""Layers together: one after the other, around a skip connection, side by side."""
+"""Containers: base class, residual blocks, parallel branches."""
 
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -10,13 +10,13 @@ from deltaprop.nn.module import Leaf, Module, Storage, _build_lock, build_alone,
 
 
 class Container(CoreModule):
-    """Modules together; `Sequential` and its kin.
+    """Base class of modules that contain modules, such as `Sequential`.
 
     Attributes
     ----------
     activations, deltas : list of ndarray
-        Output of each module in it, and dJ/d(that output), of the last `forward` and `backward` by
-        hand; read-only, and overwritten by the next pass. A tuple for one that ends in `Heads`.
+        Output of each child module, and dJ/d(that output), after the last calls of `forward` and
+        `backward`. Read-only; the next pass overwrites them. Tuples for a child with `Heads`.
     """
 
     _kind: ClassVar[str]
@@ -39,7 +39,7 @@ class Container(CoreModule):
         for i, module in enumerate(modules):
             self._check(i, module, seen)
         self._modules = modules
-        self._block()  # raises where they do not fit
+        self._block()  # raises if widths do not match
 
     @property
     def activations(self) -> list[Any]:
@@ -48,7 +48,7 @@ class Container(CoreModule):
         Raises
         ------
         RuntimeError
-            Where there was no `forward` yet.
+            If `forward` has not been called.
         """
         blocks = self._storage().network.activations()
         return [blocks[place.block] for place in self._places()]
@@ -60,7 +60,7 @@ class Container(CoreModule):
         Raises
         ------
         RuntimeError
-            Where the last `forward` has had no `backward` yet.
+            If `backward` has not been called after the last `forward`.
         """
         blocks = self._storage().network.deltas()
         return [blocks[place.block] for place in self._places()]
@@ -68,7 +68,7 @@ class Container(CoreModule):
     def __len__(self) -> int:
         return len(self._modules)
 
-    # What an item is depends on what was given; users know which.
+    # Any: the type of an item depends on the arguments of the constructor.
     def __getitem__(self, i: int) -> Any:
         if isinstance(i, slice):
             raise TypeError(f"{self._kind}: expected the number of a layer, got a slice")
@@ -143,7 +143,7 @@ class Container(CoreModule):
         return [module._stored for module in self._modules if module._stored is not None]
 
     def _check(self, i: int, module: Any, seen: set[int]) -> None:
-        """Raise unless it can be part of this; adds its layers to those `seen` before."""
+        """Raise if a module cannot be a child; adds its layers to `seen`."""
         if isinstance(module, type):
             raise TypeError(
                 f"{self._kind}: expected layers, got the class {module.__name__} at {i}"
@@ -166,19 +166,19 @@ class Container(CoreModule):
 
 
 class Residual(Container):
-    """Layers one after the other, and the input added to their output: y = x + f(x).
+    """Layers in sequence with a skip connection: y = x + f(x).
 
     Parameters
     ----------
     *layers : Layer or other module
-        One or more; the last one's output is as wide as the first one's input.
+        One or more; the output of the last must be as wide as the input of the first.
 
     Raises
     ------
     TypeError
-        For what is not a layer.
+        If an item is not a layer.
     ValueError
-        Where widths do not fit, a layer is listed twice or has a network.
+        If widths do not match, or a layer is listed twice or part of a network.
 
     Notes
     -----
@@ -187,8 +187,8 @@ class Residual(Container):
     Source: He, Zhang, Ren and Sun, "Deep residual learning for image recognition" (2016),
     equation 1
 
-    Parameters are named as in `Sequential`, which is what a PyTorch module that adds its input
-    would derive from.
+    Parameters are named as in `Sequential`, and so as in a PyTorch module that derives from
+    ``torch.nn.Sequential`` and adds its input.
 
     Examples
     --------
@@ -209,19 +209,19 @@ class Residual(Container):
 
 
 class Concat(Container):
-    """Branches side by side, their outputs joined: y = (f_0(x), f_1(x), ...).
+    """Parallel branches with concatenated outputs: y = (f_0(x), f_1(x), ...).
 
     Parameters
     ----------
     *branches : Layer or other module
-        One or more. Where the input is a tuple, branch i takes ``x[i]``; else each takes all of x.
+        One or more. If the input is a tuple, branch i takes ``x[i]``; else each branch takes x.
 
     Raises
     ------
     TypeError
-        For what is not a layer.
+        If an item is not a layer.
     ValueError
-        Where a branch has several outputs, a layer is listed twice or has a network.
+        If a branch has several outputs, or a layer is listed twice or part of a network.
 
     Notes
     -----
@@ -253,20 +253,20 @@ class Concat(Container):
 
 
 class Heads(Container):
-    """Branches side by side, with an output each: y = (f_0(x), f_1(x), ...), a tuple.
+    """Parallel branches with separate outputs: y = (f_0(x), f_1(x), ...), a tuple.
 
     Parameters
     ----------
     *branches : Layer or other module
-        Two or more. Where the input is a tuple, branch i takes ``x[i]``; else each takes all of x.
+        Two or more. If the input is a tuple, branch i takes ``x[i]``; else each branch takes x.
 
     Raises
     ------
     TypeError
-        For what is not a layer.
+        If an item is not a layer.
     ValueError
-        For one branch or none, where a branch has several outputs itself, a layer is listed twice
-        or has a network.
+        For fewer than two branches, or if a branch has several outputs, or a layer is listed twice
+        or part of a network.
 
     Notes
     -----
@@ -274,7 +274,7 @@ class Heads(Container):
     Derivative: dJ/dx = the sum over i of what comes back through f_i of delta_i
     Source: Caruana, "Multitask learning" (1997); Keras's networks of several outputs
 
-    In `fit`, y and loss are tuples then, one for each head.
+    `fit` then takes tuples as y and loss, with one item per head.
 
     Examples
     --------

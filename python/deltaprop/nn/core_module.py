@@ -1,4 +1,4 @@
-"""Modules whose arithmetic is in the core."""
+"""Modules that the C++ core computes."""
 
 import inspect
 from typing import Any, ClassVar
@@ -9,41 +9,43 @@ from deltaprop.nn.module import Module, Network, one_or_several
 
 
 class CoreModule(CheckedInit, Module):
-    """A module whose passes are the core's."""
+    """A module whose forward and backward passes run in the core."""
 
     def forward(self, x: Any, training: bool = True) -> Any:
-        """Run the training pass: keeps every activation for `backward`.
+        """Run the forward pass and keep all activations for `backward`.
 
         Parameters
         ----------
         x : array_like, shape (N, in_features) or (in_features,), or a tuple of them
-            Copied. A tuple gives each branch of a `Concat` or `Heads` an input of its own.
+            Copied. A tuple has one input for each branch of a `Concat` or `Heads`.
         training : bool, default True
-            False is the same as calling the network: inference.
+            With False, run inference, as calling the network does.
 
         Returns
         -------
         ndarray, shape (N, out_features) or (out_features,), or a tuple of them
-            A tuple where the network ends in `Heads`.
+            A tuple if the network ends in `Heads`.
 
         Raises
         ------
         ValueError, TypeError
             As for calling the network.
         RuntimeError
-            For a module inside another: the whole network has one pass.
+            For a module inside another: only the outermost network can run a pass.
         """
         network = self._core_network("forward")
-        given = one_or_several(x, self._shares_input())
-        return network.forward(given) if training else network.infer(0, given)
+        inputs = one_or_several(x, self._shares_input())
+        return network.forward(inputs) if training else network.infer(0, inputs)
 
     def backward(self, delta: Any) -> Any:
-        """Run the delta recursion; adds to the gradients and consumes the pass.
+        """Run the backward pass, the delta recursion, of the last `forward`; add to the gradients.
+
+        Each `forward` allows one `backward`.
 
         Parameters
         ----------
         delta : array_like, the shape of the output, or a tuple of them
-            dJ/d(output), as ``loss.delta(a, y)`` gives it.
+            dJ/d(output), as returned by ``loss.delta(a, y)``.
 
         Returns
         -------
@@ -53,41 +55,41 @@ class CoreModule(CheckedInit, Module):
         Raises
         ------
         RuntimeError
-            Without a fresh `forward`, or for a module inside another.
+            Without a preceding `forward`, or for a module inside another.
         ValueError
             For a wrong shape.
 
         Notes
         -----
-        For a Linear layer l with input a: dJ/dw = a^T delta, dJ/db = the sum of delta's rows, and
-        delta w^T goes on to the layer before; an activation multiplies by f'. Where a value is read
-        by several layers their deltas add. Rumelhart, Hinton and Williams, "Learning
-        representations by back-propagating errors", Nature 323 (1986).
+        For a Linear layer with input a: dJ/dw = a^T delta, dJ/db = the sum of delta's rows, and
+        the previous layer gets delta w^T; an activation multiplies by f'. Deltas of a value that
+        several layers read add up. Rumelhart, Hinton and Williams, "Learning representations by
+        back-propagating errors", Nature 323 (1986).
         """
         network = self._core_network("backward")
         return network.backward(one_or_several(delta, self._has_heads(), "delta"))
 
     def _core_network(self, method: str) -> Network:
-        """Return the core network that is this module and nothing else."""
-        place = self._storage()
-        if place.owned:
+        """Return the core network of this module; RuntimeError if it is part of a larger one."""
+        storage = self._storage()
+        if storage.owned:
             raise RuntimeError(
                 f"{self._title()}: expected {method} to be called on the network that it is part of"
             )
-        return place.network
+        return storage.network
 
 
 class CoreLayer(CoreModule, Layer):
-    """A layer whose arithmetic is in the core.
+    """A layer that the core computes.
 
-    Its arguments stay as they are, since the core has its own copy of them.
+    Its arguments are read-only, since the core has a copy of them.
     """
 
     _signature: ClassVar[dict[str, inspect.Parameter]] = {}
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        # Else it is a user's, whose arguments may be others.
+        # Subclasses by users define neither, and may have other arguments.
         if {"_core_layer", "_function"} & cls.__dict__.keys():
             cls._signature = dict(inspect.signature(cls).parameters)
         if "forward" in cls.__dict__ or "backward" in cls.__dict__:
@@ -97,15 +99,15 @@ class CoreLayer(CoreModule, Layer):
             )
 
     def _arguments(self, names: tuple[str, ...]) -> dict[str, Any]:
-        """Return the arguments that make a layer like this one."""
-        # One with a parameter's name says whether there is such a parameter.
+        """Return the constructor arguments that reproduce this layer."""
+        # An argument with the name of a parameter, such as bias, says whether it exists.
         return {
             name: name in self._names if name in type(self)._names else getattr(self, name)
             for name in names
         }
 
     def _leave_out(self, *names: str) -> None:
-        """Do without some of the parameters: they are None, and stay so."""
+        """Remove parameters: their attributes are None and cannot be set."""
         for name in names:
             self.__dict__.update({name: None, f"grad_{name}": None})
         self.__dict__["_names"] = tuple(name for name in self._names if name not in names)
@@ -119,7 +121,7 @@ class CoreLayer(CoreModule, Layer):
         super().__setattr__(name, value)
 
     def parameter(self, name: str, value: Any) -> None:
-        """Refuse: the parameters of a built-in layer are its own."""
+        """Raise TypeError: parameters cannot be added to a built-in layer."""
         raise TypeError(f"{self!r}: expected a layer written in Python, got a built-in one")
 
     def __repr__(self) -> str:
@@ -127,15 +129,16 @@ class CoreLayer(CoreModule, Layer):
 
 
 class ConfiguredLayer(CoreLayer):
-    """A layer that writes itself as the call that makes it."""
+    """A layer whose ``repr`` is the constructor call that reproduces it."""
 
     def __repr__(self) -> str:
-        # What must be given, and what was given beside; where nothing must, everything.
+        # Required arguments and changed options; all options if none is required.
         values = self._arguments(tuple(self._signature))
-        needed = [name for name, p in self._signature.items() if p.default is p.empty]
-        others = [
+        required = [name for name, p in self._signature.items() if p.default is p.empty]
+        optional = [
             f"{name}={value!r}"
             for name, value in values.items()
-            if name not in needed and (not needed or value != self._signature[name].default)
+            if name not in required and (not required or value != self._signature[name].default)
         ]
-        return f"{type(self).__name__}({', '.join([*(repr(values[n]) for n in needed), *others])})"
+        arguments = [*(repr(values[name]) for name in required), *optional]
+        return f"{type(self).__name__}({', '.join(arguments)})"

@@ -6,7 +6,7 @@ from deltaprop.nn.core_module import ConfiguredLayer
 
 
 class RandomMask(ConfiguredLayer):
-    """A mask drawn anew in each training pass; the identity in inference."""
+    """A random mask, drawn in each training pass; the identity in inference."""
 
     def __init__(self, p: float = 0.5) -> None:
         self.p = as_real(p, f"{type(self).__name__}: p", 0, 1)
@@ -20,18 +20,18 @@ class RandomMask(ConfiguredLayer):
 class Dropout(RandomMask):
     """Sets elements to 0 at random in training, as ``torch.nn.Dropout``; inputs of any width.
 
-    Off in inference. A mask is decided by the network's seed, the number of the training pass and
-    the layer's place, never by threads or how rows are divided.
+    The identity in inference. Masks depend only on the network's seed, the number of the training
+    pass and the layer's position, not on threads or on how rows are divided among them.
 
     Parameters
     ----------
     p : float from 0 to 1, default 0.5
-        The probability of an element to be set to 0.
+        The probability that an element is set to 0.
 
     Raises
     ------
     TypeError, ValueError
-        For what is no number, or out of range.
+        If `p` is not a number or is out of range.
 
     Notes
     -----
@@ -53,17 +53,17 @@ class Dropout(RandomMask):
 class AlphaDropout(RandomMask):
     """Drops elements and keeps mean and variance, for use with SELU, as ``torch.nn.AlphaDropout``.
 
-    Off in inference; inputs of any width. Masks are drawn as those of `Dropout`.
+    The identity in inference; inputs of any width. Masks are drawn as those of `Dropout`.
 
     Parameters
     ----------
     p : float from 0 to 1, default 0.5
-        The probability of an element to be dropped; at 1 all become 0.
+        The probability that an element is dropped; with 1 all elements become 0.
 
     Raises
     ------
     TypeError, ValueError
-        For what is no number, or out of range.
+        If `p` is not a number or is out of range.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""Vectors looked up by index."""
+"""Embedding: learned vectors, looked up by index."""
 
 from typing import ClassVar
 
@@ -8,30 +8,30 @@ from deltaprop.nn.core_module import ConfiguredLayer
 
 
 class Embedding(ConfiguredLayer):
-    """Replaces each index by a vector that is learned, as ``torch.nn.Embedding``.
+    """Replaces each index by a learned vector, as ``torch.nn.Embedding``.
 
-    Inputs of k columns, any k, give k * embedding_dim features: the vectors side by side.
+    An input with k columns gives k * embedding_dim features: the vectors side by side.
 
     Parameters
     ----------
     num_embeddings : int
-        How many indices there are, 1 or more; in a network of float32 at most 2**24.
+        The number of indices, 1 or more; at most 2**24 in a float32 network.
     embedding_dim : int
         The length of a vector, 1 or more.
     padding_idx : int, optional
-        An index, counted from the end where negative, whose vector starts as zeros and gets no
-        gradient.
+        An index whose vector starts as zeros and gets no gradient. Negative indices count from the
+        end.
 
     Attributes
     ----------
     weight, grad_weight : ndarray, shape (num_embeddings, embedding_dim)
-        Writable views into the flat buffers; the weight starts as normal(0, 1).
+        Writable views into the flat buffers; the weight is initialised from N(0, 1).
 
     Raises
     ------
     TypeError, ValueError
-        For an argument of the wrong kind or out of range; ValueError, when used, for an index that
-        is not whole or not from 0 to num_embeddings - 1, naming its row.
+        For an argument of the wrong type or out of range. ValueError in a pass, naming the row, for
+        an index that is not an integer from 0 to num_embeddings - 1.
 
     Notes
     -----

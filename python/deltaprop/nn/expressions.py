@@ -1,4 +1,4 @@
-"""A loss and a layer from a function of nodes: nobody derives anything."""
+"""A loss and a layer defined by a function of nodes, with automatic derivatives."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,40 +13,41 @@ from deltaprop.nn.losses import Loss
 def _checked(function: Any, name: str) -> Callable[..., Any]:
     if not callable(function):
         raise TypeError(f"{name}: expected a function of nodes, got {type(function).__name__}")
-    called: Callable[..., Any] = function
-    return called
+    result: Callable[..., Any] = function
+    return result
 
 
-def _named(function: Any) -> str:
+def _name(function: Any) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
 
 
 @dataclass(init=False, eq=False, repr=False)
 class ExpressionLoss(Loss):
-    """A loss by its formula: a function of nodes, whose derivative the computational graph finds.
+    """A loss defined by a function of nodes; the computational graph gives its derivative.
 
     Parameters
     ----------
     function : callable
-        Of two nodes: the outputs (N, out) and the targets (N, columns), (N, 1) for targets (N,). It
-        returns a node: one number, which then is the loss, or N rows of the unreduced loss. It is
-        called for two rows, to see which, and once for each shape of a batch; from then on `fit`
-        runs what it wrote down in C++.
+        Function of two nodes: the outputs (N, out) and the targets (N, columns), (N, 1) for targets
+        (N,). It returns a node with one element, the loss, or with N rows, the unreduced loss. It
+        is called once with two rows, to find out which, and once for each batch shape; `fit` then
+        evaluates the recorded graph in C++.
     reduction : {"mean", "sum", "none"}, default "mean"
-        Of rows, as other losses do it. One number takes no ``sample_weight``; where several batches
-        are accumulated it counts as the mean over its batch, or with "sum" as the sum.
+        Reduction over rows, as for other losses. A function that returns one number takes no
+        ``sample_weight``; when batches are accumulated, the number counts as the mean over its
+        batch, or with "sum" as the sum.
 
     Raises
     ------
     TypeError
-        Where the function is none, or gives no node.
+        If `function` is not callable, or does not return a node.
     ValueError
-        Where it gives another shape; for ``sample_weight`` or "none" with one number.
+        If it returns another shape; for ``sample_weight`` or "none" with one number.
 
     Notes
     -----
-    Nodes of your own in it count as constants, with the values that they have when it is called; a
-    network's node, ``net.node(yhat)``, is evaluated with each batch.
+    Other nodes that the function uses are constants, with their values at the time of the call. A
+    network's node, ``net.node(yhat)``, is evaluated for each batch.
 
     Formula: J = f(a, y)
 
@@ -78,7 +79,7 @@ class ExpressionLoss(Loss):
         return _core.ExpressionLoss(self, function, self.reduction, columns)
 
     def _native_for(self, y: Array, ndim: int) -> _core.Loss:
-        # Targets (N,) go with outputs (N, 1) as they do elsewhere; of one row each has its axis.
+        # Targets (N,) match outputs (N, 1), as in other losses; a single row lacks the first axis.
         if not 1 <= y.ndim <= 2:
             raise ValueError(f"ExpressionLoss: expected y (N,) or (N, columns), got {y.shape}")
         return self._make(self._function, 1 if y.ndim < ndim else y.shape[-1])
@@ -87,31 +88,32 @@ class ExpressionLoss(Loss):
         return {"function": self.function, "reduction": self.reduction}
 
     def __repr__(self) -> str:
-        return f"ExpressionLoss({_named(self.function)}, reduction={self.reduction!r})"
+        return f"ExpressionLoss({_name(self.function)}, reduction={self.reduction!r})"
 
 
 class ExpressionLayer(ConfiguredLayer):
-    """A layer by its formula: a function of a node, whose derivative the computational graph finds.
+    """A layer defined by a function of a node; the computational graph gives its derivative.
 
     Parameters
     ----------
     function : callable
-        Of a node, x (N, in); it returns a node (N, out) or (N,). It is called for two rows, to see
-        how wide its output is, and once for each shape of a batch; from then on what it wrote down
-        runs in C++.
+        Function of a node x (N, in) that returns a node (N, out) or (N,). It is called once with
+        two rows, to find the width of its output, and once for each batch shape; the recorded graph
+        then runs in C++.
 
     Raises
     ------
     TypeError
-        Where the function is none, or gives no node.
+        If `function` is not callable, or does not return a node.
     ValueError
-        Where it gives another shape.
+        If it returns another shape.
 
     Notes
     -----
-    It has no parameters; nodes of your own in the function count as constants. A function may bring
-    rows together, as ``x - x.mean(axis=0)`` does, and does so in inference too. `Sequential.save`
-    refuses a network with such a layer; pickle takes what it can of functions.
+    The layer has no parameters; other nodes that the function uses are constants. A function may
+    combine rows, as ``x - x.mean(axis=0)`` does; it then does so in inference too.
+    `Sequential.save` raises for a network with such a layer; pickle works if the function can be
+    pickled.
 
     Formula: y = f(x)
 
@@ -135,4 +137,4 @@ class ExpressionLayer(ConfiguredLayer):
         return _core.ExpressionLayer(self, repr(self))
 
     def __repr__(self) -> str:
-        return f"ExpressionLayer({_named(self.function)})"
+        return f"ExpressionLayer({_name(self.function)})"

@@ -1,11 +1,11 @@
-"""Initialisers: PyTorch's ``nn.init``, seeded.
+"""Initialisers: PyTorch's ``nn.init``, with seeds.
 
-Each fills a `Parameter`, or any array that can be written, in place and returns it. The same seed
-gives the same numbers on every machine (`orthogonal_`: to a tolerance), whatever the array's dtype
-and order in memory. Without its underscore a name also serves as ``nn.Linear(..., init=...)``, with
-the default options; filled with a network's seed, its first weight gets what that name would give.
+Each fills a `Parameter`, or any writable array, in place and returns it. The same seed gives the
+same numbers on every machine (`orthogonal_`: to rounding), for every dtype and memory order. The
+name without its underscore is a value of ``nn.Linear(..., init=...)``, with the default options; a
+network's first weight, filled with the network's seed, equals what that value gives.
 
-Shapes are PyTorch's: a weight is (fan_out, fan_in), and axes beyond the second count for both fans.
+Shapes are PyTorch's: a weight is (fan_out, fan_in); further axes count for both fans.
 
 Examples
 --------
@@ -43,31 +43,31 @@ __all__ = [
 
 Target = TypeVar("Target", Parameter, Array)
 
-# Squares: a variance is gain^2 / fan, and the square of sqrt(2) is not 2.
+# Squared, since a variance is gain^2 / fan, and in floating point sqrt(2)^2 is not 2.
 _SQUARED_GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": (5 / 3) ** 2, "relu": 2.0, "selu": 9 / 16}
 _MODES = ("fan_in", "fan_out")
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """Return the factor that keeps the size of activations through a nonlinearity.
+    """Return the recommended gain for a nonlinearity, which preserves the scale of activations.
 
     Parameters
     ----------
     nonlinearity : {"linear", "sigmoid", "tanh", "relu", "leaky_relu", "selu"}
     param : float, optional
-        The negative slope of "leaky_relu", by default 0.01; the others take none and ignore it.
+        The negative slope of "leaky_relu", by default 0.01; ignored by the others.
 
     Returns
     -------
     float
-        1, 1, 5/3, sqrt(2), sqrt(2 / (1 + param^2)), 3/4.
+        In the order above: 1, 1, 5/3, sqrt(2), sqrt(2 / (1 + param^2)), 3/4.
 
     Raises
     ------
     ValueError
         For another name, or a slope that is not finite.
     TypeError
-        For what is no name, or a slope that is no number.
+        If `nonlinearity` is not a string, or the slope not a number.
 
     Notes
     -----
@@ -89,7 +89,7 @@ def uniform_(tensor: Target, a: float = 0.0, b: float = 1.0, *, seed: int | None
     a, b : float, defaults 0 and 1
         Finite, a <= b.
     seed : int, optional
-        By default from the operating system.
+        Default: a random seed from the operating system.
 
     Returns
     -------
@@ -99,9 +99,9 @@ def uniform_(tensor: Target, a: float = 0.0, b: float = 1.0, *, seed: int | None
     Raises
     ------
     ValueError
-        For an option out of range, or an array that is read-only.
+        For an option out of range, or a read-only array.
     TypeError
-        For what is no array of floating-point numbers, or an option of a wrong kind.
+        If `tensor` is not an array of floating-point numbers, or an option has the wrong type.
 
     Notes
     -----
@@ -123,9 +123,9 @@ def normal_(
         Filled in place.
     mean : float, default 0
     std : float, default 1
-        Its standard deviation, 0 or more.
+        The standard deviation, 0 or more.
     seed : int, optional
-        By default from the operating system.
+        Default: a random seed from the operating system.
 
     Returns
     -------
@@ -135,9 +135,9 @@ def normal_(
     Raises
     ------
     ValueError
-        For an option out of range, or an array that is read-only.
+        For an option out of range, or a read-only array.
     TypeError
-        For what is no array of floating-point numbers, or an option of a wrong kind.
+        If `tensor` is not an array of floating-point numbers, or an option has the wrong type.
 
     Notes
     -----
@@ -158,7 +158,7 @@ def trunc_normal_(
     *,
     seed: int | None = None,
 ) -> Target:
-    """Draw from a normal distribution cut off outside [a, b].
+    """Draw from a normal distribution truncated to [a, b].
 
     Parameters
     ----------
@@ -166,11 +166,11 @@ def trunc_normal_(
         Filled in place.
     mean : float, default 0
     std : float, default 1
-        The deviation before the cut, above 0.
+        The standard deviation before truncation, above 0.
     a, b : float, defaults -2 and 2
-        Values, not deviations; finite, a <= b.
+        Bounds of the values, not multiples of `std`; finite, a <= b.
     seed : int, optional
-        By default from the operating system.
+        Default: a random seed from the operating system.
 
     Returns
     -------
@@ -180,9 +180,9 @@ def trunc_normal_(
     Raises
     ------
     ValueError
-        For an option out of range, or an array that is read-only.
+        For an option out of range, or a read-only array.
     TypeError
-        For what is no array of floating-point numbers, or an option of a wrong kind.
+        If `tensor` is not an array of floating-point numbers, or an option has the wrong type.
 
     Notes
     -----
@@ -199,7 +199,7 @@ def trunc_normal_(
 
 
 def constant_(tensor: Target, val: float) -> Target:
-    """Write one number everywhere.
+    """Fill with one number.
 
     Parameters
     ----------
@@ -216,9 +216,9 @@ def constant_(tensor: Target, val: float) -> Target:
     Raises
     ------
     ValueError
-        For a number that is not finite, or an array that is read-only.
+        For a number that is not finite, or a read-only array.
     TypeError
-        For what is no array of floating-point numbers, or an option of a wrong kind.
+        If `tensor` is not an array of floating-point numbers, or an option has the wrong type.
 
     Notes
     -----
@@ -229,7 +229,7 @@ def constant_(tensor: Target, val: float) -> Target:
 
 
 def zeros_(tensor: Target) -> Target:
-    """Write 0 everywhere.
+    """Fill with 0.
 
     Parameters
     ----------
@@ -244,9 +244,9 @@ def zeros_(tensor: Target) -> Target:
     Raises
     ------
     ValueError
-        For an array that is read-only.
+        For a read-only array.
     TypeError
-        For what is no array of floating-point numbers.
+        If `tensor` is not an array of floating-point numbers.
 
     Notes
     -----
@@ -257,7 +257,7 @@ def zeros_(tensor: Target) -> Target:
 
 
 def ones_(tensor: Target) -> Target:
-    """Write 1 everywhere.
+    """Fill with 1.
 
     Parameters
     ----------
@@ -272,9 +272,9 @@ def ones_(tensor: Target) -> Target:
     Raises
     ------
     ValueError
-        For an array that is read-only.
+        For a read-only array.
     TypeError
-        For what is no array of floating-point numbers.
+        If `tensor` is not an array of floating-point numbers.
 
     Notes
     -----
@@ -285,7 +285,7 @@ def ones_(tensor: Target) -> Target:
 
 
 def eye_(tensor: Target) -> Target:
-    """Write the identity matrix: a Linear layer then passes its inputs on.
+    """Fill with the identity matrix; a Linear layer then preserves its inputs.
 
     Parameters
     ----------
@@ -300,9 +300,9 @@ def eye_(tensor: Target) -> Target:
     Raises
     ------
     ValueError
-        For an array that is read-only or has not 2 dimensions.
+        For an array that is read-only or does not have 2 axes.
     TypeError
-        For what is no array of floating-point numbers.
+        If `tensor` is not an array of floating-point numbers.
 
     Notes
     -----
@@ -313,7 +313,7 @@ def eye_(tensor: Target) -> Target:
 
 
 def xavier_uniform_(tensor: Target, gain: float = 1.0, *, seed: int | None = None) -> Target:
-    """Draw as Glorot and Bengio, from a uniform distribution.
+    """Draw from Glorot and Bengio's uniform distribution.
 
     Parameters
     ----------
@@ -322,7 +322,7 @@ def xavier_uniform_(tensor: Target, gain: float = 1.0, *, seed: int | None = Non
     gain : float, default 1
         0 or more; see `calculate_gain`.
     seed : int, optional
-        By default from the operating system.
+        Default: a random seed from the operating system.
 
     Returns
     -------
@@ -332,9 +332,9 @@ def xavier_uniform_(tensor: Target, gain: float = 1.0, *, seed: int | None = Non
     Raises
     ------
     ValueError
-        For a gain out of range, or an array that is read-only or has fewer than 2 dimensions.
+        For a gain out of range, or an array that is read-only or has fewer than 2 axes.
     TypeError
-        For what is no array of floating-point numbers, or an option of a wrong kind.
+        If `tensor` is not an array of floating-point numbers, or an option has the wrong type.
 
     Notes
     -----
@@ -346,7 +346,7 @@ def xavier_uniform_(tensor: Target, gain: float = 1.0, *, seed: int | None = Non
 
 
 def xavier_normal_(tensor: Target, gain: float = 1.0, *, seed: int | None = None) -> Target:
-    """Draw as Glorot and Bengio, from a normal distribution.
+    """Draw from Glorot and Bengio's normal distribution.
 
     Parameters
     ----------
@@ -355,7 +355,7 @@ def xavier_normal_(tensor: Target, gain: float = 1.0, *, seed: int | None = None
     gain : float, default 1
         0 or more; see `calculate_gain`.
     seed : int, optional
-        By default from the operating system.
+        Default: a random seed from the operating system.
 
     Returns
     -------
@@ -365,9 +365,9 @@ def xavier_normal_(tensor: Target, gain: float = 1.0, *, seed: int | None = None
     Raises
     ------
     ValueError
-        For a gain out of range, or an array that is read-only or has fewer than 2 dimensions.
+        For a gain out of range, or an array that is read-only or has fewer than 2 axes.
     TypeError
-        For what is no array of floating-point numbers, or an option of a wrong kind.
+        If `tensor` is not an array of floating-point numbers, or an option has the wrong type.
 
     Notes
     -----
@@ -386,20 +386,20 @@ def kaiming_uniform_(
     *,
     seed: int | None = None,
 ) -> Target:
-    """Draw as He et al., from a uniform distribution.
+    """Draw from the uniform distribution of He et al.
 
     Parameters
     ----------
     tensor : Parameter or ndarray, shape (fan_out, fan_in, ...)
         Filled in place.
     a : float, default 0
-        The negative slope of "leaky_relu"; the others ignore it.
+        The negative slope of "leaky_relu"; ignored by the others.
     mode : {"fan_in", "fan_out"}, default "fan_in"
-        Whether the size of activations or that of deltas is kept.
+        Whether to preserve the scale of activations ("fan_in") or of deltas ("fan_out").
     nonlinearity : str, default "leaky_relu"
-        What comes after the layer, by `calculate_gain`'s names.
+        The nonlinearity after the layer, a name that `calculate_gain` takes.
     seed : int, optional
-        By default from the operating system.
+        Default: a random seed from the operating system.
 
     Returns
     -------
@@ -409,9 +409,9 @@ def kaiming_uniform_(
     Raises
     ------
     ValueError
-        For an option out of range, or an array that is read-only or has fewer than 2 dimensions.
+        For an option out of range, or an array that is read-only or has fewer than 2 axes.
     TypeError
-        For what is no array of floating-point numbers, or an option of a wrong kind.
+        If `tensor` is not an array of floating-point numbers, or an option has the wrong type.
 
     Notes
     -----
@@ -432,20 +432,20 @@ def kaiming_normal_(
     *,
     seed: int | None = None,
 ) -> Target:
-    """Draw as He et al., from a normal distribution.
+    """Draw from the normal distribution of He et al.
 
     Parameters
     ----------
     tensor : Parameter or ndarray, shape (fan_out, fan_in, ...)
         Filled in place.
     a : float, default 0
-        The negative slope of "leaky_relu"; the others ignore it.
+        The negative slope of "leaky_relu"; ignored by the others.
     mode : {"fan_in", "fan_out"}, default "fan_in"
-        Whether the size of activations or that of deltas is kept.
+        Whether to preserve the scale of activations ("fan_in") or of deltas ("fan_out").
     nonlinearity : str, default "leaky_relu"
-        What comes after the layer, by `calculate_gain`'s names.
+        The nonlinearity after the layer, a name that `calculate_gain` takes.
     seed : int, optional
-        By default from the operating system.
+        Default: a random seed from the operating system.
 
     Returns
     -------
@@ -455,9 +455,9 @@ def kaiming_normal_(
     Raises
     ------
     ValueError
-        For an option out of range, or an array that is read-only or has fewer than 2 dimensions.
+        For an option out of range, or an array that is read-only or has fewer than 2 axes.
     TypeError
-        For what is no array of floating-point numbers, or an option of a wrong kind.
+        If `tensor` is not an array of floating-point numbers, or an option has the wrong type.
 
     Notes
     -----
@@ -469,16 +469,16 @@ def kaiming_normal_(
 
 
 def orthogonal_(tensor: Target, gain: float = 1.0, *, seed: int | None = None) -> Target:
-    """Draw a matrix whose rows, or columns where they are fewer, are orthogonal.
+    """Draw a matrix with orthogonal rows, or columns if those are fewer.
 
     Parameters
     ----------
     tensor : Parameter or ndarray, shape (fan_out, fan_in, ...)
         Filled in place.
     gain : float, default 1
-        The length of each of them.
+        The norm of each row, or column.
     seed : int, optional
-        By default from the operating system.
+        Default: a random seed from the operating system.
 
     Returns
     -------
@@ -488,9 +488,9 @@ def orthogonal_(tensor: Target, gain: float = 1.0, *, seed: int | None = None) -
     Raises
     ------
     ValueError
-        For a gain that is not finite, or an array that is read-only or has fewer than 2 dimensions.
+        For a gain that is not finite, or an array that is read-only or has fewer than 2 axes.
     TypeError
-        For what is no array of floating-point numbers, or an option of a wrong kind.
+        If `tensor` is not an array of floating-point numbers, or an option has the wrong type.
 
     Notes
     -----
@@ -539,6 +539,6 @@ def _fill(name: str, tensor: Target, options: list[float], seed: int | None = 0)
         raise ValueError(f"{name}_: expected an array that can be written, got a read-only one")
     seed = entropy() if seed is None else as_seed(seed, f"{name}_")
     values = _core.initial_values(name, options, list(array.shape), seed)
-    # Draws are numbered in the order in which a weight is stored, (fan_in, fan_out).
+    # Random numbers are drawn in the order in which weights are stored, (fan_in, fan_out).
     array[...] = values.reshape(array.shape, order="F")
     return tensor

@@ -1,4 +1,4 @@
-"""The base of all layers: where a layer's numbers live, and how one is written in Python."""
+"""The base class of layers: storage of parameters, and layers written in Python."""
 
 from typing import Any, ClassVar
 
@@ -11,18 +11,18 @@ from deltaprop.nn.parameter import write
 
 
 class Layer(Leaf):
-    """Base class of layers. Subclass it to write one in Python.
+    """Base class of layers. Subclass it to write a layer in Python.
 
-    A subclass gives `forward(x, training)`, which takes an array (N, in) and returns (N, out), and
-    `backward(delta)`, which takes dJ/d(output), (N, out), adds to the gradients of its parameters
-    and returns dJ/d(input), (N, in). Both get copies in the network's dtype, the whole batch at
-    once. With ``training=False`` `forward` must change nothing in ``self``: inference may run in
+    A subclass defines `forward(x, training)`, which takes an array (N, in) and returns (N, out),
+    and `backward(delta)`, which takes dJ/d(output), (N, out), adds to the gradients of its
+    parameters and returns dJ/d(input), (N, in). Both receive copies in the network's dtype of the
+    whole batch. With ``training=False`` `forward` must not modify ``self``: inference may run in
     several threads.
 
     Attributes
     ----------
     in_features, out_features : int or None
-        Widths of input and output. None, the default: any input, and an output as wide as it.
+        Widths of input and output. None, the default: any input width, the same output width.
 
     Examples
     --------
@@ -44,36 +44,36 @@ class Layer(Leaf):
     in_features: int | None = None
     out_features: int | None = None
 
-    # Values to start from; None where the network's seed decides.
+    # Initial values; None: drawn from the network's seed.
     _initial: dict[str, Array] | None = None
-    # What a built-in layer's parameters and running statistics are called.
+    # Names of a built-in layer's parameters and buffers.
     _names: ClassVar[tuple[str, ...]] = ()
     _buffer_names: ClassVar[tuple[str, ...]] = ()
 
     def forward(self, x: Any, training: bool = True) -> Array:
-        """Return the layer's output; see the class."""
+        """Return the layer's output; see the class docstring."""
         raise NotImplementedError(f"{type(self).__name__}: expected a method forward(x, training)")
 
     def backward(self, delta: Any) -> Array:
-        """Return dJ/d(input) for dJ/d(output) and add to the gradients; see the class."""
+        """Return dJ/d(input) for dJ/d(output) and add to the gradients; see the class docstring."""
         raise NotImplementedError(f"{type(self).__name__}: expected a method backward(delta)")
 
     def parameter(self, name: str, value: Any) -> None:
         """Declare a parameter of a layer written in Python.
 
-        It then is ``self.<name>`` and its gradient ``self.grad_<name>``: writable arrays in the
-        network's flat buffers, so that optimizers, `check_gradients` and `state_dict` know it.
+        Its value is ``self.<name>`` and its gradient ``self.grad_<name>``: writable views into the
+        network's flat buffers, which optimizers, `check_gradients` and `state_dict` use.
 
         Parameters
         ----------
         name : str
         value : array_like
-            Its initial value, of any shape.
+            The initial value, of any shape.
 
         Raises
         ------
         ValueError
-            Where the name is taken or not an identifier, or the layer is in a network already.
+            If the name is in use or not an identifier, or the layer is already part of a network.
         """
         initial = self._values()
         if self._stored is not None and self._stored.owned:
@@ -81,11 +81,11 @@ class Layer(Leaf):
                 f"{self!r}: expected parameters to be declared before it joins a network"
             )
         names = {n for known in initial for n in (known, f"grad_{known}")}
-        taken = names | self.__dict__.keys() | set(dir(type(self)))
-        if not name.isidentifier() or {name, f"grad_{name}"} & taken:
+        in_use = names | self.__dict__.keys() | set(dir(type(self)))
+        if not name.isidentifier() or {name, f"grad_{name}"} & in_use:
             raise ValueError(f"{type(self).__name__}: expected a new name, got {name!r}")
         array = np.array(as_array(value, name))
-        self.__dict__["_stored"] = None  # a network of its own would lack the new one
+        self.__dict__["_stored"] = None  # built before this declaration, it lacks the parameter
         self.__dict__["_initial"] = {**initial, name: array}
 
     def __repr__(self) -> str:
@@ -110,7 +110,7 @@ class Layer(Leaf):
     def _storage(self) -> Storage:
         if self._materialized and self._stored is not None:
             return self._stored
-        # In a network of its own, if it has joined no other.
+        # A layer outside a network gets one of its own.
         with _build_lock:
             if self._stored is None:
                 build_alone(self)
@@ -126,29 +126,30 @@ class Layer(Leaf):
     def _all_names(self) -> tuple[str, ...]:
         return self._names or tuple(self._initial or ())
 
-    def _find(self, name: str) -> Array | None:
+    def _view(self, name: str) -> Array | None:
+        """Return the parameter, gradient or buffer of this name; None if there is none."""
         if name in self._all_names():
-            place = self._storage()
-            return place.network.value(place.parameters[name])
+            storage = self._storage()
+            return storage.network.value(storage.parameters[name])
         if name.startswith("grad_") and name[5:] in self._all_names():
-            place = self._storage()
-            return place.network.grad(place.parameters[name[5:]])
+            storage = self._storage()
+            return storage.network.grad(storage.parameters[name[5:]])
         if name in self._buffer_names:
-            place = self._storage()
-            return place.network.buffer(place.buffers[name])
+            storage = self._storage()
+            return storage.network.buffer(storage.buffers[name])
         return None
 
     def __getattr__(self, name: str) -> Any:
-        view = None if name.startswith("__") else self._find(name)
+        view = None if name.startswith("__") else self._view(name)
         if view is None:
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         return view
 
     def __setattr__(self, name: str, value: Any) -> None:
-        view = self._find(name)
+        view = self._view(name)
         if view is None:
             super().__setattr__(name, value)
-        elif not _same_memory(view, value):  # `self.grad_w += ...` has written already
+        elif not _same_memory(view, value):  # `self.grad_w += ...` has already written in place
             self._storage().network.check_idle()
             write(view, value, name)
 
@@ -158,7 +159,7 @@ class Layer(Leaf):
         return [*super().__dir__(), *names, *gradients, *self._buffer_names]
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copied or unpickled layer belongs to no network; it takes its values along.
+        # A copied or unpickled layer is not part of a network; it keeps its values.
         state = {k: v for k, v in self.__dict__.items() if k not in ("_stored", "_materialized")}
         if self._stored is not None:
             state["_initial"] = self.state_dict()

@@ -1,4 +1,4 @@
-"""The dense layer."""
+"""The dense, fully connected layer."""
 
 from typing import ClassVar
 
@@ -15,12 +15,12 @@ class Linear(CoreLayer):
     in_features, out_features : int
         Widths of input and output, 1 or more.
     bias : bool, default True
-        Whether there is a b.
+        Whether the layer has a bias b.
     init : str, default "default"
-        How the weight starts. "default": weight and bias uniform on +-1/sqrt(in_features), as
-        PyTorch's Linear. With any other the bias is 0: "kaiming_uniform", "xavier_normal",
-        "orthogonal" and all of `nn.init`, without the underscore and with the default options;
-        Keras's `he_...` and `glorot_...` name the same as `kaiming_...` and `xavier_...`.
+        The initialisation. "default" draws weight and bias from U(-k, k), k = 1/sqrt(in_features),
+        as PyTorch's Linear. Others set the bias to 0: "kaiming_uniform", "xavier_normal",
+        "orthogonal" and every initialiser of `nn.init`, without the underscore and with default
+        options. Keras's `he_...` and `glorot_...` are synonyms of `kaiming_...` and `xavier_...`.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Linear(CoreLayer):
     ValueError
         For a width below 1 or an unknown `init`.
     TypeError
-        For a width, `bias` or `init` of another kind.
+        For a width, `bias` or `init` of the wrong type.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""What layers and networks share: where their numbers live, and how these are read and written."""
+"""The base of layers and networks: storage of parameters, state dictionaries, freezing, calls."""
 
 import copy
 import threading
@@ -16,32 +16,32 @@ from deltaprop.nn.parameter import Parameter
 
 Network = _core.Network32 | _core.Network64
 
-# Two threads that are the first to use a layer must make one network between them.
+# Serialises the first use of a layer: several threads must build one network only.
 _build_lock = threading.RLock()
 
 
 @dataclass(frozen=True)
 class Storage:
-    """Where a module's numbers live: its part of a core network."""
+    """A module's part of a core network, which stores its parameters."""
 
     network: Network
     block: int
     layers: range
-    owned: bool  # by a module around it
-    parameters: dict[str, int]  # by name within the module, the place in the network's list
+    owned: bool  # whether it is part of another module
+    parameters: dict[str, int]  # names within the module -> indices in the network
     buffers: dict[str, int]
 
 
 @contextmanager
 def unchanged(network: Network) -> Iterator[None]:
-    """Raise RuntimeError where `fit` runs in another thread before or after what is copied."""
+    """Raise RuntimeError if `fit` runs in another thread before or after the block, a copy."""
     network.check_idle()
     yield
     network.check_idle()
 
 
 def one_or_several(x: Any, several: bool, name: str = "x") -> Array | tuple[Array, ...]:
-    """Return an array; or, where there may be several and a tuple is given, a tuple of them."""
+    """Return an array, or a tuple of arrays for a tuple, if several are allowed."""
     if not (several and isinstance(x, tuple)):
         return as_array(x, name)
     if not x:
@@ -50,29 +50,29 @@ def one_or_several(x: Any, several: bool, name: str = "x") -> Array | tuple[Arra
 
 
 class Module:
-    """Something with parameters: a layer, or layers together."""
+    """Base class of everything with parameters: layers and containers of layers."""
 
     _stored: Storage | None = None
-    _fitting: bool = False  # a fit of it is under way
+    _fitting: bool = False  # `fit` is training it
 
     def parameters(self) -> list[Parameter]:
-        """Return the parameters, in the order of the flat buffers, named as PyTorch names them.
+        """Return the parameters, in the order of the flat buffers, with PyTorch's names.
 
         Returns
         -------
         list of Parameter
-            Names are those within this module: "weight" of a layer, "0.weight" of a network.
+            Names are relative to this module: "weight" for a layer, "0.weight" for a network.
         """
         place = self._storage()
         return [Parameter(place.network, i, name) for name, i in place.parameters.items()]
 
     def state_dict(self) -> dict[str, Array]:
-        """Return a copy of every parameter, and of running statistics, by name.
+        """Return copies of all parameters and running statistics by name.
 
         Returns
         -------
         dict of str to ndarray
-            C-contiguous; a weight is (out_features, in_features), as PyTorch's.
+            C-contiguous arrays; weights are (out_features, in_features), as in PyTorch.
 
         Raises
         ------
@@ -83,19 +83,19 @@ class Module:
             return {name: np.array(view, order="C") for name, view in self._state().items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Write parameters and running statistics by name; all of them or, on an error, none.
+        """Load parameters and running statistics by name. On an error nothing changes.
 
         Parameters
         ----------
         state : mapping of str to array_like
-            As `state_dict` gives it, or PyTorch's with its tensors as arrays.
+            As returned by `state_dict`, or by PyTorch's, with tensors converted to arrays.
 
         Raises
         ------
         ValueError
-            Where names are missing or unknown, or a shape differs.
+            If names are missing or unknown, or a shape differs.
         TypeError
-            For what is not a mapping of names to real numbers.
+            If `state` is not a mapping of names to arrays of real numbers.
         RuntimeError
             While `fit` runs in another thread.
         """
@@ -116,7 +116,7 @@ class Module:
                     f"load_state_dict: expected {name!r} of shape {view.shape}, "
                     f"got {arrays[name].shape}"
                 )
-        # Converted first: where that raises, nothing is written yet.
+        # Convert everything first, so that nothing is written if a conversion raises.
         arrays = {name: arrays[name].astype(view.dtype) for name, view in own.items()}
         self._storage().network.check_between_steps("load_state_dict")
         for name, view in own.items():
@@ -129,10 +129,10 @@ class Module:
             parameter.grad[...] = 0
 
     def freeze(self) -> Self:
-        """Keep the parameters, and running statistics, as they are until `unfreeze`.
+        """Exclude the parameters and running statistics from training until `unfreeze`.
 
-        No gradients are found for them, and a `BatchNorm1d` normalises by its running statistics.
-        Weight decay, constraints and `clip_norm` pass them by. A `Dropout` goes on dropping.
+        Their gradients are not computed, and a `BatchNorm1d` normalises by its running statistics.
+        Weight decay, constraints and `clip_norm` skip them. `Dropout` is not affected.
 
         Returns
         -------
@@ -141,7 +141,7 @@ class Module:
         return self._set_frozen(True)
 
     def unfreeze(self) -> Self:
-        """Let the parameters be trained again.
+        """Include the parameters in training again.
 
         Returns
         -------
@@ -152,27 +152,27 @@ class Module:
     def __call__(self, x: Any, out: Any = None) -> Any:
         """Return the outputs in inference, (N, in) to (N, out) or (in,) to (out,).
 
-        Keeps nothing, so any number of threads may call it at once. Row i of the result is, to the
-        bit, what row i alone gives, unless a layer written in Python sees to it otherwise.
+        Nothing is stored, so any number of threads may call it at once. Row i of the result is
+        bit-identical to the result for row i alone, unless a layer written in Python combines rows.
 
         Parameters
         ----------
         x : array_like, shape (N, in_features) or (in_features,), or a tuple of them
-            A tuple gives each branch of a `Concat` or `Heads` an input of its own.
+            A tuple has one input for each branch of a `Concat` or `Heads`.
         out : ndarray, or a tuple of them, optional
-            Where the outputs go: writable, C-contiguous, of the network's dtype, apart from x.
+            Array to write to: writable, C-contiguous, of the network's dtype, no overlap with x.
 
         Returns
         -------
         ndarray, shape (N, out_features) or (out_features,), or a tuple of them
-            `out`, or else new. A tuple where the network ends in `Heads`.
+            `out` if given, else a new array. A tuple if the network ends in `Heads`.
 
         Raises
         ------
         ValueError
-            For a wrong shape (the message names the layer), and an `out` that does not fit.
+            For a wrong shape (the message names the layer), or an unsuitable `out`.
         TypeError
-            For what are not real numbers.
+            If the elements of `x` are not real numbers.
         RuntimeError
             While `fit` runs in another thread.
         """
@@ -181,18 +181,18 @@ class Module:
         return place.network.infer(place.block, one_or_several(x, several), out)
 
     def __copy__(self) -> Self:
-        # Two objects cannot own one buffer: a copy is always a whole one.
+        # Two objects cannot own one buffer: a shallow copy is a deep one.
         return copy.deepcopy(self)
 
     def _state(self) -> dict[str, Array]:
-        """Return views of what state_dict copies, layer by layer."""
+        """Return views of the arrays that `state_dict` copies, layer by layer."""
         place = self._storage()
         network = place.network
         views = {name: network.value(i) for name, i in place.parameters.items()}
         return views | {name: network.buffer(i) for name, i in place.buffers.items()}
 
     def _storage(self) -> Storage:
-        """Return where the numbers live, which from now on are not to be drawn anew."""
+        """Return the storage; from now on the values are fixed, not drawn again from a seed."""
         raise NotImplementedError
 
     def _block(self) -> _core.Block:
@@ -200,28 +200,28 @@ class Module:
         raise NotImplementedError
 
     def _leaves(self) -> "list[Leaf]":
-        """Return its layers, in order."""
+        """Return the layers within the module, in order."""
         raise NotImplementedError
 
     def _children(self) -> "tuple[Module, ...]":
         return ()
 
     def _title(self) -> str:
-        """Return what messages call it, in one line."""
+        """Return a short description for error messages, in one line."""
         return repr(self)
 
     def _inside(self, path: str = "") -> "Iterator[tuple[str, Module]]":
-        """Give all modules in it, each with its path, in order."""
+        """Yield all modules within this one with their paths, in order."""
         for i, child in enumerate(self._children()):
             yield f"{path}{i}", child
             yield from child._inside(f"{path}{i}.")
 
     def _shares_input(self) -> bool:
-        """Return whether its input goes to branches, which a tuple then gives one each."""
+        """Return whether branches read the input, so that it may be a tuple with one array each."""
         return False
 
     def _has_heads(self) -> bool:
-        """Return whether its outputs are several."""
+        """Return whether the module has several outputs."""
         return False
 
     def _set_frozen(self, frozen: bool) -> Self:
@@ -235,27 +235,27 @@ class Module:
 
 
 class Leaf(Module):
-    """What a network needs to know of a layer."""
+    """The part of a layer that networks need."""
 
     _frozen: bool = False
-    _materialized: bool = False  # someone has seen its values: they are kept
+    _materialized: bool = False  # its values have been read, so they are kept
 
     def _leaves(self) -> "list[Leaf]":
         return [self]
 
     def _values(self) -> dict[str, Array]:
-        """Return copies of the values to keep, none where the network's seed may decide."""
+        """Return copies of the values to keep; empty if they are drawn from the network's seed."""
         raise NotImplementedError
 
     def _write(self, values: dict[str, Array]) -> None:
-        """Write values that were kept."""
+        """Write values returned by `_values`."""
         state = self._state()
         for name, value in values.items():
             state[name][...] = value
 
 
 def owner_of(module: Module) -> Module | None:
-    """Return what of it has a network around it already, itself or something in it."""
+    """Return the module itself or one within it that is already part of a network, if any."""
     if module._stored is not None:
         return module if module._stored.owned else None
     for child in module._children():
@@ -266,12 +266,12 @@ def owner_of(module: Module) -> Module | None:
 
 
 def fitting(module: Module) -> bool:
-    """Return whether a fit of it, or of something in it, is under way."""
+    """Return whether `fit` is training the module or one within it."""
     return module._fitting or any(fitting(child) for child in module._children())
 
 
 def build(module: Module, seed: int, double: bool) -> Network:
-    """Make a network of a module; its layers move there, with the values they are to keep."""
+    """Build the core network of a module and move its layers there, with values to keep."""
     if fitting(module):
         raise RuntimeError(
             f"{module._title()}: expected layers that may move, got a network that fit runs on"
@@ -295,7 +295,7 @@ def build(module: Module, seed: int, double: bool) -> Network:
 
 
 def build_alone(module: Module) -> None:
-    """Make a network of a module used without one, as precise as the values it comes with."""
+    """Build a network for a module outside a network, in the dtype of its initial values."""
     values = [value for leaf in module._leaves() for value in leaf._values().values()]
     double = any(value.dtype == np.float64 for value in values)
     build(module, entropy(), double)
@@ -303,17 +303,17 @@ def build_alone(module: Module) -> None:
 
 @dataclass
 class _Settling:
-    """How far the modules of a network have been given their places."""
+    """Progress of assigning storage to the modules of a network."""
 
     network: Network
-    parameters: list[tuple[int, str]]  # the layer's number, and the name; by layer
+    parameters: list[tuple[int, str]]  # (index of the layer, name), layer by layer
     buffers: list[tuple[int, str]]
     blocks: int = 0
     layers: int = 0
 
 
 def _assign_storage(module: Module, path: str, so_far: _Settling) -> None:
-    """Give a module and all in it their places."""
+    """Assign storage to a module and all modules within it."""
     block, first = so_far.blocks, so_far.layers
     so_far.blocks += 1
     children = module._children()
@@ -326,7 +326,7 @@ def _assign_storage(module: Module, path: str, so_far: _Settling) -> None:
         own = range(bisect_left(entries, (first,)), bisect_left(entries, (layers.stop,)))
         return {entries[i][1].removeprefix(path): i for i in own}
 
-    # Past __setattr__, which looks for parameters first.
+    # Bypasses __setattr__, which searches parameters first.
     module.__dict__["_stored"] = Storage(
         so_far.network,
         block,

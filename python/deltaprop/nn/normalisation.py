@@ -1,4 +1,4 @@
-"""Normalisation, of features over the batch or of rows over their features."""
+"""Normalisation of features over the batch, or of rows over their features."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -11,8 +11,8 @@ from deltaprop.nn.core_module import ConfiguredLayer
 class BatchNorm1d(ConfiguredLayer):
     """Normalises each feature over the rows of the batch, as ``torch.nn.BatchNorm1d``.
 
-    In inference, and in training while it is frozen, by the running statistics instead. These
-    follow each batch by hand in `forward`, and in `fit` unless loss or deltas are not finite.
+    In inference, and in training while the layer is frozen, it uses the running statistics. Each
+    batch updates them: in `forward`, and in `fit` unless the loss or a delta is not finite.
 
     Parameters
     ----------
@@ -21,26 +21,26 @@ class BatchNorm1d(ConfiguredLayer):
     eps : float, default 1e-5
         Added to the variance, 0 or more.
     momentum : float from 0 to 1, or None, default 0.1
-        What part of the running statistics each batch replaces. None: they are the plain average
-        over all batches.
+        The weight of each batch in the running statistics. None: a cumulative average over all
+        batches.
     affine : bool, default True
-        Whether there are weight and bias.
+        Whether the layer has weight and bias.
 
     Attributes
     ----------
     weight, bias, grad_weight, grad_bias : ndarray, shape (num_features,), or None
-        Writable views into the flat buffers; they start as ones and zeros.
+        Writable views into the flat buffers; initialised to ones and zeros.
     running_mean, running_var : ndarray, shape (num_features,)
-        Writable views; they start as zeros and ones. The variance is the unbiased one.
+        Writable views; initialised to zeros and ones. The variance is the unbiased estimate.
     num_batches_tracked : ndarray, shape ()
-        How many batches the running statistics have seen, in the network's precision: float32
-        counts to 2**24 and no further.
+        The number of batches in the running statistics, in the network's dtype: float32 counts up
+        to 2**24.
 
     Raises
     ------
     TypeError, ValueError
-        For an argument of the wrong kind or out of range; ValueError when trained on a batch of
-        fewer than 2 rows, whose variance is not defined.
+        For an argument of the wrong type or out of range. ValueError in training for a batch of
+        fewer than 2 rows, whose variance is undefined.
 
     Notes
     -----
@@ -52,8 +52,8 @@ class BatchNorm1d(ConfiguredLayer):
     Source: torch.nn.BatchNorm1d; Ioffe and Szegedy, "Batch normalization: accelerating deep network
     training by reducing internal covariate shift" (2015), algorithm 1
 
-    Of PyTorch's options there is no `track_running_stats`, since inference of a row must not depend
-    on the rows beside it, and no `bias` of its own: `affine` decides on both parameters.
+    PyTorch's option `track_running_stats` is not available, since inference of a row must not
+    depend on other rows, nor is a separate `bias`: `affine` controls both parameters.
 
     Examples
     --------
@@ -111,19 +111,19 @@ class LayerNorm(ConfiguredLayer):
     eps : float, default 1e-5
         Added to the variance, 0 or more.
     elementwise_affine : bool, default True
-        Whether there are weight and bias.
+        Whether the layer has weight and bias.
     bias : bool, default True
-        Whether, with `elementwise_affine`, there is a bias.
+        Whether the layer has a bias, with `elementwise_affine`.
 
     Attributes
     ----------
     weight, bias, grad_weight, grad_bias : ndarray, shape (normalized_shape,), or None
-        Writable views into the flat buffers; they start as ones and zeros.
+        Writable views into the flat buffers; initialised to ones and zeros.
 
     Raises
     ------
     TypeError, ValueError
-        For an argument of the wrong kind or out of range.
+        For an argument of the wrong type or out of range.
 
     Notes
     -----
@@ -184,19 +184,19 @@ class RMSNorm(ConfiguredLayer):
     normalized_shape : int or sequence of one int
         Width of the input, 1 or more.
     eps : float, optional
-        Added to the mean square, 0 or more. None: the machine epsilon of the network's dtype.
+        Added to the mean square, 0 or more. Default: the machine epsilon of the network's dtype.
     elementwise_affine : bool, default True
-        Whether there is a weight.
+        Whether the layer has a weight.
 
     Attributes
     ----------
     weight, grad_weight : ndarray, shape (normalized_shape,), or None
-        Writable views into the flat buffers; the weight starts as ones.
+        Writable views into the flat buffers; the weight is initialised to ones.
 
     Raises
     ------
     TypeError, ValueError
-        For an argument of the wrong kind or out of range.
+        For an argument of the wrong type or out of range.
 
     Notes
     -----
@@ -239,7 +239,7 @@ class RMSNorm(ConfiguredLayer):
 
 
 def _width(shape: Any, name: str) -> int:
-    """Return the width, which PyTorch's users may give as a shape."""
+    """Return the width, which may be given as a shape, as in PyTorch."""
     if isinstance(shape, tuple | list):
         if len(shape) != 1:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Parameters: named places in a network's flat buffers."""
+"""Parameters: named views into a network's flat buffers."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from deltaprop._arrays import Array, as_array
 
 
 def write(view: Array, value: Any, name: str) -> None:
-    """Write an array of the view's shape, or one number, into it; ValueError for other shapes."""
+    """Write an array of the view's shape, or a number, into it; ValueError for other shapes."""
     value = as_array(value, name)
     if value.shape not in ((), view.shape):
         raise ValueError(f"{name}: expected shape {view.shape} or a number, got {value.shape}")
@@ -20,10 +20,10 @@ class Parameter:
     Attributes
     ----------
     name : str
-        As PyTorch's ``nn.Sequential`` names it: ``"0.weight"``.
+        The name in PyTorch's ``nn.Sequential``, such as ``"0.weight"``.
     value, grad : ndarray
-        Writable views into the network's flat buffers. A Linear layer's weight has the shape
-        (out_features, in_features) and is the transposed view of what is stored.
+        Writable views into the network's flat buffers. The weight of a Linear layer, of shape
+        (out_features, in_features), is a transposed view of the stored array.
     """
 
     __slots__ = ("_index", "_network", "name")
@@ -35,7 +35,7 @@ class Parameter:
 
     @property
     def value(self) -> Array:
-        """The parameter itself, a writable view."""
+        """The value, a writable view."""
         return self._network.value(self._index)
 
     @value.setter
@@ -45,7 +45,7 @@ class Parameter:
 
     @property
     def grad(self) -> Array:
-        """Its gradient, a writable view."""
+        """The gradient, a writable view."""
         return self._network.grad(self._index)
 
     @grad.setter

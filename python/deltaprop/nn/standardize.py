@@ -1,4 +1,4 @@
-"""Inputs brought to mean 0 and deviation 1."""
+"""Standardisation of inputs to mean 0 and standard deviation 1."""
 
 from typing import Any, ClassVar
 
@@ -8,11 +8,11 @@ from deltaprop.nn.core_module import ConfiguredLayer
 
 
 class Standardize(ConfiguredLayer):
-    """Subtracts each feature's mean and divides by its deviation, both learned from the data.
+    """Subtracts each feature's mean and divides by its standard deviation, learned from the data.
 
-    It learns once, from all rows that the first `fit` on arrays trains on, or by `learn`, which an
-    iterable of batches needs before it, and is saved with the network. In a network it stands
-    first, or first in a branch of what stands first. Frozen, it does not learn.
+    The layer learns once: from all training rows of the first `fit` on arrays, or by `learn`, which
+    is required before `fit` on an iterable of batches. It is saved with the network. In a network
+    it must come first, or first in a branch of the first module. A frozen layer does not learn.
 
     Parameters
     ----------
@@ -22,27 +22,26 @@ class Standardize(ConfiguredLayer):
     Attributes
     ----------
     mean, scale : ndarray, shape (in_features,)
-        Writable views: the means and the (population) standard deviations; 1 for a feature that is
-        constant.
+        Writable views: the means and the (population) standard deviations, 1 for a constant
+        feature.
     mean_rest : ndarray, shape (in_features,)
-        What the network's precision cannot hold of the means. It counts only where it is less than
-        the mean resolves. Assigning `mean` sets it to 0; writing into it, ``layer.mean[0] = 1``,
-        does not.
+        The rounding error of `mean` in the network's dtype. It is ignored where it is larger than
+        such an error can be. Assigning `mean` sets it to 0; writing an element, ``layer.mean[0] =
+        1``, does not.
     learned : ndarray, shape ()
-        Whether these have been learned, 1 or 0.
+        1 if the layer has learned, else 0.
 
     Raises
     ------
     TypeError, ValueError
-        For a width that is no integer of 1 or more; ValueError, in `fit`, where it does not stand
-        first.
+        If the width is not an integer of 1 or more. ValueError in `fit` if the layer is not first.
     RuntimeError
         When used before it has learned.
 
     Notes
     -----
-    A network of either precision subtracts and divides in float64, from the data as it was given:
-    no digit of a large offset, as times and coordinates have, is lost before it is gone.
+    Networks of both dtypes subtract and divide in float64, from the data in its original dtype, so
+    that data with a large offset, such as times and coordinates, loses no digits.
 
     Formula: f(x) = (x - mean) / scale, scale = sqrt(mean((x - mean)^2)) over the data
     Derivative: f'(x) = 1 / scale
@@ -74,12 +73,12 @@ class Standardize(ConfiguredLayer):
             self.mean_rest[...] = 0
 
     def learn(self, X: Any) -> "Standardize":
-        """Take mean and deviation from data, instead of those that it has.
+        """Replace mean and standard deviation by those of the data.
 
         Parameters
         ----------
         X : array_like, shape (N, in_features)
-            Of any real type; read in chunks, so it may be a file mapped into memory.
+            Of any real dtype. It is read in chunks, so it may be a memory-mapped file.
 
         Returns
         -------
@@ -88,11 +87,11 @@ class Standardize(ConfiguredLayer):
         Raises
         ------
         TypeError
-            For what are not real numbers.
+            If the elements are not real numbers.
         ValueError
             For a wrong shape, no rows, or numbers that are not finite.
         RuntimeError
-            Where it is frozen, or while `fit` runs.
+            If the layer is frozen, or while `fit` runs.
         """
         data = as_array(X, "X")
         if data.ndim != 2 or len(data) == 0:
@@ -101,8 +100,8 @@ class Standardize(ConfiguredLayer):
             )
         if self._frozen:
             raise RuntimeError(f"{self!r}: expected it to be unfrozen to learn")
-        place = self._storage()
-        place.network.learn(place.block, data)
+        storage = self._storage()
+        storage.network.learn(storage.block, data)
         return self
 
     def _core_layer(self) -> _core.Layer:

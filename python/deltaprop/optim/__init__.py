@@ -1,4 +1,4 @@
-"""Optimizers, schedules, and descents on functions of a few variables."""
+"""Optimizers, learning-rate schedules, and gradient descent on functions of a few variables."""
 
 from typing import TYPE_CHECKING
 

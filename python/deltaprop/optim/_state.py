@@ -1,4 +1,4 @@
-"""State dictionaries of optimizers: PyTorch's layout, and all or nothing when one is loaded."""
+"""State dictionaries of optimizers, in PyTorch's layout; loading one is atomic."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -10,13 +10,13 @@ from deltaprop._arrays import Array, as_array
 from deltaprop.nn.parameter import Parameter
 
 GLOBAL_OPTIONS = ("clip_norm", "clip_value", "ema_decay")
-# What our groups have and PyTorch's have not, and the other way round.
+# Keys of our groups that PyTorch's lack, and the reverse.
 _OURS = {"l1", "l2", "max_norm", "nonnegative"}
 _THEIRS = {"capturable", "differentiable", "foreach", "fused", "initial_lr"}
 
 
 class StatefulOptimizer(Protocol):
-    """What a state is read from and written to; `Optimizer`, whose class stands above, is one."""
+    """An optimizer, as far as its state needs it."""
 
     _core: _core.Optimizer32 | _core.Optimizer64
     _schedule: Any
@@ -32,33 +32,33 @@ class StatefulOptimizer(Protocol):
 
 
 def state_dict(optimizer: StatefulOptimizer) -> dict[str, Any]:
-    """Return all that the steps to come depend on."""
+    """Return everything that future steps depend on."""
     core = optimizer._core
     state, groups = {}, []
-    place = 0
+    position = 0
     for index, group in enumerate(optimizer.param_groups):
         names = [name for name, _ in core.states(core.options(index))]
-        first = place
+        first = position
         for p in group["params"]:
             step, scalars, _ = core.step_state(p._index)
             if step > 0:
                 arrays = [core.state(k, p._index, False) for k in range(len(names))]
-                state[place] = dict(zip(core.scalars(), (step, *scalars), strict=False)) | {
+                state[position] = dict(zip(core.scalars(), (step, *scalars), strict=False)) | {
                     k: np.array(v, order="C")
                     for k, v in zip(names, arrays, strict=True)
                     if v is not None
                 }
-            place += 1
-        groups.append({**group, "params": list(range(first, place))})
-    given: dict[str, Any] = {"state": state, "param_groups": groups, **optimizer._global_options()}
-    given["ema"] = optimizer._averages()
+            position += 1
+        groups.append({**group, "params": list(range(first, position))})
+    result: dict[str, Any] = {"state": state, "param_groups": groups, **optimizer._global_options()}
+    result["ema"] = optimizer._averages()
     if optimizer._schedule is not None:
-        given["schedule"] = optimizer._schedule.state_dict()
-    return given
+        result["schedule"] = optimizer._schedule.state_dict()
+    return result
 
 
 def load_state_dict(optimizer: StatefulOptimizer, given: Any) -> None:
-    """Check all of `given`, then write it."""
+    """Validate all of `given`, then write it."""
     core, name = optimizer._core, type(optimizer).__name__
     _check_keys(
         f"{name}: state_dict",
@@ -87,7 +87,7 @@ def load_state_dict(optimizer: StatefulOptimizer, given: Any) -> None:
     except BaseException:
         optimizer._set_global_options(**before)
         raise
-    # Nothing is refused from here on.
+    # Nothing below raises.
     for index, (flat, _) in enumerate(groups):
         core.set_options(index, flat)
     for place, p in members.items():
@@ -106,7 +106,7 @@ def load_state_dict(optimizer: StatefulOptimizer, given: Any) -> None:
 def _groups(
     optimizer: StatefulOptimizer, given: Any
 ) -> list[tuple[list[float], dict[Any, Parameter]]]:
-    """Return each group's options, and its parameters by what `given` calls them."""
+    """Return each group's options, and its parameters by their indices in `given`."""
     name, own = type(optimizer).__name__, optimizer.param_groups
     if not isinstance(given, list):
         raise TypeError(f"{name}: expected a list of param_groups, got {type(given).__name__}")
@@ -142,7 +142,7 @@ def _entry(
         _check_keys(what, given, {*scalars, *needed}, {name for name, _ in states})
     arrays = [_array(given[k], p, f"{what}, {k}") if k in given else None for k, _ in states]
     numbers = [_number(given[k], f"{what}, {k}") for k in scalars if given]
-    # A rule that does not name its steps asks only whether there has been one.
+    # A rule that stores no step count only needs to know whether it has taken a step.
     step = numbers[0] if numbers else float(bool(given))
     if not (0 <= step < 2**53 and step.is_integer()):
         raise ValueError(f"{what}: expected step to be a count, got {step}")

@@ -1,4 +1,4 @@
-"""The path of a descent on a function of a few variables."""
+"""Gradient descent on functions of a few variables."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,28 +13,28 @@ from deltaprop.nn.layer import Layer
 from deltaprop.optim.optimizer import Optimizer
 from deltaprop.optim.rules import SGD
 
-# Updates of a descent that is told only when it is low enough.
+# Maximum number of updates if only `stop_below` is given.
 _LIMIT = 10_000
-# A value that has risen so far, in units of 1 + abs(the first), does not come back.
+# Divergence: a rise of the value by this, in units of 1 + abs(first value).
 _TOO_HIGH = 1e6
 
 
 @dataclass(frozen=True, repr=False)
 class Descent:
-    """The path that `descend` took; prints as a table.
+    """The path of `descend`; prints as a table.
 
     Attributes
     ----------
     points : ndarray, shape (updates + 1, n)
-        The variables, the start first.
+        The variables, from the start on.
     values : ndarray, shape (updates + 1,)
-        The function there.
+        The function's values at the points.
     gradients : ndarray, shape (updates + 1, n)
-        Its gradient there.
+        The gradients at the points.
     stop_reason : str
-        "stop_below" (a value below it), "steps" (all done), "limit" (10,000 updates without a value
-        below `stop_below`, where no `steps` were given), or "diverged": the last value is not
-        finite, or higher than the first by more than 1e6 (1 + abs(the first)).
+        "stop_below" (a value below it), "steps" (all updates done), "limit" (without `steps`:
+        10,000 updates without a value below `stop_below`), or "diverged": the last value is not
+        finite, or exceeds the first by more than 1e6 (1 + abs(first value)).
     """
 
     points: Array
@@ -44,7 +44,7 @@ class Descent:
 
     @property
     def updates(self) -> int:
-        """How often the variables were updated."""
+        """The number of updates of the variables."""
         return len(self.values) - 1
 
     def table(self, rows: int = 20) -> str:
@@ -53,7 +53,7 @@ class Descent:
         Parameters
         ----------
         rows : int, default 20
-            Points shown at the most: the first, the last, and some evenly between.
+            Maximum number of points to show, evenly spaced, the first and last included.
 
         Returns
         -------
@@ -83,37 +83,37 @@ def descend(
     stop_below: float | None = None,
     rule: str | Callable[..., Optimizer] = "gd",
 ) -> Descent:
-    """Descend on a function of one, two or more variables and return the path.
+    """Minimise a function of one or more variables by gradient descent and return the path.
 
     Parameters
     ----------
     f : callable
-        Of one argument for each variable. It is called once, with nodes, and returns a node of one
-        number.
+        Function of one argument for each variable. It is called once, with nodes, and must return a
+        node with one element.
     start : float or sequence of float
-        The variables to start from.
+        Initial values of the variables.
     lr : float
         Learning rate.
     steps : int, optional
-        Updates at the most.
+        Maximum number of updates.
     stop_below : float, optional
-        Stop as soon as the value is below this. One of `steps` and `stop_below` must be given.
+        Stop when the value is below this. At least one of `steps` and `stop_below` is required.
     rule : "gd" or callable, default "gd"
-        Gradient descent, p <- p - lr gradient; or what makes an optimizer of parameters and lr:
-        ``optim.Adam``, ``functools.partial(optim.Adam, betas=(0.8, 0.9))``.
+        Gradient descent, p <- p - lr gradient, or a callable that makes an optimizer from
+        parameters and lr: ``optim.Adam``, ``functools.partial(optim.Adam, betas=(0.8, 0.9))``.
 
     Returns
     -------
     Descent
-        A descent that diverges stops and says so in its `stop_reason`; the path so far is kept.
+        If the descent diverges, it stops with `stop_reason` "diverged" and the path so far.
 
     Raises
     ------
     ValueError
-        For neither `steps` nor `stop_below`, a start that is not finite, options out of range,
-        another name for `rule`, and a function that gives more than one number.
+        If neither `steps` nor `stop_below` is given, `start` is not finite, an option is out of
+        range, `rule` is an unknown name, or `f` returns more than one number.
     TypeError
-        For a function that gives no node, and a rule that makes no optimizer.
+        If `f` does not return a node, or `rule` does not make an optimizer.
 
     Examples
     --------
@@ -158,7 +158,7 @@ def descend(
 
 
 class _Point(Layer):
-    """The variables, where an optimizer finds them."""
+    """The variables in the form of a network's parameters, for optimizers."""
 
     def __init__(self, start: Array) -> None:
         self.parameter("x", start)

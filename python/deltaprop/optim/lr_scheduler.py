@@ -1,4 +1,4 @@
-"""The schedules, a formula each: t counts epochs or steps, lr0 is a group's base learning rate."""
+"""The schedules. In the formulas t is the count and lr0 a group's base learning rate."""
 
 import itertools
 import math
@@ -14,9 +14,9 @@ from deltaprop.optim.optimizer import Optimizer
 from deltaprop.optim.schedule import ByCount, LRScheduler
 
 
-def _half_cosine(start: Any, end: Any, part: Array) -> Array:
-    """Go from start to end along half a cosine: part is 0 at the start and 1 at the end."""
-    return np.asarray(end + (start - end) * (1 + _core.cos(math.pi * part)) / 2)
+def _half_cosine(start: Any, end: Any, fraction: Array) -> Array:
+    """Interpolate along half a cosine; `fraction` is 0 at the start and 1 at the end."""
+    return np.asarray(end + (start - end) * (1 + _core.cos(math.pi * fraction)) / 2)
 
 
 def _check_callable(function: Any, name: str) -> None:
@@ -25,20 +25,21 @@ def _check_callable(function: Any, name: str) -> None:
 
 
 def _number(value: Any, name: str) -> float:
-    # Neither infinity nor NaN is a mistake here: losses may be such.
+    # Infinity and NaN are allowed, since losses can have these values.
     if not isinstance(value, numbers.Real):
         raise TypeError(f"{name}: expected a number, got {value!r}")
     return float(value)
 
 
-def _called(function: Callable[[Any], float], x: Array, name: str) -> Array:
-    """Return a user's function of each of x, an integer array."""
+def _map(function: Callable[[Any], float], x: Array, name: str) -> Array:
+    """Return a user's function of each element of x, an integer array."""
     values = [as_real(function(k), f"{name}({k})") for k in x.ravel().tolist()]
     return np.array(values, dtype=np.float64).reshape(x.shape)
 
 
-def _line(start: Any, end: Any, part: Array) -> Array:
-    return np.asarray((end - start) * np.minimum(part, 1) + start)
+def _line(start: Any, end: Any, fraction: Array) -> Array:
+    """Interpolate along a straight line; `fraction` is 0 at the start and 1 at the end."""
+    return np.asarray((end - start) * np.minimum(fraction, 1) + start)
 
 
 class StepLR(ByCount):
@@ -52,12 +53,12 @@ class StepLR(ByCount):
     gamma : float, default 0.1
         0 or more.
     every : {"epoch", "step"}, default "epoch"
-        What `fit` counts.
+        The unit that `fit` counts.
 
     Raises
     ------
     ValueError, TypeError
-        For a setting out of range or of a wrong kind, or what is not an optimizer.
+        For a setting out of range or of the wrong type, or an `optimizer` of another type.
 
     Notes
     -----
@@ -82,7 +83,7 @@ class StepLR(ByCount):
         self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, *, every: str = "epoch"
     ) -> None:
         super().__init__(optimizer, every)
-        self.step_size = self._as_count("step_size", step_size, 1)
+        self.step_size = self._integer("step_size", step_size, 1)
         self.gamma = self._real("gamma", gamma)
         self._attach()
 
@@ -101,12 +102,12 @@ class MultiStepLR(ByCount):
     gamma : float, default 0.1
         0 or more.
     every : {"epoch", "step"}, default "epoch"
-        What `fit` counts.
+        The unit that `fit` counts.
 
     Raises
     ------
     ValueError, TypeError
-        For a setting out of range or of a wrong kind, or what is not an optimizer.
+        For a setting out of range or of the wrong type, or an `optimizer` of another type.
 
     Notes
     -----
@@ -143,12 +144,12 @@ class ConstantLR(ByCount):
     total_iters : int, default 5
         1 or more.
     every : {"epoch", "step"}, default "epoch"
-        What `fit` counts.
+        The unit that `fit` counts.
 
     Raises
     ------
     ValueError, TypeError
-        For a setting out of range or of a wrong kind, or what is not an optimizer.
+        For a setting out of range or of the wrong type, or an `optimizer` of another type.
 
     Notes
     -----
@@ -167,7 +168,7 @@ class ConstantLR(ByCount):
     ) -> None:
         super().__init__(optimizer, every)
         self.factor = self._real("factor", factor, at_most=1)
-        self.total_iters = self._as_count("total_iters", total_iters, 1)
+        self.total_iters = self._integer("total_iters", total_iters, 1)
         self._attach()
 
     def _at(self, base: Array, t: Array) -> Array:
@@ -175,7 +176,7 @@ class ConstantLR(ByCount):
 
 
 class LinearLR(ByCount):
-    """Change the learning rate's factor in a straight line over `total_iters` counts.
+    """Change the learning rate linearly between two factors over `total_iters` counts.
 
     Parameters
     ----------
@@ -187,12 +188,12 @@ class LinearLR(ByCount):
     total_iters : int, default 5
         1 or more.
     every : {"epoch", "step"}, default "epoch"
-        What `fit` counts.
+        The unit that `fit` counts.
 
     Raises
     ------
     ValueError, TypeError
-        For a setting out of range or of a wrong kind, or what is not an optimizer.
+        For a setting out of range or of the wrong type, or an `optimizer` of another type.
 
     Notes
     -----
@@ -216,7 +217,7 @@ class LinearLR(ByCount):
         if self.start_factor == 0:
             raise ValueError("LinearLR: start_factor: expected a number above 0, got 0")
         self.end_factor = self._real("end_factor", end_factor, at_most=1)
-        self.total_iters = self._as_count("total_iters", total_iters, 1)
+        self.total_iters = self._integer("total_iters", total_iters, 1)
         self._attach()
 
     def _at(self, base: Array, t: Array) -> Array:
@@ -232,12 +233,12 @@ class ExponentialLR(ByCount):
     gamma : float
         0 or more.
     every : {"epoch", "step"}, default "epoch"
-        What `fit` counts.
+        The unit that `fit` counts.
 
     Raises
     ------
     ValueError, TypeError
-        For a setting out of range or of a wrong kind, or what is not an optimizer.
+        For a setting out of range or of the wrong type, or an `optimizer` of another type.
 
     Notes
     -----
@@ -256,7 +257,7 @@ class ExponentialLR(ByCount):
 
 
 class PolynomialLR(ByCount):
-    """Let the learning rate fall to 0 by a power over `total_iters` counts.
+    """Decay the learning rate to 0 by a power law over `total_iters` counts.
 
     Parameters
     ----------
@@ -266,12 +267,12 @@ class PolynomialLR(ByCount):
     power : float, default 1
         0 or more.
     every : {"epoch", "step"}, default "epoch"
-        What `fit` counts.
+        The unit that `fit` counts.
 
     Raises
     ------
     ValueError, TypeError
-        For a setting out of range or of a wrong kind, or what is not an optimizer.
+        For a setting out of range or of the wrong type, or an `optimizer` of another type.
 
     Notes
     -----
@@ -289,7 +290,7 @@ class PolynomialLR(ByCount):
         every: str = "epoch",
     ) -> None:
         super().__init__(optimizer, every)
-        self.total_iters = self._as_count("total_iters", total_iters, 1)
+        self.total_iters = self._integer("total_iters", total_iters, 1)
         self.power = self._real("power", power)
         self._attach()
 
@@ -299,22 +300,22 @@ class PolynomialLR(ByCount):
 
 
 class CosineAnnealingLR(ByCount):
-    """Let the learning rate fall to `eta_min` along half a cosine, then rise again, and so on.
+    """Move the learning rate along a cosine between its base value and `eta_min`.
 
     Parameters
     ----------
     optimizer : Optimizer
     T_max : int
-        Counts from the top to the bottom, 1 or more.
+        Counts from the base rate to `eta_min`, half a period; 1 or more.
     eta_min : float, default 0
         The smallest learning rate, 0 or more.
     every : {"epoch", "step"}, default "epoch"
-        What `fit` counts.
+        The unit that `fit` counts.
 
     Raises
     ------
     ValueError, TypeError
-        For a setting out of range or of a wrong kind, or what is not an optimizer.
+        For a setting out of range or of the wrong type, or an `optimizer` of another type.
 
     Notes
     -----
@@ -328,7 +329,7 @@ class CosineAnnealingLR(ByCount):
         self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, *, every: str = "epoch"
     ) -> None:
         super().__init__(optimizer, every)
-        self.T_max = self._as_count("T_max", T_max, 1)
+        self.T_max = self._integer("T_max", T_max, 1)
         self.eta_min = self._real("eta_min", eta_min)
         self._attach()
 
@@ -337,24 +338,24 @@ class CosineAnnealingLR(ByCount):
 
 
 class CosineAnnealingWarmRestarts(ByCount):
-    """Let the learning rate fall to `eta_min` along half a cosine, again and again from the top.
+    """Decay the learning rate to `eta_min` along half a cosine, with restarts at the base rate.
 
     Parameters
     ----------
     optimizer : Optimizer
     T_0 : int
-        Counts of the first fall, 1 or more.
+        Counts until the first restart, 1 or more.
     T_mult : int, default 1
-        Each fall takes that many times the counts of the one before; 1 or more.
+        Factor by which the number of counts between restarts grows; 1 or more.
     eta_min : float, default 0
         The smallest learning rate, 0 or more.
     every : {"epoch", "step"}, default "epoch"
-        What `fit` counts.
+        The unit that `fit` counts.
 
     Raises
     ------
     ValueError, TypeError
-        For a setting out of range or of a wrong kind, or what is not an optimizer.
+        For a setting out of range or of the wrong type, or an `optimizer` of another type.
 
     Notes
     -----
@@ -375,8 +376,8 @@ class CosineAnnealingWarmRestarts(ByCount):
         every: str = "epoch",
     ) -> None:
         super().__init__(optimizer, every)
-        self.T_0 = self._as_count("T_0", T_0, 1)
-        self.T_mult = self._as_count("T_mult", T_mult, 1)
+        self.T_0 = self._integer("T_0", T_0, 1)
+        self.T_mult = self._integer("T_mult", T_mult, 1)
         self.eta_min = self._real("eta_min", eta_min)
         self._attach()
 
@@ -398,14 +399,14 @@ class LambdaLR(ByCount):
     ----------
     optimizer : Optimizer
     lr_lambda : callable, or list of callables
-        Takes the count, an int, and returns a factor of 0 or more; a list has one for each group.
+        Takes the count, an int, and returns a factor of 0 or more. A list has one per group.
     every : {"epoch", "step"}, default "epoch"
-        What `fit` counts.
+        The unit that `fit` counts.
 
     Raises
     ------
     ValueError, TypeError
-        For a list of another length than the groups, or what is not callable.
+        If the list and the groups differ in length, or an item is not callable.
 
     Notes
     -----
@@ -413,7 +414,8 @@ class LambdaLR(ByCount):
 
     Source: torch.optim.lr_scheduler.LambdaLR.
 
-    For the same count the function must return the same: it is called ahead for a whole `fit`.
+    The function must return the same value for the same count: `fit` calls it in advance for all
+    counts.
     """
 
     def __init__(
@@ -437,12 +439,12 @@ class LambdaLR(ByCount):
         self._attach()
 
     def _at(self, base: Array, t: Array) -> Array:
-        factors = [_called(f, t, "LambdaLR: lr_lambda") for f in self._lambdas]
+        factors = [_map(f, t, "LambdaLR: lr_lambda") for f in self._lambdas]
         return np.asarray(base * np.concatenate(factors, axis=1))
 
 
 class _WithMomentum(ByCount):
-    """Base of those that move the momentum against the learning rate: SGD's, or Adam's beta1."""
+    """Base class of schedules that cycle momentum, SGD's or Adam's beta1, inversely to the rate."""
 
     def _cycle(self, cycle_momentum: bool) -> None:
         self.cycle_momentum = bool(cycle_momentum)
@@ -457,47 +459,48 @@ class _WithMomentum(ByCount):
         self._options = ("lr", "beta1" if "betas" in known else "momentum")
 
     def _momenta(self, option: str, value: Any) -> list[float]:
-        values = self._each(option, value, at_most=1)
+        values = self._per_group(option, value, at_most=1)
         if 1 in values:
             raise ValueError(f"{type(self).__name__}: {option}: expected numbers below 1, got 1")
         return values
 
 
 class OneCycleLR(_WithMomentum):
-    """Raise the learning rate to `max_lr`, then let it fall far below where it began.
+    """Raise the learning rate to `max_lr`, then decay it far below its initial value.
 
     Parameters
     ----------
     optimizer : Optimizer
-    max_lr : float, or list of float, one a group
-        The top, 0 or more.
+    max_lr : float, or list of float, one per group
+        The maximum, 0 or more.
     total_steps : int, optional
-        Length of the cycle, 1 or more. None: `epochs` times `steps_per_epoch`.
+        Length of the cycle, 1 or more. Default: `epochs` times `steps_per_epoch`.
     epochs, steps_per_epoch : int, optional
-        1 or more; needed without `total_steps`.
+        1 or more; required without `total_steps`.
     pct_start : float, default 0.3
-        The part of the cycle that rises, from 0 to 1.
+        Fraction of the cycle in which the rate rises, from 0 to 1.
     anneal_strategy : {"cos", "linear"}, default "cos"
     cycle_momentum : bool, default True
-        Whether SGD's momentum, or Adam's betas[0], moves the other way.
+        Whether to cycle SGD's momentum, or Adam's betas[0], in the opposite direction.
     base_momentum : float, or list of float, default 0.85
-        Momentum at the top, from 0 to below 1.
+        Momentum at the maximum rate, from 0 to below 1.
     max_momentum : float, or list of float, default 0.95
         Momentum at the start and at the end.
     div_factor : float, default 25
-        The first learning rate is max_lr / div_factor. Above 0.
+        The initial learning rate is max_lr / div_factor. Above 0.
     final_div_factor : float, default 1e4
-        The last learning rate is the first / final_div_factor. Above 0.
+        The final learning rate is the initial one / final_div_factor. Above 0.
     three_phase : bool, default False
-        Whether it first falls back to where it began, symmetrically, and then to the end.
+        Whether the rate first returns to its initial value, symmetrically to the rise, and then
+        decays to its final value.
     every : {"epoch", "step"}, default "step"
-        What `fit` counts.
+        The unit that `fit` counts.
 
     Raises
     ------
     ValueError, TypeError
-        For a setting out of range or of a wrong kind, what is not an optimizer, one without
-        momentum where it is to be cycled; and for a count beyond `total_steps`.
+        For a setting out of range or of the wrong type, an `optimizer` of another type, an
+        optimizer without momentum if `cycle_momentum` is True, or a count beyond `total_steps`.
 
     Notes
     -----
@@ -509,8 +512,8 @@ class OneCycleLR(_WithMomentum):
     Source: Smith and Topin, "Super-convergence: very fast training of neural networks using large
     learning rates" (2018), section 3; torch.optim.lr_scheduler.OneCycleLR.
 
-    At count `total_steps`, which follows the last update, "linear" stays where it ended; PyTorch's
-    goes on below 0. `max_lr` takes the place of the optimizer's learning rates.
+    At count `total_steps`, after the last update, "linear" keeps its final value; PyTorch's
+    continues below 0. `max_lr` replaces the optimizer's learning rates.
     """
 
     def __init__(
@@ -537,11 +540,11 @@ class OneCycleLR(_WithMomentum):
                 raise ValueError(
                     "OneCycleLR: expected total_steps, or epochs and steps_per_epoch, got neither"
                 )
-            total_steps = self._as_count("epochs", epochs, 1) * self._as_count(
+            total_steps = self._integer("epochs", epochs, 1) * self._integer(
                 "steps_per_epoch", steps_per_epoch, 1
             )
-        self.total_steps = self._as_count("total_steps", total_steps, 1)
-        self.max_lr = self._each("max_lr", max_lr)
+        self.total_steps = self._integer("total_steps", total_steps, 1)
+        self.max_lr = self._per_group("max_lr", max_lr)
         self.pct_start = self._real("pct_start", pct_start, at_most=1)
         self.anneal_strategy = self._one_of("anneal_strategy", anneal_strategy, ("cos", "linear"))
         self._cycle(cycle_momentum)
@@ -573,51 +576,51 @@ class OneCycleLR(_WithMomentum):
             ends, knots = [rise, fall, last], np.array([low, high, low, end])
         anneal = _half_cosine if self.anneal_strategy == "cos" else _line
         values = np.empty((len(t), knots.shape[1]))
-        # Counts ascend: a phase is a run of them.
+        # Counts are sorted, so a phase is a slice of them.
         bounds = [0, *np.searchsorted(t, ends[:-1], side="right"), len(t)]
-        for i, (begun, over) in enumerate(itertools.pairwise([0.0, *ends])):
-            own = slice(bounds[i], bounds[i + 1])
-            since, length = t[own, np.newaxis] - begun, over - begun
-            # A phase without length is over at once; PyTorch divides by 0.
-            part = since / length if length != 0 else np.ones(since.shape)
-            values[own] = anneal(knots[i], knots[i + 1], part)
+        for i, (start, stop) in enumerate(itertools.pairwise([0.0, *ends])):
+            phase = slice(bounds[i], bounds[i + 1])
+            elapsed, length = t[phase, np.newaxis] - start, stop - start
+            # A phase of length 0 ends at once; PyTorch divides by 0.
+            fraction = elapsed / length if length != 0 else np.ones(elapsed.shape)
+            values[phase] = anneal(knots[i], knots[i + 1], fraction)
         return values
 
 
 class CyclicLR(_WithMomentum):
-    """Move the learning rate between `base_lr` and `max_lr`, up and down.
+    """Cycle the learning rate between `base_lr` and `max_lr`.
 
     Parameters
     ----------
     optimizer : Optimizer
-    base_lr, max_lr : float, or list of float, one a group
-        The two ends, 0 or more.
+    base_lr, max_lr : float, or list of float, one per group
+        The bounds, 0 or more.
     step_size_up : int, default 2000
         Counts from `base_lr` to `max_lr`, 1 or more.
     step_size_down : int, optional
-        Counts back. None: `step_size_up`.
+        Counts from `max_lr` back to `base_lr`. Default: `step_size_up`.
     mode : {"triangular", "triangular2", "exp_range"}, default "triangular"
-        What the height of a cycle is scaled by: 1, 1 / 2^(cycle - 1), or gamma^t.
+        Scale of a cycle's amplitude: 1, 1 / 2^(cycle - 1), or gamma^t.
     gamma : float, default 1
         For "exp_range", 0 or more.
     scale_fn : callable, optional
-        Of the cycle (1, 2, ...) or the count; returns the scale in place of that of `mode`.
+        Function of the cycle (1, 2, ...) or the count that returns the scale; replaces `mode`.
     scale_mode : {"cycle", "iterations"}, default "cycle"
-        What `scale_fn` takes.
+        Whether `scale_fn` takes the cycle or the count.
     cycle_momentum : bool, default True
-        Whether SGD's momentum, or Adam's betas[0], moves the other way.
+        Whether to cycle SGD's momentum, or Adam's betas[0], in the opposite direction.
     base_momentum : float, or list of float, default 0.8
         Momentum at `max_lr`, from 0 to below 1.
     max_momentum : float, or list of float, default 0.9
         Momentum at `base_lr`.
     every : {"epoch", "step"}, default "step"
-        What `fit` counts.
+        The unit that `fit` counts.
 
     Raises
     ------
     ValueError, TypeError
-        For a setting out of range or of a wrong kind, what is not an optimizer, or one without
-        momentum where it is to be cycled.
+        For a setting out of range or of the wrong type, an `optimizer` of another type, or an
+        optimizer without momentum if `cycle_momentum` is True.
 
     Notes
     -----
@@ -628,7 +631,7 @@ class CyclicLR(_WithMomentum):
     Source: Smith, "Cyclical learning rates for training neural networks" (2017), section 3;
     torch.optim.lr_scheduler.CyclicLR.
 
-    `base_lr` takes the place of the optimizer's learning rates.
+    `base_lr` replaces the optimizer's learning rates.
     """
 
     def __init__(
@@ -649,11 +652,11 @@ class CyclicLR(_WithMomentum):
         every: str = "step",
     ) -> None:
         super().__init__(optimizer, every)
-        self.base_lr = self._each("base_lr", base_lr)
-        self.max_lr = self._each("max_lr", max_lr)
-        self.step_size_up = self._as_count("step_size_up", step_size_up, 1)
+        self.base_lr = self._per_group("base_lr", base_lr)
+        self.max_lr = self._per_group("max_lr", max_lr)
+        self.step_size_up = self._integer("step_size_up", step_size_up, 1)
         down = step_size_up if step_size_down is None else step_size_down
-        self.step_size_down = self._as_count("step_size_down", down, 1)
+        self.step_size_down = self._integer("step_size_down", down, 1)
         self.mode = self._one_of("mode", mode, ("triangular", "triangular2", "exp_range"))
         self.gamma = self._real("gamma", gamma)
         if scale_fn is not None:
@@ -669,18 +672,18 @@ class CyclicLR(_WithMomentum):
     def _scale(self, t: Array, cycle: Array) -> Array:
         if self._scale_fn is not None:
             x = cycle.astype(np.int64) if self.scale_mode == "cycle" else t
-            return _called(self._scale_fn, x, "CyclicLR: scale_fn")
+            return _map(self._scale_fn, x, "CyclicLR: scale_fn")
         if self.mode == "triangular2":
             return _core.power(2, 1 - cycle)
         return _core.power(self.gamma, t) if self.mode == "exp_range" else np.ones(t.shape)
 
     def _values(self, option: str, t: Array) -> Array:
         t = t[:, np.newaxis]
-        whole = float(self.step_size_up + self.step_size_down)
-        turn = self.step_size_up / whole
-        cycle = np.floor(1 + t / whole)
-        x = 1 + t / whole - cycle
-        height = np.where(x <= turn, x / turn, (x - 1) / (turn - 1))
+        period = float(self.step_size_up + self.step_size_down)
+        peak = self.step_size_up / period
+        cycle = np.floor(1 + t / period)
+        x = 1 + t / period - cycle
+        height = np.where(x <= peak, x / peak, (x - 1) / (peak - 1))
         if option == "lr":
             start, end = np.array(self.base_lr), np.array(self.max_lr)
         else:
@@ -689,23 +692,24 @@ class CyclicLR(_WithMomentum):
 
 
 class SequentialLR(ByCount):
-    """One schedule after the other, each counting from 0 at its milestone.
+    """Run several schedules in sequence; each counts from 0 at its milestone.
 
     Parameters
     ----------
     optimizer : Optimizer
     schedulers : list of schedules
-        Of the same optimizer, and not ReduceLROnPlateau; it takes over from them.
+        Schedules of the same optimizer, none of them ReduceLROnPlateau. This schedule replaces them
+        as the optimizer's.
     milestones : list of int
-        Counts of 1 or more, increasing, at which the next begins: one fewer than the schedules.
+        Increasing counts of 1 or more at which the next schedule starts; one fewer than schedules.
     every : {"epoch", "step"}, optional
-        What `fit` counts. None: what the schedules do, which must be the same for all.
+        The unit that `fit` counts. Default: that of the schedules, which must all have the same.
 
     Raises
     ------
     ValueError, TypeError
-        For schedules of another optimizer, or that cannot follow each other, or a wrong number of
-        milestones.
+        For schedules of another optimizer, of another type or with different units, or a wrong
+        number of milestones.
 
     Notes
     -----
@@ -713,8 +717,8 @@ class SequentialLR(ByCount):
 
     Source: torch.optim.lr_scheduler.SequentialLR.
 
-    Momentum keeps its last value while schedules run that do not cycle it; before the first that
-    does, it has the first value of that one.
+    While a schedule runs that does not cycle momentum, momentum keeps its last value; before the
+    first schedule that cycles it, momentum has the first value of that schedule.
 
     Examples
     --------
@@ -747,11 +751,11 @@ class SequentialLR(ByCount):
                     f"got a {type(part).__name__} of another"
                 )
             parts.append(part)
-        counted = {part.every for part in parts}
-        if not parts or (every is None and len(counted) > 1):
+        units = {part.every for part in parts}
+        if not parts or (every is None and len(units) > 1):
             raise ValueError(
                 "SequentialLR: schedulers: expected one or more that count the same, or every=, "
-                f"got {len(parts)} that count {sorted(counted)}"
+                f"got {len(parts)} that count {sorted(units)}"
             )
         super().__init__(optimizer, every or parts[0].every)
         self._parts = parts
@@ -767,34 +771,34 @@ class SequentialLR(ByCount):
     def _values(self, option: str, t: Array) -> Array:
         starts = [0, *self.milestones]
         ends = [*self.milestones, np.iinfo(np.int64).max]
-        having = [i for i, part in enumerate(self._parts) if option in part._options]
-        turn = np.searchsorted([starts[i] for i in having], t, side="right") - 1
+        writers = [i for i, part in enumerate(self._parts) if option in part._options]
+        active = np.searchsorted([starts[i] for i in writers], t, side="right") - 1
         values = np.empty((len(t), len(self._optimizer.param_groups)))
-        for k, i in enumerate(having):
-            rows = np.maximum(turn, 0) == k
-            own = np.clip(t[rows], starts[i], ends[i] - 1) - starts[i]
-            values[rows] = self._parts[i]._values(option, own)
+        for k, i in enumerate(writers):
+            rows = np.maximum(active, 0) == k
+            local = np.clip(t[rows], starts[i], ends[i] - 1) - starts[i]
+            values[rows] = self._parts[i]._values(option, local)
         return values
 
     def state_dict(self) -> dict[str, Any]:  # noqa: D102  (documented in the base)
         return {**super().state_dict(), "schedulers": [part.state_dict() for part in self._parts]}
 
     def _restored(self, state: Mapping[str, Any]) -> Self:
-        made = super()._restored(state)
+        restored = super()._restored(state)
         parts = state["schedulers"]
         if not isinstance(parts, list) or len(parts) != len(self._parts):
             raise ValueError(
                 f"SequentialLR.load_state_dict: expected schedulers to be a list of "
                 f"{len(self._parts)}, got {parts!r}"
             )
-        made._parts = [own._restored(s) for own, s in zip(self._parts, parts, strict=True)]
-        return made
+        restored._parts = [own._restored(s) for own, s in zip(self._parts, parts, strict=True)]
+        return restored
 
 
 class ReduceLROnPlateau(LRScheduler):
-    """Lower the learning rate when a value has stopped getting better.
+    """Lower the learning rate when a monitored value stops improving.
 
-    `fit` gives it, after each epoch, a value of the history. By hand, call ``step(value)``.
+    After each epoch `fit` passes it a value of the history. In your own loop call ``step(value)``.
 
     Parameters
     ----------
@@ -802,28 +806,29 @@ class ReduceLROnPlateau(LRScheduler):
     mode : {"min", "max"}, default "min"
         Whether lower values are better, or higher ones.
     factor : float, default 0.1
-        What the learning rate is multiplied by, from 0 to below 1.
+        Factor by which the learning rate is multiplied, from 0 to below 1.
     patience : int, default 10
-        Values in a row that may be no better; 0 or more.
+        Number of consecutive values without improvement that are tolerated; 0 or more.
     threshold : float, default 1e-4
-        By how much a value must be better than the best to count; 0 or more.
+        Minimum improvement over the best value; 0 or more.
     threshold_mode : {"rel", "abs"}, default "rel"
-        Whether `threshold` is a part of the best value, or a difference.
+        Whether `threshold` is relative to the best value or absolute.
     cooldown : int, default 0
-        Values after a reduction that are not counted; 0 or more.
-    min_lr : float, or list of float, one a group, default 0
-        No learning rate is set below it.
+        Number of values after a reduction that are not counted; 0 or more.
+    min_lr : float, or list of float, one per group, default 0
+        Lower bound of the learning rate.
     eps : float, default 1e-8
-        A reduction by no more than that is not made.
+        Reductions of this size or less are skipped.
     monitor : str, optional
-        The key of the history that `fit` gives it. None, with mode "min" only: "val_loss" where
-        there are validation data, else "loss".
+        The history key whose values `fit` passes. Default, for mode "min" only: "val_loss" with
+        validation data, else "loss".
 
     Raises
     ------
     ValueError, TypeError
-        For a setting out of range or of a wrong kind, or what is not an optimizer. ValueError, as a
-        fit begins, where its history will have no such key, or for mode "max" without one.
+        For a setting out of range or of the wrong type, or an `optimizer` of another type.
+        ValueError at the start of `fit` if the history has no key `monitor`, or if `mode` is "max"
+        and `monitor` is None.
 
     Notes
     -----
@@ -833,7 +838,7 @@ class ReduceLROnPlateau(LRScheduler):
 
     Source: torch.optim.lr_scheduler.ReduceLROnPlateau.
 
-    A NaN is no better than any value.
+    NaN never counts as an improvement.
     """
 
     def __init__(
@@ -855,20 +860,20 @@ class ReduceLROnPlateau(LRScheduler):
         self.factor = self._real("factor", factor, at_most=1)
         if self.factor == 1:
             raise ValueError("ReduceLROnPlateau: factor: expected a number below 1, got 1")
-        self.patience = self._as_count("patience", patience, 0)
+        self.patience = self._integer("patience", patience, 0)
         self.threshold = self._real("threshold", threshold)
         self.threshold_mode = self._one_of("threshold_mode", threshold_mode, ("rel", "abs"))
-        self.cooldown = self._as_count("cooldown", cooldown, 0)
-        self.min_lr = self._each("min_lr", min_lr)
+        self.cooldown = self._integer("cooldown", cooldown, 0)
+        self.min_lr = self._per_group("min_lr", min_lr)
         self.eps = self._real("eps", eps)
         self.monitor = None if monitor is None else as_name(monitor, "ReduceLROnPlateau: monitor")
         self._lr: Array = np.array([group["lr"] for group in optimizer.param_groups])
         self._best = math.inf if mode == "min" else -math.inf
-        self._bad = self._cooling = 0
+        self._bad_count = self._cooldown_left = 0
         self._attach()
 
     def step(self, value: float) -> None:
-        """Take the next value, and lower the learning rates where it is time.
+        """Take the next value, and lower the learning rates if they are due.
 
         Parameters
         ----------
@@ -877,26 +882,26 @@ class ReduceLROnPlateau(LRScheduler):
         Raises
         ------
         RuntimeError
-            Where another schedule has taken over.
+            If another schedule has replaced this one.
         TypeError
-            For what is not a number.
+            If `value` is not a number.
         """
         self._check_attached()
         value = _number(value, "ReduceLROnPlateau: value")
         if self._is_better(value):
-            self._best, self._bad = value, 0
+            self._best, self._bad_count = value, 0
         else:
-            self._bad += 1
-        if self._cooling > 0:
-            self._cooling -= 1
-            self._bad = 0
+            self._bad_count += 1
+        if self._cooldown_left > 0:
+            self._cooldown_left -= 1
+            self._bad_count = 0
         self._lr = np.array([group["lr"] for group in self._optimizer.param_groups])
-        if self._bad > self.patience:
-            self._bad, self._cooling = 0, self.cooldown
+        if self._bad_count > self.patience:
+            self._bad_count, self._cooldown_left = 0, self.cooldown
             lower = np.maximum(self._lr * self.factor, self.min_lr)
             self._lr = np.where(self._lr - lower > self.eps, lower, self._lr)
         self._count += 1
-        self._show()
+        self._write_values()
 
     def _watched(self, keys: Sequence[str]) -> str:
         if self.monitor is None and self.mode == "max":
@@ -924,14 +929,14 @@ class ReduceLROnPlateau(LRScheduler):
             **super().state_dict(),
             "last_lr": self._lr.tolist(),
             "best": self._best,
-            "num_bad_epochs": self._bad,
-            "cooldown_counter": self._cooling,
+            "num_bad_epochs": self._bad_count,
+            "cooldown_counter": self._cooldown_left,
         }
 
     def _restored(self, state: Mapping[str, Any]) -> Self:
-        made = super()._restored(state)
-        made._lr = np.array(self._each("last_lr", state["last_lr"]))
-        made._best = _number(state["best"], "ReduceLROnPlateau: best")
-        made._bad = self._as_count("num_bad_epochs", state["num_bad_epochs"], 0)
-        made._cooling = self._as_count("cooldown_counter", state["cooldown_counter"], 0)
-        return made
+        restored = super()._restored(state)
+        restored._lr = np.array(self._per_group("last_lr", state["last_lr"]))
+        restored._best = _number(state["best"], "ReduceLROnPlateau: best")
+        restored._bad_count = self._integer("num_bad_epochs", state["num_bad_epochs"], 0)
+        restored._cooldown_left = self._integer("cooldown_counter", state["cooldown_counter"], 0)
+        return restored

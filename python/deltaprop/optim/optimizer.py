@@ -1,4 +1,4 @@
-"""What all optimizers share: groups of parameters with options, and a step."""
+"""The base class of optimizers: parameter groups, common options, the step."""
 
 import itertools
 import math
@@ -20,7 +20,7 @@ _FLAGS = {"amsgrad", "centered", "decoupled_weight_decay", "maximize", "nesterov
 
 
 class CommonOptions(TypedDict, total=False):
-    """The options of every optimizer, as `Optimizer` describes them."""
+    """The options that every optimizer has; `Optimizer` describes them."""
 
     maximize: bool
     l1: float
@@ -33,7 +33,7 @@ class CommonOptions(TypedDict, total=False):
 
 
 class ParameterGroup(MutableMapping[str, Any]):
-    """Parameters that share options; writing an option takes effect at the next step."""
+    """Parameters that share options; a changed option takes effect at the next step."""
 
     def __init__(self, optimizer: "Optimizer", index: int, params: list[Parameter]) -> None:
         self._optimizer = optimizer
@@ -72,7 +72,7 @@ class ParameterGroup(MutableMapping[str, Any]):
 
 
 class Optimizer(CheckedInit):
-    """Base of the optimizers: groups, a step, and the options that every optimizer has.
+    """Base class of optimizers: parameter groups, the step, and the common options.
 
     Parameters
     ----------
@@ -81,50 +81,51 @@ class Optimizer(CheckedInit):
     options : dict
         The options of the rule and their defaults.
     maximize : bool, default False
-        Ascend instead of descend.
+        Maximise the objective instead of minimising it.
     l1, l2 : float, default 0
-        Penalties: the gradient grows by ``l2 p + l1 sign(p)``. The loss does not contain them.
+        Penalties: ``l2 p + l1 sign(p)`` is added to the gradient. The loss does not include them.
     max_norm : float, optional
-        The norm of each unit's incoming weights, a row of an (out, in) weight, is kept at this or
-        below, as ``torch.renorm`` does it. Parameters of other than two dimensions are left alone.
+        Upper bound of the norm of each unit's incoming weights, a row of an (out, in) weight, as
+        ``torch.renorm`` enforces it. Applies to parameters with two dimensions only.
     nonnegative : bool, default False
-        What an update makes negative becomes 0.
+        Set parameters that an update makes negative to 0.
     clip_norm : float, optional
-        Gradients are scaled so that the norm of all of them together is at most this, as
-        ``torch.nn.utils.clip_grad_norm_`` does it.
+        Scale the gradients such that the norm of all of them together is at most this, as
+        ``torch.nn.utils.clip_grad_norm_`` does.
     clip_value : float, optional
-        Each element of a gradient is put between ``-clip_value`` and ``clip_value``.
+        Clip each element of the gradients to ``[-clip_value, clip_value]``.
     ema_decay : float, optional
-        Keep averages of the parameters, ``average <- ema_decay average + (1 - ema_decay) p``, begun
-        with the values after the first step; `averaged` shows them to the network.
+        Keep an exponential moving average of the parameters, ``average <- ema_decay average + (1 -
+        ema_decay) p``, starting from the values after the first step. See `averaged`.
 
     Attributes
     ----------
     lr : float
-        The learning rate of the first group; writing it sets that of every group. A schedule that
-        is attached overwrites it at its next count.
+        The learning rate of the first group; assigning it sets that of every group. An attached
+        schedule overwrites it at the next count.
     param_groups : list of ParameterGroup
-        Mappings of option names to values, writable. `maximize`, `l1`, `l2`, `max_norm` and
+        Writable mappings of option names to values. `maximize`, `l1`, `l2`, `max_norm` and
         `nonnegative` can differ between groups.
     clip_norm, clip_value, ema_decay : float or None
-        Of the whole optimizer, writable.
+        Options of the whole optimizer, writable.
 
     Raises
     ------
     ValueError
-        For an option out of range, a parameter listed twice or of another network.
+        For an option out of range, or a parameter that is listed twice or belongs to another
+        network.
     TypeError
-        For what are not parameters, and options of another kind.
+        If `params` are not parameters, or an option has the wrong type.
 
     Notes
     -----
     A step applies penalties, clipping, the rule with its weight decay, constraints and averages, in
-    this order. The gradients themselves stay as they are.
+    this order. It does not change the gradients.
     """
 
-    # Public options that hold several numbers of the core, by their count.
+    # Public options that are tuples, with their lengths.
     _tuples: ClassVar[dict[str, int]] = {}
-    # A schedule that is attached, with state_dict() and load_state_dict().
+    # The attached schedule.
     _schedule: Any = None
 
     _core: _core.Optimizer32 | _core.Optimizer64
@@ -143,7 +144,7 @@ class Optimizer(CheckedInit):
         clip_value: float | None = None,
         ema_decay: float | None = None,
     ) -> None:
-        # In the order in which the core has them.
+        # In the order of the core's list of options.
         defaults = {
             **options,
             "maximize": maximize,
@@ -160,7 +161,7 @@ class Optimizer(CheckedInit):
             ([p._index for p in g["params"]], self._flat({k: g[k] for k in defaults}))
             for g in groups
         ]
-        # Two calls and not one, so that the kinds of network and optimizer go together.
+        # Two calls, so that mypy matches the types of network and optimizer.
         if isinstance(network, _core.Network32):
             self._core = _core.Optimizer32(name, network, flat)
         else:
@@ -174,28 +175,27 @@ class Optimizer(CheckedInit):
         Raises
         ------
         RuntimeError
-            Where another thread steps it or fits with it, within a step of `fit`, and within
-            `averaged`.
+            If another thread is using the optimizer in `step` or `fit`, during a step of `fit`, or
+            within `averaged`.
         """
         self._core.step()
 
     def zero_grad(self) -> None:
-        """Set the gradients of its parameters to zero."""
+        """Set the gradients of the optimizer's parameters to 0."""
         self._core.zero_grad()
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Let the network compute with the averages of its parameters within a ``with`` block.
+        """Replace the parameters by their moving averages within a ``with`` block.
 
-        At its end the parameters are what they were before it, whatever was written into them, also
-        after an exception. What has no average yet stays as it is.
+        At the end of the block, also after an exception, the parameters have their values from
+        before it, even if they were written to. Parameters without an average are not replaced.
 
         Raises
         ------
         RuntimeError
-            Where `ema_decay` is None, within another such block, and where another thread uses the
-            network or the optimizer, and within a step of `fit`. Within the block, for steps and
-            `fit` of the network.
+            If `ema_decay` is None, within another such block, while another thread uses the network
+            or the optimizer, or during a step of `fit`. Within the block, `step` and `fit` raise.
         """
         if self.ema_decay is None:
             raise RuntimeError(
@@ -208,53 +208,54 @@ class Optimizer(CheckedInit):
             self._core.swap_out_ema()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that the steps to come depend on, in PyTorch's layout.
+        """Return everything that future steps depend on, in PyTorch's layout.
 
         Returns
         -------
         dict
-            ``"state"``: for each parameter that has been updated, by its place in the groups, the
-            count of its steps and copies of the arrays that the rule keeps, C-contiguous in the
-            shape of the parameter. ``"param_groups"``: options. ``"clip_norm"``, ``"clip_value"``,
-            ``"ema_decay"``, ``"ema"``: the averages, by the same places. ``"schedule"``: the state
-            of the schedule, where one is attached.
+            ``"state"``: for each parameter that has been updated, by its index in the groups, the
+            step count and copies of the rule's arrays, C-contiguous in the parameter's shape.
+            ``"param_groups"``: the options of the groups. ``"clip_norm"``, ``"clip_value"``,
+            ``"ema_decay"``: options of the optimizer. ``"ema"``: the averages, by the same indices.
+            ``"schedule"``: the state of the attached schedule, if any.
 
         Raises
         ------
         RuntimeError
-            Where another thread steps it or fits with it, and within a step of `fit`.
+            If another thread is using the optimizer in `step` or `fit`, or during a step of `fit`.
 
         Notes
         -----
-        It loads into the optimizer of this name in ``torch.optim`` once the arrays are tensors.
+        With its arrays converted to tensors, the optimizer of the same name in ``torch.optim``
+        loads it.
         """
         with self._core.hold("state_dict"):
             return _state.state_dict(self)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over a state: the steps to come have the bits that they would have had there.
+        """Load a state; future steps are bit-identical to those of the saved optimizer.
 
         Parameters
         ----------
         state_dict : dict
-            As `state_dict` gives it, or as that of the optimizer of this name in ``torch.optim``
-            does; what PyTorch's does not have stays as it is, and averages begin anew.
+            As returned by `state_dict`, here or of the optimizer of the same name in
+            ``torch.optim``. Options that PyTorch lacks are kept, and averages restart.
 
         Raises
         ------
         ValueError
-            For groups, names, shapes or options that are not this optimizer's.
+            If groups, names, shapes or options do not match this optimizer.
         TypeError
-            For entries of another kind. In either case nothing has changed.
+            If an entry has the wrong type. In both cases nothing changes.
         RuntimeError
-            Where another thread steps it or fits with it, and within a step of `fit`.
+            If another thread is using the optimizer in `step` or `fit`, or during a step of `fit`.
         """
         with self._core.hold("load_state_dict"):
             _state.load_state_dict(self, state_dict)
 
     @property
     def clip_norm(self) -> float | None:
-        """The largest norm of all gradients together, or None."""
+        """The upper bound of the norm of all gradients together, or None."""
         return self._global_options()["clip_norm"]
 
     @clip_norm.setter
@@ -263,7 +264,7 @@ class Optimizer(CheckedInit):
 
     @property
     def clip_value(self) -> float | None:
-        """The largest absolute value of a gradient's elements, or None."""
+        """The upper bound of the absolute values of the gradients' elements, or None."""
         return self._global_options()["clip_value"]
 
     @clip_value.setter
@@ -272,7 +273,7 @@ class Optimizer(CheckedInit):
 
     @property
     def ema_decay(self) -> float | None:
-        """How much of the averages of the parameters a step keeps, or None for no averages."""
+        """The decay of the parameters' moving averages, or None for no averages."""
         return self._global_options()["ema_decay"]
 
     @ema_decay.setter
@@ -281,7 +282,7 @@ class Optimizer(CheckedInit):
 
     @property
     def lr(self) -> float:
-        """The learning rate of the first group; setting it sets that of all groups."""
+        """The learning rate of the first group; assigning it sets that of all groups."""
         return float(self.param_groups[0]["lr"])
 
     @lr.setter
@@ -302,36 +303,36 @@ class Optimizer(CheckedInit):
     def _global_options(self) -> dict[str, float | None]:
         return dict(zip(_state.GLOBAL_OPTIONS, self._core.global_options(), strict=True))
 
-    def _set_global_options(self, **given: Any) -> None:
+    def _set_global_options(self, **changes: Any) -> None:
         values = {
             k: None if v is None else self._numbers(k, v, None)[0]
-            for k, v in {**self._global_options(), **given}.items()
+            for k, v in {**self._global_options(), **changes}.items()
         }
         self._core.set_global_options(**values)
 
     def _averages(self) -> dict[int, Array]:
-        """Return copies of the averages, by the places of their parameters in the groups."""
+        """Return copies of the averages, by the indices of their parameters in the groups."""
         params = [p for group in self.param_groups for p in group["params"]]
         return {
-            place: np.array(self._core.average(p._index, False), order="C")
-            for place, p in enumerate(params)
+            i: np.array(self._core.average(p._index, False), order="C")
+            for i, p in enumerate(params)
             if self._core.step_state(p._index)[2]
         }
 
     def _load_averages(self, averages: dict[int, Array]) -> None:
-        """Write what `_averages` gave."""
+        """Write averages as returned by `_averages`."""
         params = [p for group in self.param_groups for p in group["params"]]
-        for place, average in averages.items():
-            view = self._core.average(params[place]._index, False)
+        for i, average in averages.items():
+            view = self._core.average(params[i]._index, False)
             assert view is not None
             view[...] = average
 
     def _numbers(self, name: str, value: Any, count: int | None) -> list[float]:
         """Return an option's value, one number or a tuple of `count`, as a list of floats."""
         what = f"{type(self).__name__}: expected {count or 'a'} number{'s' * bool(count)}"
-        many = isinstance(value, Iterable)
-        values = tuple(value) if many else (value,)
-        if many != (count is not None) or not all(isinstance(v, numbers.Real) for v in values):
+        is_tuple = isinstance(value, Iterable)
+        values = tuple(value) if is_tuple else (value,)
+        if is_tuple != (count is not None) or not all(isinstance(v, numbers.Real) for v in values):
             raise TypeError(f"{what} for {name}, got {value!r}")
         if len(values) != (count or 1):
             raise ValueError(f"{what} for {name}, got {value!r}")
@@ -341,7 +342,7 @@ class Optimizer(CheckedInit):
             raise ValueError(f"{what} for {name} that a float holds, got more") from None
 
     def _flat(self, options: dict[str, Any]) -> list[float]:
-        """Return the options as the core's list of numbers."""
+        """Return the options as the flat list of numbers that the core takes."""
         flat: list[float] = []
         for name in self._defaults:
             value = options[name]
@@ -357,7 +358,7 @@ class Optimizer(CheckedInit):
         return flat
 
     def _named(self, flat: list[float]) -> dict[str, Any]:
-        """Return the core's list of numbers as options."""
+        """Return the core's flat list of numbers as named options."""
         options: dict[str, Any] = {}
         values = iter(flat)
         for name in self._defaults:

@@ -1,4 +1,4 @@
-"""What all schedules share: they attach to an optimizer, count, and write its options."""
+"""Base classes of the schedules: they count epochs or steps and write an optimizer's options."""
 
 import copy
 import itertools
@@ -14,30 +14,30 @@ from deltaprop.optim.optimizer import Optimizer
 
 
 class LRScheduler(CheckedInit):
-    """Base of the schedules: values of an optimizer's options by a count of epochs or steps.
+    """Base class of schedules: an optimizer's options as functions of a count of epochs or steps.
 
-    It attaches itself to its optimizer, where the newest takes over, and writes its first values at
-    once. The base learning rates are the optimizer's; a schedule that takes over from another
-    has the bases of that one, except for groups whose ``lr`` was written since.
+    A schedule attaches itself to its optimizer, replacing an earlier one, and writes its first
+    values immediately. Its base learning rates are those of the optimizer. A schedule that replaces
+    another uses the base rates of that one, except for groups whose ``lr`` was written since.
 
-    Its values follow from the bases and the count: an ``lr`` assigned in between holds until the
-    next count only, where PyTorch's chainable forms and our `ReduceLROnPlateau` go on from it.
+    Values are functions of the base rates and the count: an ``lr`` that you assign is overwritten
+    at the next count. PyTorch's chainable forms and `ReduceLROnPlateau` continue from it instead.
 
-    `fit` advances it; attach it before, or in a callback's ``on_train_begin``. By hand, call
-    ``step()`` after ``optimizer.step()``, once an epoch or once an update as you like: `every` is
-    only for `fit`.
+    `fit` advances the schedule; attach it before `fit`, or in a callback's ``on_train_begin``. In
+    your own loop, call ``step()`` after ``optimizer.step()``, once per epoch or once per update;
+    `every` applies to `fit` only.
 
     Attributes
     ----------
     every : {"epoch", "step"}
-        What `fit` counts: epochs, or updates.
+        The unit that `fit` counts: epochs or updates.
     count : int
         Epochs or steps so far.
     last_lr : list of float
-        The learning rates it wrote last, one a group.
+        The learning rates written last, one per group.
     """
 
-    # Options it writes, by the names of the core: "lr", and "momentum" or "beta1".
+    # The options that it writes, by the names of the core: "lr", and "momentum" or "beta1".
     _options: tuple[str, ...] = ("lr",)
 
     def __init__(self, optimizer: Optimizer, every: str) -> None:
@@ -55,8 +55,8 @@ class LRScheduler(CheckedInit):
             self._base = np.where(lrs == before._last, before._base, lrs)
 
     def _attach(self) -> None:
-        """Write the first values and take over; what a constructor ends with."""
-        self._show()
+        """Write the first values and attach to the optimizer; the last step of a constructor."""
+        self._write_values()
         self._optimizer._schedule = self
 
     @property
@@ -66,12 +66,12 @@ class LRScheduler(CheckedInit):
 
     @property
     def last_lr(self) -> list[float]:
-        """The learning rates it wrote last, one a group."""
+        """The learning rates written last, one per group."""
         lrs: list[float] = self._last.tolist()
         return lrs
 
     def get_last_lr(self) -> list[float]:
-        """Return `last_lr`, as PyTorch's schedules do.
+        """Return `last_lr`, for compatibility with PyTorch.
 
         Returns
         -------
@@ -80,7 +80,7 @@ class LRScheduler(CheckedInit):
         return self.last_lr
 
     def table(self, n: int) -> dict[str, Array] | None:
-        """Return the values for the next `n` counts, the current one first; None if unknown ahead.
+        """Return the values for `n` counts, the current one first; None if they are not known.
 
         Parameters
         ----------
@@ -90,19 +90,20 @@ class LRScheduler(CheckedInit):
         Returns
         -------
         dict of str to ndarray, shape (n, groups), or None
-            float64, by the options "lr" and, where it is cycled, "momentum" or "beta1".
+            float64 arrays under the keys "lr" and, if momentum is cycled, "momentum" or "beta1".
+            None for a schedule that depends on results, such as `ReduceLROnPlateau`.
 
         Raises
         ------
         ValueError
-            Where a value is not finite or below 0, or the schedule ends before.
+            If a value is negative or not finite, or the schedule ends within the `n` counts.
         """
         return None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return its settings and how far it has come, in numbers, strings and lists.
+        """Return settings and progress as numbers, strings and lists.
 
-        Functions given to it are not in it.
+        Functions passed as arguments are not included.
 
         Returns
         -------
@@ -116,26 +117,26 @@ class LRScheduler(CheckedInit):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where another was when it gave `state`; on an error nothing changes.
+        """Continue from a saved state. On an error nothing changes.
 
         Parameters
         ----------
         state : mapping
-            As `state_dict` gives it, of a schedule with the same settings.
+            As returned by `state_dict` of a schedule with the same settings.
 
         Raises
         ------
         ValueError
-            Where entries are missing, unknown or out of range, or a setting differs.
+            If entries are missing, unknown or out of range, or a setting differs.
         TypeError
-            For what is not a mapping, or a wrong kind of entry.
+            If `state` is not a mapping, or an entry has the wrong type.
         RuntimeError
-            Where another schedule has taken over.
+            If another schedule has replaced this one.
         """
         self._check_attached()
-        made = self._restored(state)
-        made._show()
-        vars(self).update(vars(made))
+        restored = self._restored(state)
+        restored._write_values()
+        vars(self).update(vars(restored))
 
     def _restored(self, state: Mapping[str, Any]) -> Self:
         name = f"{type(self).__name__}.load_state_dict"
@@ -153,19 +154,19 @@ class LRScheduler(CheckedInit):
         for key, value in self._settings().items():
             if state[key] != value:
                 raise ValueError(f"{name}: expected {key} to be {value!r}, got {state[key]!r}")
-        made = copy.copy(self)
-        made._base = np.array(self._each("base_lrs", state["base_lrs"]))
-        made._count = self._as_count("count", state["count"], 0)
-        return made
+        restored = copy.copy(self)
+        restored._base = np.array(self._per_group("base_lrs", state["base_lrs"]))
+        restored._count = self._integer("count", state["count"], 0)
+        return restored
 
-    def _as_count(self, option: str, value: Any, at_least: int) -> int:
+    def _integer(self, option: str, value: Any, at_least: int) -> int:
         return as_count(value, f"{type(self).__name__}: {option}", at_least)
 
     def _real(self, option: str, value: Any, at_least: float = 0, at_most: float = inf) -> float:
         return as_real(value, f"{type(self).__name__}: {option}", at_least, at_most)
 
-    def _each(self, option: str, value: Any, at_most: float = inf) -> list[float]:
-        """Return a number of 0 or more for each group, from one for all or from a list."""
+    def _per_group(self, option: str, value: Any, at_most: float = inf) -> list[float]:
+        """Return a non-negative number per group, from one number for all groups or a list."""
         groups = len(self._optimizer.param_groups)
         values = list(value) if isinstance(value, list | tuple) else [value] * groups
         if len(values) != groups:
@@ -176,7 +177,7 @@ class LRScheduler(CheckedInit):
         return [self._real(option, v, at_most=at_most) for v in values]
 
     def _increasing(self, option: str, value: Any) -> list[int]:
-        """Return whole numbers of 1 or more, each above the one before."""
+        """Return strictly increasing integers of 1 or more."""
         name = f"{type(self).__name__}: {option}"
         if not isinstance(value, Iterable):
             raise TypeError(f"{name}: expected a list of integers, got {type(value).__name__}")
@@ -196,7 +197,7 @@ class LRScheduler(CheckedInit):
         return {k: v for k, v in vars(self).items() if not k.startswith("_")}
 
     def _watched(self, keys: Sequence[str]) -> str:
-        """Return of which key `fit` shows it the values, where it does not go by the count."""
+        """Return the history key whose values `fit` passes to `step`, if it needs values."""
         return "val_loss" if "val_loss" in keys else "loss"
 
     def _check_attached(self) -> None:
@@ -208,11 +209,11 @@ class LRScheduler(CheckedInit):
             )
 
     def _current(self) -> dict[str, Array]:
-        """Return the values at this count, (groups,) each."""
+        """Return the options' values at the current count, arrays of shape (groups,)."""
         raise NotImplementedError
 
-    def _show(self) -> None:
-        """Write the values at this count into the groups."""
+    def _write_values(self) -> None:
+        """Write the values at the current count into the groups."""
         values = self._current()
         for i, group in enumerate(self._optimizer.param_groups):
             for option, column in values.items():
@@ -228,22 +229,22 @@ class LRScheduler(CheckedInit):
 
 
 class ByCount(LRScheduler):
-    """Base of the schedules whose values follow from the count alone: a formula each."""
+    """Base class of schedules whose values are a function of the count."""
 
     def step(self) -> None:
-        """Count one more epoch or step and write its values into the optimizer's groups.
+        """Advance the count by one and write the new values into the optimizer's groups.
 
         Raises
         ------
         RuntimeError
-            Where another schedule has taken over.
+            If another schedule has replaced this one.
         ValueError
-            Where a value is not finite or below 0, or the schedule has ended.
+            If a value is negative or not finite, or the schedule has ended.
         """
         self.advance(1)
 
     def advance(self, n: int) -> None:
-        """Count `n` more, as `n` calls of ``step()``, but write the last values only.
+        """Advance the count by `n`; like `n` calls of ``step()``, but writes the last values only.
 
         Parameters
         ----------
@@ -256,21 +257,21 @@ class ByCount(LRScheduler):
             As for ``step()``.
         """
         self._check_attached()
-        made = copy.copy(self)
-        made._count = self._as_count("count", self._count + self._as_count("n", n, 0), 0)
-        made._show()
-        vars(self).update(vars(made))
+        advanced = copy.copy(self)
+        advanced._count = self._integer("count", self._count + self._integer("n", n, 0), 0)
+        advanced._write_values()
+        vars(self).update(vars(advanced))
 
     def table(self, n: int) -> dict[str, Array]:  # noqa: D102  (documented in the base)
-        t = np.arange(self._count, self._count + self._as_count("n", n, 0))
+        t = np.arange(self._count, self._count + self._integer("n", n, 0))
         return {option: self._checked(option, t) for option in self._options}
 
     def _at(self, base: Array, t: Array) -> Array:
-        """Return the learning rates from base ones (groups,) at counts (n, 1)."""
+        """Return the learning rates (n, groups) at counts (n, 1), from base rates (groups,)."""
         raise NotImplementedError
 
     def _values(self, option: str, t: Array) -> Array:
-        """Return an option's values at counts (n,), shape (n, groups)."""
+        """Return an option's values (n, groups) at counts (n,)."""
         return self._at(self._base, t[:, np.newaxis])
 
     def _checked(self, option: str, t: Array) -> Array:

@@ -1,11 +1,11 @@
-"""Pictures of networks and of their training, for matplotlib.
+"""Plots of networks and their training, with matplotlib.
 
-Every function takes an Axes by ``ax=``, or makes a figure of its own, and returns the Axes; none of
-them shows a figure or saves it. matplotlib is the extra ``plot``, imported when a function is first
-called: ``pip install "deltaprop[plot]"``.
+Every function draws on the Axes passed as ``ax=``, or on new Axes in a new figure, and returns the
+Axes; none shows or saves a figure. matplotlib is optional and imported on the first call of a
+function: ``pip install "deltaprop[plot]"``.
 
-The colours can be told apart by the colour-blind: Okabe and Ito, "Color universal design" (2008);
-matplotlib's viridis for sizes, and its RdBu around 0 for what has a sign.
+The colours are safe for colour-blind readers: those of Okabe and Ito, "Color universal design"
+(2008), and matplotlib's viridis for magnitudes and RdBu for signed values.
 """
 
 from typing import TYPE_CHECKING

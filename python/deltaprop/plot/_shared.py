@@ -1,4 +1,4 @@
-"""What the pictures share: Axes, colours, limits, and fewer points where there are too many."""
+"""Helpers that plots share: Axes, colours, limits, subsampling."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +13,14 @@ MOST_SAMPLES = 2000
 
 
 def axes(ax: Any, where: str, projection: str = "rectilinear") -> "Axes":
-    """Return the Axes to draw on: those given, or new ones in a figure of their own.
+    """Return the Axes to draw on: `ax`, or new Axes in a new figure.
 
     Raises
     ------
     ImportError
         Without matplotlib.
     TypeError, ValueError
-        For what is no Axes, or Axes of another projection.
+        If `ax` is not an Axes, or has another projection.
     """
     try:
         from matplotlib import pyplot
@@ -39,20 +39,20 @@ def axes(ax: Any, where: str, projection: str = "rectilinear") -> "Axes":
 
 
 def ink(ax: "Axes") -> Any:
-    """Return the colour of its words, which its page lets see."""
+    """Return the text colour of the Axes, which is visible on their background."""
     return ax.title.get_color()
 
 
 def outputs(model: Any, x: Array, where: str) -> Array:
-    """Return what a network, or any callable, makes of rows: (N, k), or (N,) as it is."""
+    """Return the outputs of a network or other callable for rows x: (N, k) or (N,)."""
     if not callable(model):
         raise TypeError(
             f"plot.{where}: expected a network or another callable, got {type(model).__name__}"
         )
-    found = model(x)
-    if isinstance(found, tuple):
-        raise TypeError(f"plot.{where}: expected one output, got a tuple of {len(found)}")
-    array = as_array(found, f"plot.{where}: the model's output")
+    result = model(x)
+    if isinstance(result, tuple):
+        raise TypeError(f"plot.{where}: expected one output, got a tuple of {len(result)}")
+    array = as_array(result, f"plot.{where}: the model's output")
     if array.ndim not in (1, 2) or len(array) != len(x):
         raise ValueError(
             f"plot.{where}: expected the model to give ({len(x)}, k), got {array.shape}"
@@ -61,12 +61,12 @@ def outputs(model: Any, x: Array, where: str) -> Array:
 
 
 def classes(y: Array, where: str, name: str) -> Array:
-    """Return classes as integers (N,): of (N,) or (N, 1) whole numbers.
+    """Return classes (N,) or (N, 1) as integers (N,).
 
     Raises
     ------
     TypeError
-        For other numbers.
+        If a number is not an integer.
     """
     if not np.array_equal(y, np.rint(y)):
         raise TypeError(f"plot.{where}: expected integer classes in {name}, got other numbers")
@@ -74,7 +74,7 @@ def classes(y: Array, where: str, name: str) -> Array:
 
 
 def limits(values: Array, margin: float, where: str) -> tuple[float, float]:
-    """Return the range of the finite values, and so much of it more on either side."""
+    """Return the range of the finite values, extended on both sides by a fraction `margin`."""
     finite = values[np.isfinite(values)]
     if finite.size == 0:
         raise ValueError(f"plot.{where}: expected at least one finite point, got none")
@@ -84,9 +84,9 @@ def limits(values: Array, margin: float, where: str) -> tuple[float, float]:
 
 
 def some_rows(count: int) -> tuple[Array, str]:
-    """Return which of so many samples to draw, and what a label adds to say so."""
+    """Return the indices of the samples to draw, and a note for the label if some are omitted."""
     if count <= MOST_SAMPLES:
         return np.arange(count), ""
-    # Drawn at random: every n-th would meet the rhythm of sorted or periodic data.
+    # At random: every n-th sample would alias with periodic data.
     chosen = np.random.default_rng(0).choice(count, MOST_SAMPLES, replace=False)
     return np.sort(chosen), f" ({MOST_SAMPLES:,} of {count:,})"

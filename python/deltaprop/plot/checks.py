@@ -1,4 +1,4 @@
-"""Pictures that tell whether something is right: gradients, and classes."""
+"""Plots of gradient checks and confusion matrices."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,20 +14,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MOST_BARS = 40
-_MOST_NUMBERS = 20  # classes up to which each cell has its count written in it
+_MOST_NUMBERS = 20  # maximum number of classes for which counts are printed in the cells
 
 
 def gradient_check(report: GradientReport, *, ax: "Axes | None" = None) -> "Axes":
-    """Draw the largest relative error of each parameter's gradient, and the tolerance.
+    """Plot the largest relative error of each parameter's gradient, and the tolerance.
 
-    Of more than 40 parameters the worst are drawn. The numbers stand on the right.
+    Of more than 40 parameters the 40 with the largest errors are drawn. Errors are also printed, on
+    the right.
 
     Parameters
     ----------
     report : GradientReport
-        What `deltaprop.check_gradients` returned.
+        The result of `deltaprop.check_gradients`.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; a new figure without it.
+        Axes to draw on. Default: new Axes in a new figure.
 
     Returns
     -------
@@ -36,7 +37,7 @@ def gradient_check(report: GradientReport, *, ax: "Axes | None" = None) -> "Axes
     Raises
     ------
     TypeError
-        For what is no such report.
+        If `report` is not a GradientReport.
     ImportError
         Without matplotlib.
     """
@@ -80,16 +81,16 @@ def confusion(
     labels: Sequence[Any] | None = None,
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """Draw how many rows of each class were taken for which.
+    """Plot the confusion matrix: the number of rows by true and predicted class.
 
     Parameters
     ----------
     y_true, y_pred : array_like of int, shape (N,) or (N, 1)
-        The classes, and what was seen in their place; ``net(X).argmax(axis=1)``.
+        True and predicted classes, such as ``net(X).argmax(axis=1)``.
     labels : sequence, optional
-        What classes 0, 1, ... are called. Without it the classes are those that occur.
+        Names of classes 0, 1, ... Default: the classes that occur, by number.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; a new figure without it.
+        Axes to draw on. Default: new Axes in a new figure.
 
     Returns
     -------
@@ -98,9 +99,9 @@ def confusion(
     Raises
     ------
     ValueError
-        For different numbers of rows, none, other shapes, or a class that has no label.
+        If the numbers of rows differ or are 0, for other shapes, or for a class without a label.
     TypeError
-        For classes that are no integers.
+        If classes are not integers.
     ImportError
         Without matplotlib.
     """

@@ -1,4 +1,4 @@
-"""Lines over one axis: the course of a fit, and a fitted function of one variable."""
+"""Line plots: training histories, and fitted functions of one variable."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -17,18 +17,18 @@ _MOST_POINTS = 2000  # of a line
 
 
 def history(history: History | Mapping[str, History], *, ax: "Axes | None" = None) -> "Axes":
-    """Draw the course of a fit: loss, validation loss and learning rate by epoch.
+    """Plot loss, validation loss and learning rate of a training history by epoch.
 
-    The loss has a logarithmic axis where it is positive and spans more than two decades. A learning
-    rate that changes has an axis of its own on the right, logarithmic where most of it is below a
-    tenth of the highest; one that does not is a word in the legend.
+    The loss has a logarithmic axis if it is positive and spans more than two decades. A learning
+    rate that changes has a separate axis on the right, logarithmic if its median is below a tenth
+    of its maximum; a constant learning rate is given in the legend.
 
     Parameters
     ----------
     history : History, or a mapping of labels to them
-        Several are drawn in a colour each, their validation losses dashed.
+        Several histories are drawn in different colours, with dashed validation losses.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; a new figure without it.
+        Axes to draw on. Default: new Axes in a new figure.
 
     Returns
     -------
@@ -37,7 +37,7 @@ def history(history: History | Mapping[str, History], *, ax: "Axes | None" = Non
     Raises
     ------
     TypeError
-        For what is neither.
+        If `history` is neither.
     ValueError
         For an empty mapping.
     ImportError
@@ -61,7 +61,7 @@ def history(history: History | Mapping[str, History], *, ax: "Axes | None" = Non
             text = "learning rate" if alone else ""
             _line(right, course["lr"], text, ":", grey if alone else colour)
     handles = [line for part in (ax, right) if part for line in part.get_legend_handles_labels()[0]]
-    if not alone:  # what the colours do not tell
+    if not alone:  # line styles, which the colours do not explain
         if any("val_loss" in course for course in histories.values()):
             handles += ax.plot([], [], "--", label="validation", **grey)
         if right is not None:
@@ -127,7 +127,7 @@ def _named(history: Any) -> Mapping[str, History]:
 def _line(ax: "Axes", values: Array, label: str, style: str, options: dict[str, Any]) -> None:
     shown = outline(values, _MOST_POINTS)
     marker = "o" if len(values) == 1 else None
-    text = label or "_"  # matplotlib's sign for none
+    text = label or "_"  # matplotlib omits such labels from the legend
     ax.plot(shown + 1, values[shown], linestyle=style, marker=marker, label=text, **options)
 
 
@@ -138,17 +138,17 @@ def _drawn(ax: "Axes") -> Array:
 
 
 def fit_1d(model: Any, x: Any, y: Any, *, ax: "Axes | None" = None) -> "Axes":
-    """Draw samples of a function of one variable, and the line that a network makes of it.
+    """Plot samples of a function of one variable, and the network's outputs as lines.
 
     Parameters
     ----------
     model : network or other callable
-        Takes an array (N, 1), returns (N, k) or (N,); k lines are drawn.
+        Takes an array (N, 1) and returns (N, k) or (N,); k lines are drawn.
     x : array_like, shape (N, 1) or (N,)
     y : array_like, shape (N, m) or (N,)
-        The samples; of more than 2,000 rows some at random.
+        The samples. Of more than 2,000 rows a random subset is drawn.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; a new figure without it.
+        Axes to draw on. Default: new Axes in a new figure.
 
     Returns
     -------
@@ -157,9 +157,9 @@ def fit_1d(model: Any, x: Any, y: Any, *, ax: "Axes | None" = None) -> "Axes":
     Raises
     ------
     ValueError
-        For other shapes, or no finite x.
+        For other shapes, or if no x is finite.
     TypeError
-        For what is not callable, or no array of real numbers.
+        If `model` is not callable, or `x` or `y` are not arrays of real numbers.
     ImportError
         Without matplotlib.
     """

@@ -1,4 +1,4 @@
-"""A network as neurons and the weights between them."""
+"""Diagrams of networks: neurons and the weights between them."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,23 +16,23 @@ from deltaprop.plot._shared import axes, ink
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_MOST_NEURONS = 12  # of a layer
+_MAX_NEURONS = 12  # of a layer
 
 
 def network(net: Module, *, ax: "Axes | None" = None) -> "Axes":
-    """Draw a network: a column of neurons for each layer, and its weights as lines.
+    """Draw a network: a column of neurons for each layer, and lines for its weights.
 
-    The heavier a weight, the thicker and the less transparent is its line; those above 0 have one
-    colour, those below 0 the other. Over each column stands how many neurons the layer has, under
-    it what the layer is, with the activations and the like that keep its width. Of more than 12
-    neurons the first and the last ones are drawn. A `Residual` is an arc over its layers; the
-    branches of `Concat` and `Heads` stand one above the other.
+    Lines are thicker and more opaque for larger absolute weights; colours distinguish positive and
+    negative ones. Each column has the number of neurons above it and the names of its layer, and of
+    activations and other layers of the same width, below it. Of more than 12 neurons only the first
+    and last are drawn. A `Residual` is an arc over its layers; the branches of `Concat` and `Heads`
+    are stacked vertically.
 
     Parameters
     ----------
     net : Sequential, layer or other module
     ax : matplotlib.axes.Axes, optional
-        Where to draw; a new figure without it.
+        Axes to draw on. Default: new Axes in a new figure.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def network(net: Module, *, ax: "Axes | None" = None) -> "Axes":
     Raises
     ------
     TypeError
-        For what is no network.
+        If `net` is not a network.
     ImportError
         Without matplotlib.
     """
@@ -55,13 +55,13 @@ def network(net: Module, *, ax: "Axes | None" = None) -> "Axes":
 
 
 class _Column:
-    """The neurons of a layer, as far as they are drawn."""
+    """The neurons of a layer that are drawn."""
 
     def __init__(self, x: float, centre: float, width: int, caption: str) -> None:
-        cut = width > _MOST_NEURONS
-        half = _MOST_NEURONS // 2
+        cut = width > _MAX_NEURONS
+        half = _MAX_NEURONS // 2
         self.index = np.r_[:half, width - half : width] if cut else np.arange(width)
-        # Dots take the place of one between the halves.
+        # One free slot for the dots between the halves.
         slots = np.r_[:half, half + 1 : 2 * half + 1] if cut else self.index
         self.x = np.full(len(slots), x)
         self.y = centre + slots.max() / 2 - slots
@@ -72,7 +72,7 @@ class _Column:
 
 @dataclass(frozen=True)
 class _Flow:
-    """What goes into a layer: the neurons of a column, or of several branches together."""
+    """The inputs of a layer: the neurons of one column, or of several branches together."""
 
     columns: tuple[_Column, ...]
 
@@ -98,7 +98,7 @@ class _Flow:
 
 @dataclass
 class _Diagram:
-    """Where everything stands, in units of the distance between neurons and between layers."""
+    """Positions of all elements, in units of the distances between neurons and between layers."""
 
     widths: list[list[int]]  # of the outputs of each block
     columns: list[_Column] = field(default_factory=list)
@@ -106,7 +106,7 @@ class _Diagram:
     arcs: list[tuple[float, float, float]] = field(default_factory=list)  # x, x, y
 
     def add(self, module: Module, inputs: _Flow | None, centre: float) -> _Flow:
-        """Draw a module to the right of its inputs, None if they are the network's own."""
+        """Add a module to the right of its inputs; None stands for the inputs of the network."""
         known = _inputs_of(module)
         if inputs is None and len(known) < 2:
             inputs = self._column(0.0, centre, max([1, *known]), "input")
@@ -126,8 +126,7 @@ class _Diagram:
 
     def _layer(self, layer: Module, inputs: _Flow, centre: float) -> _Flow:
         name = type(layer).__name__
-        place = layer._storage()
-        (width,) = self.widths[place.block]
+        (width,) = self.widths[layer._storage().block]
         if isinstance(layer, Embedding):
             width = inputs.width * layer.embedding_dim
         if not isinstance(layer, Linear) and width in (-1, inputs.width):
@@ -135,7 +134,7 @@ class _Diagram:
                 column.captions.append(name)
             return inputs
         outputs = self._column(inputs.x.max() + 1, centre, width, name)
-        # Else how many columns an Embedding has been given is not known.
+        # Behind an Embedding on any number of columns the inputs of the weights are unknown.
         if isinstance(layer, Linear) and layer.in_features == inputs.width:
             weights = layer.weight[np.ix_(outputs.index, inputs.index)]
             ends = np.empty((*weights.shape, 2, 2))
@@ -151,12 +150,12 @@ class _Diagram:
         return _Flow(tuple(column for flow in flows for column in flow.columns))
 
     def _height(self, module: Module) -> float:
-        """Return how many neurons stand above each other in it."""
+        """Return the number of neurons that a module stacks vertically."""
         parts = [self._height(child) for child in module._children()]
         if isinstance(module, Concat | Heads):
             return sum(parts) + 3 * len(parts)
         widths = [*_inputs_of(module), *self.widths[module._storage().block]]
-        return max([1, *parts, *(min(width, _MOST_NEURONS + 1) for width in widths)])
+        return max([1, *parts, *(min(width, _MAX_NEURONS + 1) for width in widths)])
 
     def _column(self, x: float, centre: float, width: int, caption: str) -> _Flow:
         column = _Column(x, centre, width, caption)
@@ -164,15 +163,15 @@ class _Diagram:
         return _Flow((column,))
 
     def draw(self, ax: "Axes") -> None:
-        """Put it on Axes."""
+        """Draw the diagram on Axes."""
         from matplotlib.collections import LineCollection
         from matplotlib.colors import to_rgba
         from matplotlib.lines import Line2D
 
         weights = np.concatenate([np.empty(0), *(values for _, values in self.lines)])
-        most = float(np.abs(weights).max(initial=0)) or 1.0
+        largest = float(np.abs(weights).max(initial=0)) or 1.0
         if self.lines:
-            strength = np.abs(weights) / most
+            strength = np.abs(weights) / largest
             colours = np.where(weights[:, None] > 0, to_rgba(RED), to_rgba(BLUE))
             colours[:, 3] = 0.05 + 0.85 * strength
             ends = np.concatenate([ends for ends, _ in self.lines])
@@ -183,7 +182,7 @@ class _Diagram:
                     Line2D([], [], color=RED, label="weight > 0"),
                     Line2D([], [], color=BLUE, label="weight < 0"),
                 ],
-                title=f"largest |weight| {most:.3g}",
+                title=f"largest |weight| {largest:.3g}",
                 loc="upper center",
                 bbox_to_anchor=(0.5, 0),
                 ncols=2,
@@ -218,9 +217,9 @@ class _Diagram:
 
 
 def _inputs_of(module: Module) -> set[int]:
-    """Return the widths of its inputs as far as they are known: several for several inputs.
+    """Return the known widths of a module's inputs.
 
-    -1 stands for the columns of an Embedding, of which there may be any number.
+    -1 stands for the columns of an Embedding, which accepts any number.
     """
     children = module._children()
     if isinstance(module, Embedding):
@@ -228,11 +227,11 @@ def _inputs_of(module: Module) -> set[int]:
     if isinstance(module, Concat | Heads):
         return set().union(*map(_inputs_of, children))
     widths = [_inputs_of(child) for child in children]
-    for i, (child, found) in enumerate(zip(children, widths, strict=True)):
+    for i, (child, known) in enumerate(zip(children, widths, strict=True)):
         if isinstance(child, Embedding):
-            after = next(filter(None, widths[i + 1 :]), found)
+            after = next(filter(None, widths[i + 1 :]), known)
             return {max(-1, width // child.embedding_dim) for width in after}
-        if found:
-            return found
+        if known:
+            return known
     width: Any = getattr(module, "in_features", None)
     return set() if width is None else {width}

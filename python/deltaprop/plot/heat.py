@@ -1,4 +1,4 @@
-"""Heat maps of what the layers of a network give, and of their deltas."""
+"""Heat maps of the activations and deltas of a network's layers."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,26 +12,26 @@ from deltaprop.plot._shared import axes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_MOST_ROWS = 100
-_MOST_COLUMNS = 100
-_MOST_CAPTIONS = 4  # that have room side by side
+_MAX_ROWS = 100
+_MAX_COLUMNS = 100
+_MAX_CAPTIONS = 4  # that fit side by side; more are slanted
 
 
 def activations(net: Container, *, layer: int | None = None, ax: "Axes | None" = None) -> "Axes":
     """Draw the outputs of all layers in the last ``net.forward``, side by side.
 
-    A line of the picture is a row of the batch, a column a neuron; all layers have one scale. Under
-    each layer stands the root of the mean of its squares (rms). Of more than 100 rows, or 100
-    neurons of a layer, some evenly between are drawn.
+    Rows are those of the batch, columns are neurons; all layers share one colour scale. The label
+    of each layer includes the root mean square (rms) of its outputs. Of more than 100 rows, or 100
+    neurons of a layer, 100 evenly spaced ones are drawn.
 
     Parameters
     ----------
     net : Sequential or other container
-        After a `forward` by hand.
+        A network on which `forward` has been called.
     layer : int, optional
-        Only this one; as for a list, -1 is the last.
+        Index of the only layer to draw; negative indices count from the end. Default: all layers.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; a new figure without it.
+        Axes to draw on. Default: new Axes in a new figure.
 
     Returns
     -------
@@ -40,11 +40,11 @@ def activations(net: Container, *, layer: int | None = None, ax: "Axes | None" =
     Raises
     ------
     RuntimeError
-        Where there was no `forward` yet.
+        If `forward` has not been called.
     ValueError
-        For a layer that there is not, or a pass without rows.
+        If `layer` is out of range, or the pass had no rows.
     TypeError
-        For what is no network, or a layer's number of another kind.
+        If `net` is not a network, or `layer` not an integer.
     ImportError
         Without matplotlib.
     """
@@ -54,16 +54,16 @@ def activations(net: Container, *, layer: int | None = None, ax: "Axes | None" =
 def deltas(net: Container, *, layer: int | None = None, ax: "Axes | None" = None) -> "Axes":
     """Draw dJ/d(output) of all layers in the last ``net.backward``, side by side.
 
-    As `activations`, in colours that change at 0.
+    Like `activations`, with a diverging colour map centred at 0.
 
     Parameters
     ----------
     net : Sequential or other container
-        After a `forward` and a `backward` by hand.
+        A network on which `forward` and `backward` have been called.
     layer : int, optional
-        Only this one; as for a list, -1 is the last.
+        Index of the only layer to draw; negative indices count from the end. Default: all layers.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; a new figure without it.
+        Axes to draw on. Default: new Axes in a new figure.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def deltas(net: Container, *, layer: int | None = None, ax: "Axes | None" = None
     Raises
     ------
     RuntimeError
-        Where the last `forward` has had no `backward` yet.
+        If `backward` has not been called after the last `forward`.
     ValueError, TypeError, ImportError
         As `activations`.
     """
@@ -82,19 +82,19 @@ def deltas(net: Container, *, layer: int | None = None, ax: "Axes | None" = None
 def _heat(net: Any, what: str, layer: int | None, ax: "Axes | None") -> "Axes":
     if not isinstance(net, Container):
         raise TypeError(f"plot.{what}: expected a network, got {type(net).__name__}")
-    found = [_matrix(value) for value in getattr(net, what)]
-    chosen = range(len(found)) if layer is None else [_stored(layer, len(found), what)]
-    if len(found[0]) == 0:
+    values = [_matrix(value) for value in getattr(net, what)]
+    chosen = range(len(values)) if layer is None else [_index(layer, len(values), what)]
+    if len(values[0]) == 0:
         raise ValueError(f"plot.{what}: expected a pass of one row or more, got none")
-    rows = some_of(len(found[0]), _MOST_ROWS)
-    shown = [found[i][rows][:, some_of(found[i].shape[1], _MOST_COLUMNS)] for i in chosen]
+    rows = some_of(len(values[0]), _MAX_ROWS)
+    shown = [values[i][rows][:, some_of(values[i].shape[1], _MAX_COLUMNS)] for i in chosen]
 
     ax = axes(ax, what)
     options = _colouring(np.concatenate([part.ravel() for part in shown]), what)
-    for place, part in enumerate(shown):
+    for x, part in enumerate(shown):
         image = ax.imshow(
             part,
-            extent=(place + 0.04, place + 0.96, len(rows) - 0.5, -0.5),
+            extent=(x + 0.04, x + 0.96, len(rows) - 0.5, -0.5),
             aspect="auto",
             interpolation="nearest",
             **options,
@@ -102,8 +102,8 @@ def _heat(net: Any, what: str, layer: int | None, ax: "Axes | None") -> "Axes":
     label = "activation" if what == "activations" else "delta, dJ/d(output)"
     ax.figure.colorbar(image, ax=ax, label=label)
     ax.set(xlim=(0, len(shown)), ylim=(len(rows) - 0.5, -0.5))
-    slanted = len(shown) > _MOST_CAPTIONS
-    captions = [_caption(i, net[i], found[i], p) for i, p in zip(chosen, shown, strict=True)]
+    slanted = len(shown) > _MAX_CAPTIONS
+    captions = [_caption(i, net[i], values[i], p) for i, p in zip(chosen, shown, strict=True)]
     ax.set_xticks(
         np.arange(len(shown)) + 0.5,
         [(", " if slanted else "\n").join(caption) for caption in captions],
@@ -114,7 +114,7 @@ def _heat(net: Any, what: str, layer: int | None, ax: "Axes | None") -> "Axes":
     )
     ticks = some_of(len(rows), 6)
     ax.set_yticks(ticks, [str(row) for row in rows[ticks]])
-    total = len(found[0])
+    total = len(values[0])
     ax.set_ylabel("row" if total == len(rows) else f"row ({len(rows)} of {total:,})")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
@@ -122,13 +122,13 @@ def _heat(net: Any, what: str, layer: int | None, ax: "Axes | None") -> "Axes":
 
 
 def _matrix(value: Any) -> Array:
-    """Return rows by neurons; those of several heads side by side."""
+    """Return a matrix of rows by neurons, with several heads side by side."""
     if isinstance(value, tuple):
         return np.concatenate([_matrix(part) for part in value], axis=1)
     return np.atleast_2d(value)
 
 
-def _stored(layer: Any, count: int, what: str) -> int:
+def _index(layer: Any, count: int, what: str) -> int:
     where = f"plot.{what}: layer"
     return as_count(layer, where, -count, count - 1) % count
 
@@ -138,12 +138,12 @@ def _colouring(values: Array, what: str) -> dict[str, Any]:
     if what == "activations":
         low, high = (finite.min(), finite.max()) if finite.size else (0, 1)
         return {"cmap": "viridis", "vmin": float(low), "vmax": float(high)}
-    most = float(np.abs(finite).max(initial=0)) or 1.0
-    return {"cmap": "RdBu_r", "vmin": -most, "vmax": most}
+    largest = float(np.abs(finite).max(initial=0)) or 1.0
+    return {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest}
 
 
-def _caption(i: int, module: Any, whole: Array, shown: Array) -> list[str]:
-    width, part = whole.shape[1], shown.shape[1]
-    rms = float(np.sqrt(np.mean(np.square(whole, dtype=np.float64))))
-    cut = [] if width == part else [f"{part} of {width:,}"]
-    return [f"{i}: {type(module).__name__}", *cut, f"rms {rms:.2g}"]
+def _caption(i: int, module: Any, values: Array, shown: Array) -> list[str]:
+    width, part = values.shape[1], shown.shape[1]
+    rms = float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
+    omitted = [] if width == part else [f"{part} of {width:,}"]
+    return [f"{i}: {type(module).__name__}", *omitted, f"rms {rms:.2g}"]

@@ -1,4 +1,4 @@
-"""Paths of descents, on functions of one and of two variables."""
+"""Paths of gradient descent on functions of one and two variables."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MARGIN = 0.25
-_MOST_POINTS = 2000
-_MOST_MARKS = 200  # beyond that the line alone can be read
+_MAX_POINTS = 2000
+_MAX_MARKERS = 200  # longer paths are drawn as a line without markers
 
 
 def descent_1d(f: Callable[..., Any], path: Any, *, ax: "Axes | None" = None) -> "Axes":
@@ -26,11 +26,11 @@ def descent_1d(f: Callable[..., Any], path: Any, *, ax: "Axes | None" = None) ->
     Parameters
     ----------
     f : callable
-        Of one array, element by element: what `optim.descend` took.
+        Function of one array, element by element, as for `optim.descend`.
     path : Descent or array_like, shape (steps + 1,) or (steps + 1, 1)
-        The points, the start first; those that are not finite are left out.
+        The points, from the start on; points that are not finite are left out.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; a new figure without it.
+        Axes to draw on. Default: new Axes in a new figure.
 
     Returns
     -------
@@ -39,18 +39,18 @@ def descent_1d(f: Callable[..., Any], path: Any, *, ax: "Axes | None" = None) ->
     Raises
     ------
     ValueError
-        For a path of another shape or without a finite point, or a function that gives another
-        shape than it takes.
+        If the path has another shape or no finite point, or `f` returns an array of another shape
+        than its argument.
     TypeError
-        For a function that is not callable.
+        If `f` is not callable.
     ImportError
         Without matplotlib.
     """
     points = _points(path, 1, "descent_1d")
-    places = np.linspace(*limits(points, _MARGIN, "descent_1d"), 500)
-    line, heights = (_values(f, "descent_1d", p) for p in (places, points[:, 0]))
+    grid = np.linspace(*limits(points, _MARGIN, "descent_1d"), 500)
+    line, heights = (_values(f, "descent_1d", x) for x in (grid, points[:, 0]))
     ax = axes(ax, "descent_1d")
-    ax.plot(places, line, color=BLUE, label="f", zorder=1)
+    ax.plot(grid, line, color=BLUE, label="f", zorder=1)
     _draw(ax, points[:, 0], heights)
     ax.set(xlabel="x", ylabel="f(x)")
     ax.legend()
@@ -60,16 +60,16 @@ def descent_1d(f: Callable[..., Any], path: Any, *, ax: "Axes | None" = None) ->
 def descent_contour(f: Callable[..., Any], path: Any, *, ax: "Axes | None" = None) -> "Axes":
     """Draw the contours of a function of two variables and the path of a descent on it.
 
-    The levels grow as squares do, so that around the bottom of a bowl they are equally far apart.
+    Levels are spaced quadratically, so that contours around a minimum are evenly spaced.
 
     Parameters
     ----------
     f : callable
-        Of two arrays, element by element: what `optim.descend` took.
+        Function of two arrays, element by element, as for `optim.descend`.
     path : Descent or array_like, shape (steps + 1, 2)
-        The points, the start first; those that are not finite are left out.
+        The points, from the start on; points that are not finite are left out.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; a new figure without it.
+        Axes to draw on. Default: new Axes in a new figure.
 
     Returns
     -------
@@ -78,10 +78,10 @@ def descent_contour(f: Callable[..., Any], path: Any, *, ax: "Axes | None" = Non
     Raises
     ------
     ValueError, TypeError, ImportError
-        As `descent_1d`.
+        As for `descent_1d`.
     """
     points = _points(path, 2, "descent_contour")
-    x, y, z = _landscape(f, points, 200, "descent_contour")
+    x, y, z = _grid(f, points, 200, "descent_contour")
     ax = axes(ax, "descent_contour")
     from matplotlib.ticker import MaxNLocator
 
@@ -103,11 +103,11 @@ def descent_surface(f: Callable[..., Any], path: Any, *, ax: "Axes | None" = Non
     Parameters
     ----------
     f : callable
-        Of two arrays, element by element: what `optim.descend` took.
+        Function of two arrays, element by element, as for `optim.descend`.
     path : Descent or array_like, shape (steps + 1, 2)
-        The points, the start first; those that are not finite are left out.
+        The points, from the start on; points that are not finite are left out.
     ax : matplotlib.axes.Axes of projection "3d", optional
-        Where to draw; a new figure without it.
+        Axes to draw on. Default: new Axes in a new figure.
 
     Returns
     -------
@@ -116,21 +116,21 @@ def descent_surface(f: Callable[..., Any], path: Any, *, ax: "Axes | None" = Non
     Raises
     ------
     ValueError, TypeError, ImportError
-        As `descent_1d`; ValueError for Axes that are not 3-D.
+        As for `descent_1d`; ValueError for Axes that are not 3-D.
     """
     points = _points(path, 2, "descent_surface")
-    x, y, z = _landscape(f, points, 80, "descent_surface")
+    x, y, z = _grid(f, points, 80, "descent_surface")
     heights = _values(f, "descent_surface", *points.T)
     ax3: Any = axes(ax, "descent_surface", "3d")
-    ax3.computed_zorder = False  # else the surface hides the path that lies on it
+    ax3.computed_zorder = False  # else the surface hides the path
     ax3.plot_surface(
         x, y, z, cmap="viridis", norm=_norm(z), alpha=0.8, rcount=80, ccount=80, linewidth=0
     )
     _draw(ax3, *points.T, heights)
     ax3.set(xlabel="x", ylabel="y", zlabel="f(x, y)")
-    ax3.legend(loc="upper left")  # the best place is long to find among so many polygons
-    found: Axes = ax3
-    return found
+    ax3.legend(loc="upper left")  # loc="best" is slow with this number of polygons
+    result: Axes = ax3
+    return result
 
 
 def _points(path: Any, variables: int, where: str) -> Array:
@@ -150,15 +150,15 @@ def _points(path: Any, variables: int, where: str) -> Array:
 def _values(f: Callable[..., Any], where: str, *x: Array) -> Array:
     if not callable(f):
         raise TypeError(f"plot.{where}: expected a function of arrays, got {type(f).__name__}")
-    found = f(*x)
-    # A function of `graph` gives nodes of arrays too.
-    array = as_array(found.value if isinstance(found, Node) else found, f"plot.{where}: f")
+    result = f(*x)
+    # Functions of `graph` return nodes for arrays.
+    array = as_array(result.value if isinstance(result, Node) else result, f"plot.{where}: f")
     if array.shape not in ((), x[0].shape):
         raise ValueError(f"plot.{where}: expected f to give {x[0].shape}, got {array.shape}")
     return np.broadcast_to(array, x[0].shape).astype(np.float64)
 
 
-def _landscape(
+def _grid(
     f: Callable[..., Any], points: Array, count: int, where: str
 ) -> tuple[Array, Array, Array]:
     spans = (limits(column, _MARGIN, where) for column in points.T)
@@ -172,21 +172,21 @@ def _norm(z: Array) -> Any:
     return PowerNorm(0.5, float(np.nanmin(z)), float(np.nanmax(z)))
 
 
-def _draw(ax: Any, *places: Array) -> None:
+def _draw(ax: Any, *coordinates: Array) -> None:
     """Draw the path, its start and its end."""
-    steps = len(places[0]) - 1
-    shown = some_of(len(places[0]), _MOST_POINTS)
+    steps = len(coordinates[0]) - 1
+    shown = some_of(len(coordinates[0]), _MAX_POINTS)
     ax.plot(
-        *(place[shown] for place in places),
+        *(values[shown] for values in coordinates),
         color=RED,
-        marker="." if steps < _MOST_MARKS else None,
+        marker="." if steps < _MAX_MARKERS else None,
         linewidth=1.2,
         label=f"path, {steps:,} steps",
         zorder=4,
     )
     for i, marker, label in ((0, "o", "start"), (-1, "*", "end")):
         ax.plot(
-            *(place[[i]] for place in places),
+            *(values[[i]] for values in coordinates),
             color="white",
             markeredgecolor="black",
             marker=marker,

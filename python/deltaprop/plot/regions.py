@@ -1,4 +1,4 @@
-"""Where a classifier of two features sees which class."""
+"""Decision regions of classifiers with two features."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,25 +11,25 @@ from deltaprop.plot._shared import axes, classes, limits, outputs, some_rows
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_GRID = 300  # places along each feature
+_GRID = 300  # points along each feature
 _MARKERS = "os^DvPX"
 
 
 def decision_boundary(model: Any, X: Any, y: Any, *, ax: "Axes | None" = None) -> "Axes":
-    """Draw which class a model sees where, and the samples, in two features.
+    """Plot the classes that a model predicts over two features, and the samples.
 
     Parameters
     ----------
     model : network or other callable
-        Takes an array (N, 2). What it returns says the class: integers (N,) are classes; of (N, k)
-        the greatest column is; of one column class 0 or 1 (the lower or the higher label of y) as
-        it lies below or above the middle of the two labels, or, where a fitted network gives
-        logits, below or above 0.
+        Takes an array (N, 2). Integers (N,) that it returns are classes; for outputs (N, k) the
+        class is the column with the largest value. For a single column it is the lower or the
+        higher of the two labels in y, depending on whether the output is above their mean or, for
+        a fitted network whose outputs are logits, above 0.
     X : array_like, shape (N, 2)
     y : array_like of int, shape (N,) or (N, 1)
-        Classes; of more than 2,000 samples some at random are drawn.
+        Classes. Of more than 2,000 samples a random subset is drawn.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; a new figure without it.
+        Axes to draw on. Default: new Axes in a new figure.
 
     Returns
     -------
@@ -38,9 +38,10 @@ def decision_boundary(model: Any, X: Any, y: Any, *, ax: "Axes | None" = None) -
     Raises
     ------
     ValueError
-        For other shapes, no finite sample, or one column of outputs with more than two classes.
+        For other shapes, if no sample is finite, or for one column of outputs with more than two
+        classes.
     TypeError
-        For classes that are no integers, or a model that is not callable.
+        If classes are not integers, or `model` is not callable.
     ImportError
         Without matplotlib.
     """
@@ -86,7 +87,7 @@ def decision_boundary(model: Any, X: Any, y: Any, *, ax: "Axes | None" = None) -
 
 
 def _classes(model: Any, x: Array, labels: Array, where: str) -> Array:
-    """Return the class that the model sees at each place."""
+    """Return the class that the model predicts at each point."""
     found = outputs(model, x, where)
     if found.ndim == 1 and found.dtype.kind in "biu":
         return np.asarray(found, dtype=int)
@@ -98,7 +99,7 @@ def _classes(model: Any, x: Array, labels: Array, where: str) -> Array:
             f"plot.{where}: expected a column of outputs for each of {len(kinds)} classes, got one"
         )
     low, high = kinds[0], kinds[-1]
-    if low == high:  # the other one of 0 and 1
+    if low == high:  # only one label occurs: the other is 0 or 1
         low, high = min(low, 0), max(high, 1)
     middle = 0.0 if "sigmoid" in getattr(model, "_output_transforms", ()) else (low + high) / 2
     return np.asarray(np.where(found.reshape(-1) > middle, high, low))

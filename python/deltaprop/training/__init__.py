@@ -1,4 +1,4 @@
-"""Training: the epoch loop and what goes with it."""
+"""Training: the epoch loop, callbacks, metrics, history and checkpoints."""
 
 from deltaprop.training.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from deltaprop.training.fit import fit

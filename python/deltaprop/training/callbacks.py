@@ -1,4 +1,4 @@
-"""What is called as a fit goes on."""
+"""Callbacks of `fit`: the base class, early stopping, checkpoints."""
 
 import math
 import os
@@ -8,16 +8,16 @@ from typing import Any
 from deltaprop._arrays import Array, as_count, as_name, as_real
 from deltaprop.training.run import Run
 
-# Less of what is called so is better; scikit-learn calls "neg_..." what it negates.
-_LESS_IS_BETTER = {"loss", "error", "deviance", "brier", "mse", "rmse", "mae"}
+# Words in names of values to minimise; scikit-learn prefixes negated ones by "neg_".
+_MINIMISED = {"loss", "error", "deviance", "brier", "mse", "rmse", "mae"}
 
 
 class Callback:
-    """Base of callbacks: give it the hooks that you want, named as Keras names them.
+    """Base class of callbacks. Override the hooks that you need; their names are Keras's.
 
-    Each takes the `Run`: ``run.network``, ``run.optimizer``, ``run.history``, ``run.epoch``,
+    Each hook takes the `Run`: ``run.network``, ``run.optimizer``, ``run.history``, ``run.epoch``,
     ``run.step`` and ``run.stop()``. A function ``f(run)`` in `callbacks` is called at the end of
-    each epoch. A method ``on_...`` that is none of these hooks is a TypeError in `fit`.
+    each epoch. `fit` raises TypeError for a method ``on_...`` that is not one of these hooks.
 
     Examples
     --------
@@ -30,40 +30,43 @@ class Callback:
     ...             run.stop()
     """
 
-    # Seconds between two calls of `on_epoch_end` at the least, where nothing else wants each epoch.
+    # Minimum seconds between calls of `on_epoch_end`, if nothing else needs every epoch.
     _every = 0.0
 
     def on_train_begin(self, run: Run) -> None:
-        """Begin a fit; a resumed one after `load_state_dict`, with epochs in its history."""
+        """Run when `fit` begins; when it resumes, after `load_state_dict`."""
 
     def on_train_end(self, run: Run) -> None:
-        """End a fit that was not ended by an exception."""
+        """Run when `fit` ends without an exception."""
 
     def on_epoch_begin(self, run: Run) -> None:
-        """Begin an epoch."""
+        """Run at the start of an epoch."""
 
     def on_epoch_end(self, run: Run) -> None:
-        """End an epoch; its values are the last ones in ``run.history``."""
+        """Run at the end of an epoch; its values are the last ones in ``run.history``."""
 
     def on_train_batch_end(self, run: Run) -> None:
-        """End an update; its loss is ``run.loss``. `fit` leaves C++ for it only if it is there."""
+        """Run after an update, whose loss is ``run.loss``.
+
+        `fit` returns to Python after each update only if a callback overrides this hook.
+        """
 
     def _on_exception(self, run: Run) -> None:
-        """Take notice that an exception ends the fit."""
+        """Run when an exception ends `fit`."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint is to keep: numbers, strings, arrays, lists and dicts."""
+        """Return the state to save in checkpoints: numbers, strings, arrays, lists and dicts."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` gave, when a fit is resumed."""
+        """Restore a state returned by `state_dict`, when `fit` resumes from a checkpoint."""
 
 
 _HOOKS = tuple(name for name in vars(Callback) if name.startswith("on_"))
 
 
 class _AtEpochEnd(Callback):
-    """A function of the run, called at the end of each epoch."""
+    """Calls a function of the run at the end of each epoch."""
 
     def __init__(self, function: Callable[[Run], object]) -> None:
         self._function = function
@@ -73,27 +76,27 @@ class _AtEpochEnd(Callback):
 
 
 def as_callbacks(callbacks: Iterable[Any]) -> list[Callback]:
-    """Return callbacks, functions wrapped as such.
+    """Return a list of callbacks; functions are wrapped in one.
 
     Raises
     ------
     TypeError
-        For what is neither, and for hooks that nobody calls.
+        For an item that is neither a callback nor a function, and for unknown hooks.
     """
     if not isinstance(callbacks, Iterable):
         name = type(callbacks).__name__
         raise TypeError(f"fit: expected an iterable of callables as callbacks, got {name}")
-    found: list[Callback] = []
+    result: list[Callback] = []
     for callback in callbacks:
         if isinstance(callback, Callback):
             _check_hooks(callback)
-            found.append(callback)
+            result.append(callback)
         elif isinstance(callback, type) or not callable(callback):
             kind = callback if isinstance(callback, type) else type(callback)
             raise TypeError(f"fit: expected callables as callbacks, got {kind.__name__}")
         else:
-            found.append(_AtEpochEnd(callback))
-    return found
+            result.append(_AtEpochEnd(callback))
+    return result
 
 
 def _check_hooks(callback: Callback) -> None:
@@ -105,13 +108,13 @@ def _check_hooks(callback: Callback) -> None:
 
 
 def wants_batches(callback: Callback) -> bool:
-    """Return whether it has a hook for each update, of its class's or of its own."""
+    """Return whether the callback, or its class, overrides the hook for each update."""
     hook = callback.on_train_batch_end
     return getattr(hook, "__func__", hook) is not Callback.on_train_batch_end
 
 
 class _Monitor:
-    """Which epoch of a run was the best."""
+    """Finds the best epoch of a run by a value of the history."""
 
     def __init__(self, where: str, monitor: str, mode: str, min_delta: float) -> None:
         if mode not in ("auto", "min", "max"):
@@ -120,20 +123,20 @@ class _Monitor:
         self.monitor = as_name(monitor, f"{where}: monitor")
         if mode == "auto":
             words = set(monitor.split("_"))
-            mode = "min" if words & _LESS_IS_BETTER and "neg" not in words else "max"
+            mode = "min" if words & _MINIMISED and "neg" not in words else "max"
         self.sign = -1.0 if mode == "min" else 1.0
         self.min_delta = as_real(min_delta, f"{where}: min_delta", 0)
-        self.best = -math.inf  # times the sign
+        self.best = -math.inf  # of sign times value
 
     def check(self, run: Run) -> None:
-        """Raise ValueError where the history will not have the key."""
+        """Raise ValueError if the history will not have the key."""
         if self.monitor not in run._keys:
             raise ValueError(
                 f"{self.where}: expected monitor to be of {run._keys}, got {self.monitor!r}"
             )
 
     def improved(self, run: Run) -> bool:
-        """Look at the last epoch; return whether it is the best so far."""
+        """Return whether the last epoch is the best so far, and remember its value if so."""
         value = self.sign * float(run.history[self.monitor][-1])
         if not value > self.best + self.min_delta:
             return False
@@ -142,39 +145,40 @@ class _Monitor:
 
 
 class EarlyStopping(Callback):
-    """Stop when a value of the history has not improved for some epochs.
+    """Stop when a monitored value has not improved for `patience` epochs.
 
     Parameters
     ----------
     monitor : str, default "val_loss"
         A key of the history.
     min_delta : float, default 0
-        By how much a value must be better to count.
+        Minimum change that counts as an improvement.
     patience : int, default 0
-        Epochs in a row without improvement after which it stops; 0 is no more patient than 1.
+        Number of consecutive epochs without improvement after which `fit` stops; 0 acts like 1.
     mode : {"auto", "min", "max"}, default "auto"
-        Whether less is better or more. "auto": less of what has "loss", "error", "deviance",
-        "brier", "mse", "rmse" or "mae" in its name (but not "neg"), more of all else.
+        Whether to minimise or maximise the value. "auto" minimises values with "loss", "error",
+        "deviance", "brier", "mse", "rmse" or "mae" in their names (but not "neg") and maximises all
+        others.
     restore_best_weights : bool, default True
-        Give the network the parameters of its best epoch when the fit ends, and with `ema_decay`
-        the optimizer the averages of them.
+        Whether to restore the parameters of the best epoch when `fit` ends; with `ema_decay` also
+        the optimizer's averages.
 
     Attributes
     ----------
     best_epoch : int
-        Counted from 0; -1 before the first.
+        The best epoch, counted from 0; -1 before the first.
     stopped_epoch : int
-        The epoch after which it stopped the fit; -1 where it did not.
+        The epoch after which it stopped `fit`; -1 if it did not.
 
     Raises
     ------
     ValueError
-        For an option out of range; as the fit begins, where there is no such key.
+        For an option out of range. When `fit` begins, if the history has no such key.
 
     Notes
     -----
-    In a fit that is resumed it goes on counting, and stops at once where it had stopped before,
-    unless it is more patient now.
+    When `fit` resumes from a checkpoint, counting continues. A fit that had been stopped stops
+    again immediately, unless `patience` is larger now.
 
     Source: Keras's callback of this name. Prechelt, "Early stopping - but when?" (1998).
     """
@@ -202,15 +206,15 @@ class EarlyStopping(Callback):
         self.stopped_epoch = -1
 
     def on_train_begin(self, run: Run) -> None:
-        """Forget an earlier fit, unless this one goes on from it."""
+        """Reset the state, unless `fit` resumes from a checkpoint."""
         self._monitor.check(run)
         if run.history.epochs == 0:
             self._reset()
         elif self._waited > 0:
-            self._stop_in_time(run)
+            self._stop_if_due(run)
 
     def on_epoch_end(self, run: Run) -> None:
-        """Look at the epoch's value."""
+        """Compare the epoch's value with the best so far."""
         if self._monitor.improved(run):
             self._waited = 0
             self.best_epoch = run.epoch
@@ -219,22 +223,22 @@ class EarlyStopping(Callback):
                 self._averages = run.optimizer._averages()
             return
         self._waited += 1
-        self._stop_in_time(run)
+        self._stop_if_due(run)
 
-    def _stop_in_time(self, run: Run) -> None:
+    def _stop_if_due(self, run: Run) -> None:
         if self._waited >= self.patience:
             self.stopped_epoch = run.epoch
             run.stop()
 
     def on_train_end(self, run: Run) -> None:
-        """Give the best parameters back."""
+        """Restore the best parameters."""
         if self._weights is not None and self.best_epoch != run.epoch:
             run.network.load_state_dict(self._weights)
             run.optimizer._load_averages(self._averages)
         self._weights, self._averages = None, {}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best value so far, its epoch and parameters, and how long ago it was."""
+        """Return the best value, its epoch and parameters, and the number of epochs since."""
         return {
             "best": self._monitor.best,
             "best_epoch": self.best_epoch,
@@ -244,7 +248,7 @@ class EarlyStopping(Callback):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take that back."""
+        """Restore a state returned by `state_dict`."""
         self._monitor.best = state["best"]
         self.best_epoch = state["best_epoch"]
         self._waited = state["waited"]
@@ -253,36 +257,39 @@ class EarlyStopping(Callback):
 
 
 class ModelCheckpoint(Callback):
-    """Write a checkpoint as the fit goes on: network, optimizer, schedule, counters, history.
+    """Save checkpoints during `fit`: network, optimizer, schedule, counters and history.
 
     Parameters
     ----------
     path : str or path-like
-        The file, which is replaced as a whole, in a folder that is there. May hold ``{epoch}`` and
-        keys of the history with a number an epoch, as ``"{epoch:03d}-{val_loss:.3f}.dp"``. As in
-        Keras the epoch in a name is counted from 1: ``run.epoch + 1``.
+        The file to write, in an existing folder. May contain ``{epoch}`` and keys of the history
+        with one number per epoch, as ``"{epoch:03d}-{val_loss:.3f}.dp"``. As in Keras, the epoch in
+        the name is counted from 1: ``run.epoch + 1``.
     monitor : str, optional
-        A key of the history. With it only epochs are written that are the best of those looked at.
+        A key of the history. If given, an epoch is saved only if its value is the best of the
+        epochs checked so far.
     mode : {"auto", "min", "max"}, default "auto"
         As for `EarlyStopping`.
     every : int, default 1
-        Epochs from one look to the next.
+        Interval, in epochs, between checks.
 
     Raises
     ------
     ValueError
-        For an option out of range; as the fit begins, where there is no such key.
+        For an option out of range. When `fit` begins, if the history has no such key.
     OSError
-        As the fit begins, where there is no such folder; in it, where the file cannot be written.
+        When `fit` begins, if the folder does not exist. During `fit`, if the file cannot be
+        written.
     TypeError
-        In the fit, for a network with layers written in Python.
+        During `fit`, for a network with layers written in Python.
 
     Notes
     -----
-    It is written when all callbacks are done with the epoch, beside its place and then moved there,
-    so that it is never half a file. An epoch that was broken off, by ``run.stop()`` in
-    ``on_train_batch_end`` or by a stop rule, is not written: no fit could go on from its middle.
-    ``net.fit(..., resume=path)`` goes on from it; `deltaprop.load` gives its network.
+    The checkpoint is written after all callbacks have finished the epoch. Writing is atomic: a
+    temporary file in the same folder replaces the old one. An epoch that ended early, by
+    ``run.stop()`` in ``on_train_batch_end`` or by a stop rule, is not saved, since `fit` cannot
+    resume within an epoch. ``net.fit(..., resume=path)`` resumes; `deltaprop.load` returns the
+    network.
     """
 
     def __init__(
@@ -301,14 +308,14 @@ class ModelCheckpoint(Callback):
     def _reset(self) -> None:
         monitor, mode = self._options
         self._monitor = _Monitor("ModelCheckpoint", monitor or "loss", mode, 0.0)
-        self._chooses = monitor is not None
+        self._best_only = monitor is not None
 
     def on_train_begin(self, run: Run) -> None:
-        """Forget an earlier fit, unless this one goes on from it."""
+        """Reset the state, unless `fit` resumes from a checkpoint."""
         self._monitor.check(run)
         self._file(1, dict.fromkeys(run._keys, 0.0))
         folder = os.path.dirname(self.path)
-        # One that an epoch names may be made as the fit goes on.
+        # A folder whose name depends on the epoch may be created during `fit`.
         if folder and "{" not in folder and not os.path.isdir(folder):
             raise FileNotFoundError(
                 f"ModelCheckpoint: expected path in a folder that is there, got {self.path!r}"
@@ -317,8 +324,8 @@ class ModelCheckpoint(Callback):
             self._reset()
 
     def on_epoch_end(self, run: Run) -> None:
-        """Have the epoch written, if it is due."""
-        if (run.epoch + 1) % self.every or (self._chooses and not self._monitor.improved(run)):
+        """Schedule a checkpoint, if one is due."""
+        if (run.epoch + 1) % self.every or (self._best_only and not self._monitor.improved(run)):
             return
         values = {key: run.history[key][-1] for key in run._keys}
         run._checkpoints.append(self._file(run.epoch + 1, values))
@@ -337,5 +344,5 @@ class ModelCheckpoint(Callback):
         return {"best": self._monitor.best}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take that back."""
+        """Restore a state returned by `state_dict`."""
         self._monitor.best = state["best"]

@@ -1,4 +1,4 @@
-"""Files of networks and of fits under way."""
+"""Checkpoints: saving a run of `fit` and resuming from it."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from deltaprop.training.run import Run
 
 
 def save_checkpoint(path: str | os.PathLike[str], run: Run) -> None:
-    """Write all that a fit under way needs to go on."""
+    """Write everything that `fit` needs to resume."""
     history = run.history
     write_file(
         path,
@@ -34,14 +34,14 @@ def save_checkpoint(path: str | os.PathLike[str], run: Run) -> None:
 
 @contextmanager
 def resumed(path: str | os.PathLike[str], run: Run) -> Iterator[None]:
-    """Put network, optimizer, schedule, callbacks and history where the checkpoint left them.
+    """Restore network, optimizer, schedule, callbacks and history from a checkpoint.
 
-    What is raised in the ``with`` block before the training has begun puts all of it back.
+    An exception in the ``with`` block before the first update reverts the restoration.
 
     Raises
     ------
     ValueError
-        For a file without a fit, or one of other settings or data.
+        If the file is not a checkpoint, or its settings or data differ.
     """
     content = read_file(path)
     training = content.get("training")
@@ -77,7 +77,7 @@ def resumed(path: str | os.PathLike[str], run: Run) -> Iterator[None]:
         network._restore(content["network"])
         for callback, (_, state) in zip(run._callbacks, training["callbacks"], strict=True):
             callback.load_state_dict(state)
-        _take_history(training, run)
+        _restore_history(training, run)
         del content, training
         yield
     except BaseException:
@@ -90,7 +90,7 @@ def resumed(path: str | os.PathLike[str], run: Run) -> Iterator[None]:
         raise
 
 
-def _take_history(training: dict[str, Any], run: Run) -> None:
+def _restore_history(training: dict[str, Any], run: Run) -> None:
     run.history = History()
     run.history._extend(training["history"])
     run.history.epochs = len(run.history["loss"])

@@ -1,4 +1,4 @@
-"""Training data: from what users give to the arrays that the core reads in place."""
+"""Training data: conversion of arguments to arrays, class weights, splits, batches."""
 
 import copy
 from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -11,17 +11,17 @@ from deltaprop._table import some_of
 from deltaprop.training.heads import HeadLosses, is_native
 from deltaprop.training.protocols import TrainableNetwork
 
-# What gives its items only once.
-_USED_UP = (Generator, map, zip, filter, enumerate)
+# Iterables that can be consumed only once.
+_SINGLE_PASS = (Generator, map, zip, filter, enumerate)
 
-# x, y, sample weights; whether x, and each y, is looked through only as rows are gathered.
+# x, y, sample weights; whether x, and each y, is validated only when its rows are gathered.
 Arrays = tuple[list[Array], list[Array], Array | None, bool, list[bool]]
 
 
 def arrays(
     X: Any, y: Any, weight: Any, heads: HeadLosses, whose: str = "", also: tuple[Any, ...] = ()
 ) -> Arrays:
-    """Return data as arrays; `also`: other losses that the targets are for, head by head."""
+    """Return data as arrays; `also`: further losses of each head that read the same targets."""
     many = isinstance(X, tuple) and heads.several_inputs
     parts = X if many else (X,)
     if not parts:
@@ -46,7 +46,7 @@ def arrays(
 def manual_pass(
     data: "Arrays | Batches", heads: HeadLosses, most: int, network: TrainableNetwork
 ) -> None:
-    """Run forward and backward on at most so many rows, evenly between; of the first batch."""
+    """Run forward and backward on at most `most` evenly spaced rows (of the first batch)."""
     xs, ys, *_ = data.first if isinstance(data, Batches) else data
     rows = some_of(len(xs[0]), most)
     x, y = (tuple(part[rows] for part in parts) for parts in (xs, ys))
@@ -55,21 +55,20 @@ def manual_pass(
 
 
 def digests(data: "Arrays | Batches", validation: Arrays | None) -> dict[str, Any]:
-    """Return what tells data apart, by the names of `fit`; nothing of batches still to come."""
-    found: dict[str, Any] = {}
+    """Return hashes of the data by argument of `fit`; an iterable of batches has none."""
+    result: dict[str, Any] = {}
     if not isinstance(data, Batches):
         x, y, weight, x_in_file, y_in_file = data
-        found["X"] = [_digest(one, x_in_file) for one in x]
-        found["y"] = [_digest(one, there) for one, there in zip(y, y_in_file, strict=True)]
-        found["sample_weight or class_weight"] = None if weight is None else _digest(weight, False)
+        result["X"] = [_digest(one, x_in_file) for one in x]
+        result["y"] = [_digest(one, in_file) for one, in_file in zip(y, y_in_file, strict=True)]
+        result["sample_weight or class_weight"] = None if weight is None else _digest(weight, False)
     if validation is not None:
-        own = digests(validation, None)
-        found["validation_data"] = list(own.values())
-    return found
+        result["validation_data"] = list(digests(validation, None).values())
+    return result
 
 
 def _digest(array: Array, in_file: bool) -> str:
-    """Return shape, dtype and a hash; of an array in a file, which may be huge, of a few rows."""
+    """Return shape, dtype and a hash; a memory-mapped array, which may be huge, is sampled."""
     import hashlib
 
     rows = np.atleast_1d(array)
@@ -82,11 +81,11 @@ def _digest(array: Array, in_file: bool) -> str:
     return f"{array.shape} {array.dtype} {hashed.hexdigest()}"
 
 
-def _targets(y: Any, name: str, in_bytes: bool) -> Array:
+def _targets(y: Any, name: str, opaque: bool) -> Array:
     targets = as_array(y, name)
-    if in_bytes:
-        # A loss written in Python is given y as it is. The core carries its bytes without knowing
-        # what they mean: they must lie in order, and are looked through here.
+    if opaque:
+        # A loss written in Python gets y in its own dtype. The core copies its bytes without
+        # interpreting them: they must be C-contiguous, and are validated here.
         targets = np.asarray(targets, order="C")
         if not isinstance(y, np.memmap) and not np.isfinite(targets).all():
             row = np.argwhere(~np.isfinite(targets))[0][0]
@@ -95,7 +94,7 @@ def _targets(y: Any, name: str, in_bytes: bool) -> Array:
 
 
 def class_weights(class_weight: Any, y: Any, weight: Any, heads: HeadLosses, outputs: int) -> Any:
-    """Return sample weights; with class weights these too weigh each row."""
+    """Return sample weights, multiplied by the class weights, if there are any."""
     if class_weight is None:
         return weight
     if heads.many:
@@ -107,42 +106,44 @@ def class_weights(class_weight: Any, y: Any, weight: Any, heads: HeadLosses, out
         raise ValueError("fit: class_weight expected y to be classes, one a row")
     ignored = getattr(heads.losses[0], "ignore_index", None)
     counted = labels != ignored if ignored is not None else np.ones(len(labels), dtype=bool)
-    classes, which, counts = np.unique(labels[counted], return_inverse=True, return_counts=True)
-    of_class = _of_classes(class_weight, classes, counts, outputs)
-    if not (np.isfinite(of_class) & (of_class >= 0)).all():
-        raise ValueError(f"fit: expected finite class_weight of 0 or more, got {of_class.tolist()}")
+    classes, index, counts = np.unique(labels[counted], return_inverse=True, return_counts=True)
+    by_class = _by_class(class_weight, classes, counts, outputs)
+    if not (np.isfinite(by_class) & (by_class >= 0)).all():
+        raise ValueError(f"fit: expected finite class_weight of 0 or more, got {by_class.tolist()}")
     weights = np.ones(len(labels))
-    weights[counted] = of_class[which]
+    weights[counted] = by_class[index]
     if weight is None:
         return weights
-    given = as_array(weight, "sample_weight")
-    if given.shape != weights.shape:
-        raise ValueError(f"sample_weight: expected {weights.shape}, got {given.shape}")
-    return weights * given
+    sample_weight = as_array(weight, "sample_weight")
+    if sample_weight.shape != weights.shape:
+        raise ValueError(f"sample_weight: expected {weights.shape}, got {sample_weight.shape}")
+    return weights * sample_weight
 
 
-def _of_classes(class_weight: Any, classes: Array, counts: Array, outputs: int) -> Array:
-    """Return the weight of each of `classes`, of which there are `counts`, for so many outputs."""
+def _by_class(class_weight: Any, classes: Array, counts: Array, outputs: int) -> Array:
+    """Return the weight of each class in `classes`, whose frequencies are `counts`."""
     if isinstance(class_weight, str):
         if class_weight != "balanced":
             raise ValueError(f"fit: expected class_weight 'balanced', got {class_weight!r}")
         return np.asarray(counts.sum() / (len(classes) * counts))
-    # One output tells two classes apart, 0 and 1 or -1 and 1; or y is of integers that mean more.
-    many = outputs if outputs > 1 else max(2, int(classes.max(initial=0)) + 1)
+    # One output separates classes 0 and 1, or -1 and 1; y may also hold larger integers.
+    number = outputs if outputs > 1 else max(2, int(classes.max(initial=0)) + 1)
     if isinstance(class_weight, Mapping):
-        known = {*range(-1 if outputs == 1 else 0, many), *classes.tolist()}
+        known = {*range(-1 if outputs == 1 else 0, number), *classes.tolist()}
         if unknown := [c for c in class_weight if c not in known]:
-            raise ValueError(f"fit: expected class_weight for {many} classes, got {unknown}")
+            raise ValueError(f"fit: expected class_weight for {number} classes, got {unknown}")
         missing = [c for c in classes.tolist() if c not in class_weight]
         if missing:
             raise ValueError(f"fit: expected a class_weight for each class, got none for {missing}")
         return np.array([as_real(class_weight[c], "class_weight") for c in classes.tolist()])
     table = as_array(class_weight, "class_weight")
-    if table.shape != (many,):
-        raise ValueError(f"fit: expected class_weight for {many} classes, got shape {table.shape}")
-    if not np.isin(classes, range(many)).all():
+    if table.shape != (number,):
         raise ValueError(
-            f"fit: expected y to be classes from 0 to {many - 1} for a list of class_weight, "
+            f"fit: expected class_weight for {number} classes, got shape {table.shape}"
+        )
+    if not np.isin(classes, range(number)).all():
+        raise ValueError(
+            f"fit: expected y to be classes from 0 to {number - 1} for a list of class_weight, "
             f"got {classes.tolist()}"
         )
     return np.asarray(table[classes.astype(int)])
@@ -151,7 +152,7 @@ def _of_classes(class_weight: Any, classes: Array, counts: Array, outputs: int) 
 def split(
     X: Any, y: Any, weight: Any, heads: HeadLosses, fraction: Any
 ) -> tuple[tuple[Any, Any, Any], tuple[Any, ...]]:
-    """Return the data without its last rows, and these: no copies, so that files stay files."""
+    """Split off the last rows as validation data; slices, without copying memory-mapped files."""
     fraction = as_real(fraction, "fit: validation_split")
     if not 0 < fraction < 1:
         raise ValueError(f"fit: expected 0 < validation_split < 1, got {fraction:g}")
@@ -184,50 +185,50 @@ def split(
     return part(slice(cut)), validation[:2] if weight is None else validation
 
 
-# After an epoch's last batch; None may be a batch gone wrong.
+# Marks the end of an epoch; None could be an invalid batch.
 _END = object()
 
 
-def _anew(batches: Any) -> Iterator[Any]:
-    """Return an epoch's batches; by place and up to its length where only these are known."""
+def _iterate(batches: Any) -> Iterator[Any]:
+    """Return an iterator over an epoch's batches; by index if there is no ``__iter__``."""
     if not hasattr(batches, "__iter__") and hasattr(batches, "__len__"):
         return (batches[i] for i in range(len(batches)))
     return iter(batches)
 
 
 class Batches:
-    """An iterable of batches (x, y) or (x, y, sample_weight), asked anew for each epoch."""
+    """An iterable of batches (x, y) or (x, y, sample_weight), iterated once per epoch."""
 
     def __init__(self, batches: Iterable[Any], heads: HeadLosses, copied: bool) -> None:
         self._batches = batches
         self._copied = copied
         self._heads = heads
         self._kinds: list[Any] = []
-        self._iterator = _anew(batches)
+        self._iterator = _iterate(batches)
         first = self._pull()
         if first is None:
             raise ValueError("fit: expected an iterable of batches, got an empty one")
         self.first = first
-        self._pulled: Arrays | None = first  # and not given to anybody yet
+        self._pulled: Arrays | None = first  # read ahead, not yet returned by `next`
         self._begun = True
-        self.ended = False  # whether an epoch's last batch has been pulled
+        self.ended = False  # whether the epoch's last batch has been read
 
     def check_lasting(self, epochs: int) -> None:
-        """Raise ValueError where there are batches for one epoch, and more to come."""
-        if epochs > 1 and isinstance(self._batches, _USED_UP):
+        """Raise ValueError if the iterable lasts for one epoch only and there are more."""
+        if epochs > 1 and isinstance(self._batches, _SINGLE_PASS):
             raise ValueError(
                 f"fit: expected an iterable that begins anew in each epoch, got a "
                 f"{type(self._batches).__name__}, which is used up after one"
             )
 
     def targets(self) -> list[Array]:
-        """Return the targets of the first batch, which show what kind all are of."""
+        """Return the targets of the first batch, whose dtype and shape stand for all."""
         return self.first[1]
 
     def begin(self) -> None:
         """Begin an epoch."""
         if not self._begun:
-            self._iterator = _anew(self._batches)
+            self._iterator = _iterate(self._batches)
         self._begun = self.ended = False
 
     def next(self) -> Arrays | None:
@@ -245,9 +246,9 @@ class Batches:
                 f"fit: expected batches (x, y) or (x, y, sample_weight), got {type(batch).__name__}"
             )
         batch = copy.deepcopy(batch) if self._copied else batch
-        found = arrays(batch[0], batch[1], batch[2] if len(batch) == 3 else None, self._heads)
-        # A loss written in Python is told once how its y is shaped.
-        kinds = [(y.dtype, y.shape[1:]) for y in found[1]]
+        result = arrays(batch[0], batch[1], batch[2] if len(batch) == 3 else None, self._heads)
+        # A loss written in Python gets dtype and shape of its y once, for all batches.
+        kinds = [(y.dtype, y.shape[1:]) for y in result[1]]
         for loss, kind, first in zip(self._heads.losses, kinds, self._kinds or kinds, strict=True):
             if not is_native(loss) and kind != first:
                 raise ValueError(
@@ -255,4 +256,4 @@ class Batches:
                     f"first batch, got {kind[0]} and (N, *{kind[1]})"
                 )
         self._kinds = self._kinds or kinds
-        return found
+        return result

@@ -15,10 +15,7 @@ from deltaprop.training.run import Run
 
 
 class EventDispatcher:
-    """Dispatches epoch and update events to callbacks, metrics, schedule and progress bar.
-
-    Epochs and updates that the core counts are those of this fit; `run` counts those before it too.
-    """
+    """Dispatches epoch and update events to callbacks, metrics, schedule and progress bar."""
 
     def __init__(self, run: Run, metrics: Metrics, data: FitData) -> None:
         self._run = run
@@ -29,9 +26,9 @@ class EventDispatcher:
         self._epochs_dispatched = 0
 
     def begin(self, options: dict[str, Any], bar: Progress | None) -> dict[str, Any]:
-        """Begin the training; return the core's options with the functions that it calls.
+        """Call `on_train_begin` of the callbacks and return the options of the core's fit.
 
-        A function is None where it would have nothing to do.
+        Its event functions are None if nothing handles the event.
         """
         run = self._run
         self._bar = bar
@@ -79,7 +76,7 @@ class EventDispatcher:
         return run._stopping
 
     def epoch_end(self, epochs: int, updates: int, values: dict[str, Any]) -> bool:
-        """Handle the epochs since the last call; return whether to stop."""
+        """Dispatch the epochs since the last call; return whether to stop."""
         run = self._run
         several = epochs - self._epochs_dispatched > 1
         self._epochs_dispatched = epochs
@@ -112,7 +109,7 @@ class EventDispatcher:
         return run._stopping
 
     def _is_whole(self, updates: int) -> bool:
-        """Return whether the epoch that ends after `updates` has had all its batches."""
+        """Return whether the epoch that ends after this number of updates is complete."""
         if isinstance(self._data.train, Batches):
             return self._data.train.ended
         return updates - self._epoch_began_at == self._updates_an_epoch
@@ -138,7 +135,7 @@ class EventDispatcher:
         return values
 
     def end(self, result: dict[str, Any]) -> None:
-        """Take what the core gives at the end of the fit."""
+        """Store the results that the core returns at the end."""
         history, (epochs, updates) = self._run.history, self._before
         done = {name: result.pop(name) for name in ("epochs", "updates")}
         reason = result.pop("stop_reason")

@@ -143,7 +143,7 @@ def _train(
 
 @contextmanager
 def _fit_state(network: TrainableNetwork, links: tuple[str, ...]) -> Iterator[None]:
-    """Have the network know of its fit, and, if it is trained, what makes probabilities."""
+    """Mark the network as fitting; if it is trained, set the links to probabilities."""
     before, passes, fitting = network._output_transforms, network._network.passes, network._fitting
     network._output_transforms, network._fitting = links, True
     try:

@@ -14,25 +14,25 @@ CoreLosses = list[tuple[_core.Loss, float]]
 
 
 def is_native(loss: Any) -> bool:
-    """Return whether the core computes it; one that overrides a built-in loss is Python's."""
+    """Return whether the core computes a loss; not if a subclass overrides its methods."""
     kind = type(loss)
     return isinstance(loss, Loss) and kind.__call__ is Loss.__call__ and kind.delta is Loss.delta
 
 
 @dataclass(frozen=True)
 class HeadLosses:
-    """A loss for each output, and what it counts in their sum."""
+    """A loss for each output, and its weight in their sum."""
 
     losses: tuple[Any, ...]
     weights: tuple[float, ...]
-    many: bool  # given as a tuple: y is one too
-    several_inputs: bool = False  # a tuple of X is one for each
+    many: bool  # passed as a tuple; y then is a tuple too
+    several_inputs: bool = False  # a tuple X has one array per input
 
     @staticmethod
     def of(
         loss: Any, weights: Any, where: str = "fit", several_inputs: bool = False
     ) -> "HeadLosses":
-        """Return what `loss` and `loss_weights` say, checked."""
+        """Validate the arguments `loss` and `loss_weights` and return the heads' losses."""
         many = isinstance(loss, tuple | list)
         losses = tuple(loss) if many else (loss,)
         if not losses:
@@ -55,7 +55,7 @@ class HeadLosses:
         return HeadLosses(losses, numbers, many, several_inputs)
 
     def check_targets(self, y: Any, several_outputs: bool) -> None:
-        """Raise ValueError for several targets and a single loss."""
+        """Raise ValueError for a tuple of targets with a single loss."""
         if several_outputs and isinstance(y, tuple) and not self.many:
             raise ValueError(
                 f"fit: expected a tuple of losses, one for each head, got {self.losses[0]!r}"
@@ -83,7 +83,7 @@ class HeadLosses:
         return sum(w * v for w, v in zip(self.weights, values, strict=True))
 
     def delta(self, outputs: Any, y: Any) -> Any:
-        """Return dJ/d(outputs) of the weighted sum, as `Sequential.backward` takes it."""
+        """Return dJ/d(outputs) of the weighted sum, the argument of `Sequential.backward`."""
         heads = zip(self.losses, self.weights, self.outputs(outputs), self.targets(y), strict=True)
         deltas = [np.asarray(loss.delta(a, t)) for loss, w, a, t in heads]
         if self.weights != (1.0,) * len(self.weights):
@@ -100,9 +100,9 @@ class HeadLosses:
         return heads
 
     def core(self, targets: Sequence[Array], batches: int = 1) -> CoreLosses:
-        """Return the core's losses, of so many batches together.
+        """Return the core's losses with their weights; `batches` are accumulated per update.
 
-        One written in Python is told how its y is shaped.
+        Losses written in Python need the targets' dtype and shape.
         """
         return [
             (
@@ -117,11 +117,11 @@ class HeadLosses:
         ]
 
     def described(self) -> list[str]:
-        """Return what tells losses apart; of one written in Python, its class."""
+        """Return a text that identifies each loss; for one written in Python its class name."""
         return [repr(one) if is_native(one) else type(one).__name__ for one in self.losses]
 
     def accumulated(self, batches: int) -> int:
-        """Return how many batches make an update, if all losses can be put together of several."""
+        """Return `batches`; ValueError if a loss cannot be accumulated over several."""
         for loss in self.losses if batches > 1 else ():
             if not is_native(loss) and _reduction(loss) not in ("mean", "sum"):
                 raise ValueError(
@@ -131,7 +131,7 @@ class HeadLosses:
         return batches
 
     def check_reductions(self, where: str = "fit") -> None:
-        """Raise ValueError for a loss that gives an array."""
+        """Raise ValueError for a loss without reduction, which returns an array."""
         for loss in self.losses:
             if getattr(loss, "reduction", "") == "none":
                 raise ValueError(
@@ -139,23 +139,23 @@ class HeadLosses:
                 )
 
     def links(self) -> tuple[str, ...]:
-        """Return what makes probabilities of each output; "" for a loss that takes none."""
+        """Return each head's link, which maps outputs to probabilities; "" for none."""
         return tuple(str(getattr(loss, "_link", "")) for loss in self.losses)
 
 
 def _reduction(loss: Any) -> Any:
-    """Return how a loss puts rows together; one written in Python that does not say: by a mean."""
+    """Return a loss's reduction over rows; "mean" for one written in Python without it."""
     return getattr(loss, "reduction", "mean")
 
 
 def probabilities(link: str, outputs: Array) -> Array:
-    """Return the probabilities that outputs stand for."""
+    """Apply a link to outputs: return probabilities."""
     if link in ("identity", ""):
         return outputs
     if link == "exp":
         return np.exp(outputs)
     if link == "sigmoid":
-        # Of -|a|, so that nothing overflows.
+        # exp(-|a|) cannot overflow.
         small = np.exp(-np.abs(outputs))
         return np.asarray(np.where(outputs < 0, small, 1) / (1 + small))
     shifted = np.exp(outputs - outputs.max(axis=-1, keepdims=True, initial=-np.inf))

@@ -1,4 +1,4 @@
-"""What a fit tells of itself."""
+"""The history of a fit: losses, learning rates and metrics by epoch."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -14,55 +14,56 @@ if TYPE_CHECKING:
 
 
 class _Column:
-    """Numbers, or rows of them, that are added and looked at in turn, each in constant time."""
+    """A growing array of numbers or rows; appending takes amortised constant time."""
 
     def __init__(self, values: Any = ()) -> None:
-        self._room: Array = np.array(values, dtype=np.float64)
-        self._size = len(self._room)
+        self._buffer: Array = np.array(values, dtype=np.float64)
+        self._size = len(self._buffer)
 
     def extend(self, values: Any) -> None:
         values = np.asarray(values, dtype=np.float64)
-        if len(values) == 0:  # of no shape yet
+        if len(values) == 0:  # the shape of its rows is unknown
             return
         size = self._size + len(values)
-        if size > len(self._room):
-            room = np.empty((max(16, 2 * self._size, size), *values.shape[1:]))
+        if size > len(self._buffer):
+            buffer = np.empty((max(16, 2 * self._size, size), *values.shape[1:]))
             if self._size > 0:
-                room[: self._size] = self._room[: self._size]
-            self._room = room
-        self._room[self._size : size] = values
+                buffer[: self._size] = self._buffer[: self._size]
+            self._buffer = buffer
+        self._buffer[self._size : size] = values
         self._size = size
 
     def append(self, value: Any) -> None:
-        if self._size == len(self._room):
+        if self._size == len(self._buffer):
             self.extend([value])
         else:
-            self._room[self._size] = value
+            self._buffer[self._size] = value
             self._size += 1
 
     def array(self) -> Array:
-        return self._room[: self._size]
+        return self._buffer[: self._size]
 
 
 class History(Mapping[str, Array]):
-    """The course of a fit: a value an epoch under each key, as 1-D float64 arrays.
+    """The history of a fit: a mapping of keys to 1-D float64 arrays with one value per epoch.
 
-    Keys are "loss" and "lr"; "val_loss" with validation data; a metric's name, and that after
-    ``"val_"``; "loss_0", "loss_1", ... where there are several heads. Asked for by `record`:
-    "activation_norm", "delta_norm" and "gradient_norm", of shape (epochs, layers), with a column
-    for each layer in the order of `Sequential.summary`, containers left out; a frozen layer's
-    gradient has norm 0.
+    Keys are "loss" and "lr"; "val_loss" with validation data; the name of each metric, and with
+    validation data the name prefixed by ``"val_"``; "loss_0", "loss_1", ... for several heads. The
+    option `record` adds "activation_norm", "delta_norm" and "gradient_norm" of shape (epochs,
+    layers), with a column for each layer in the order of `Sequential.summary`, without containers;
+    the gradient norm of a frozen layer is 0.
 
     Attributes
     ----------
     epochs : int
-        Epochs begun; all but possibly the last were finished.
+        Number of epochs started; the last one may be incomplete.
     updates : int
-        Updates of the parameters.
+        Number of updates of the parameters.
     stop_reason : str
-        "epochs" (all done), "plateau" (the stop rule) or "callback"; "" while `fit` runs.
+        "epochs" (all epochs completed), "plateau" (the stop rule) or "callback"; "" while `fit`
+        runs.
     stop_losses : ndarray
-        The stop rule's loss at each of its looks.
+        The losses that the stop rule has evaluated.
     """
 
     def __init__(self) -> None:
@@ -73,7 +74,7 @@ class History(Mapping[str, Array]):
         self.stop_losses: Array = np.empty(0)
 
     def to_dict(self) -> dict[str, list[Any]]:
-        """Return the columns as lists, ready for JSON or a DataFrame.
+        """Return the columns as lists, for JSON or a DataFrame.
 
         Returns
         -------
@@ -82,14 +83,15 @@ class History(Mapping[str, Array]):
         return {key: self[key].tolist() for key in self}
 
     def table(self, rows: int = 20) -> str:
-        """Return a table of the epochs, a column for each key with one number an epoch.
+        """Return a text table with a row for each epoch and a column for each key.
 
-        Epochs are counted from 1, as `progress` counts them: line n shows ``history[key][n - 1]``.
+        Keys with several numbers per epoch are omitted. Epochs are counted from 1, as in progress
+        output: epoch n shows ``history[key][n - 1]``.
 
         Parameters
         ----------
         rows : int, default 20
-            Epochs shown at the most: the first, the last, and some evenly between.
+            Maximum number of epochs to show, evenly spaced, the first and last included.
 
         Returns
         -------
@@ -102,12 +104,12 @@ class History(Mapping[str, Array]):
         return aligned(lines)
 
     def plot(self, *, ax: "Axes | None" = None) -> "Axes":
-        """Draw loss, validation loss and learning rate by epoch: `deltaprop.plot.history`.
+        """Plot loss, validation loss and learning rate by epoch; see `deltaprop.plot.history`.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes, optional
-            Where to draw; a new figure without it.
+            Axes to draw on. Default: new Axes in a new figure.
 
         Returns
         -------
@@ -122,12 +124,12 @@ class History(Mapping[str, Array]):
         return draw(self, ax=ax)
 
     def _extend(self, columns: Mapping[str, Any]) -> None:
-        """Add what each key has of some more epochs; a new key begins with them."""
+        """Append the values of several epochs to each column; unknown keys start new columns."""
         for key, values in columns.items():
             self._column(key).extend(values)
 
     def _append(self, epoch: Mapping[str, Any]) -> None:
-        """Add what each key has of one more epoch, as fast as can be: some take microseconds."""
+        """Append the values of one epoch; fast, since an epoch can take microseconds."""
         for key, value in epoch.items():
             self._column(key).append(value)
 

@@ -1,4 +1,4 @@
-"""A fit looked at while it runs."""
+"""A live view of losses and deltas while `fit` runs."""
 
 import contextlib
 import copy
@@ -15,52 +15,51 @@ from deltaprop.training.callbacks import Callback
 from deltaprop.training.history_html import delta_sizes, losses
 from deltaprop.training.run import Run
 
-# The part of a fit's time that drawing may take, and that looking at the deltas may.
-_SHARE = 0.01
-# Seconds between two times that it hears of epochs: a call takes some microseconds.
-_PATIENCE = 0.01
-# Seconds that the first look takes for each parameter: the network is copied.
-_COPY = 5e-8
-# The part of the time that this may take at a fit's end, and the seconds that it always may.
-_LAST_SHARE = 0.02
-_LAST = 0.005
-_MOST_LOOKS = 1000  # that are kept
-_MOST_LAYERS = 8  # of which a line of text tells
+# Fraction of the time of `fit` that drawing may take; measuring the deltas may take as much.
+_BUDGET = 0.01
+# Seconds between calls of `on_epoch_end`, each of which costs some microseconds.
+_INTERVAL = 0.01
+# Estimated seconds per parameter of the first measurement, which copies the network.
+_COPY_SECONDS = 5e-8
+# Fraction of the time that the measurement at the end may take, and seconds that it always may.
+_FINAL_BUDGET = 0.02
+_FINAL_SECONDS = 0.005
+_MAX_SAMPLES = 1000  # of the deltas' norms that are kept
+_MAX_LAYERS = 8  # in a line of text
 
 
 class LiveView(Callback):
-    """Show the losses and the size of each layer's deltas while `fit` runs.
+    """Show the losses and the norms of each layer's deltas while `fit` runs.
 
-    In Jupyter one output is drawn again and again: the loss and the validation loss by epoch, and
-    beside them the Euclidean norm of dJ/d(output) of each layer. Elsewhere it prints lines with the
-    same numbers on the standard error. How the fit ended is always shown, be it an exception.
+    In Jupyter it updates one output: loss and validation loss by epoch, and the Euclidean norm of
+    dJ/d(output) of each layer. Elsewhere it prints the same numbers to standard error. The final
+    state is always shown, also after an exception.
 
     Parameters
     ----------
     every : float, default 0.3
-        Seconds between two drawings at the least. Where drawing is slow they are further apart.
+        Minimum number of seconds between updates; slow drawing increases it.
 
     Raises
     ------
     ValueError
-        For an `every` below 0 or not finite.
+        If `every` is negative or not finite.
     TypeError
-        For an `every` that is no number.
+        If `every` is not a number.
 
     Notes
     -----
-    Drawings are made at the ends of epochs; a fit shorter than `every` is drawn once, at its end.
-    Drawings and looks at the deltas take no more than 2 % of the time, and those at the end no more
-    than some milliseconds or 2 %: a network of millions of parameters, which takes some tenths of a
-    second to copy, is not looked at in a fit of a few seconds. Of epochs it hears a hundred times a
-    second, unless something else wants each of them.
+    Updates occur at ends of epochs; a fit shorter than `every` is shown once, at its end. Drawing
+    and measuring the deltas take at most 2 % of the time, and at the end at most 2 % or a few
+    milliseconds. A network of millions of parameters, which takes some tenths of a second to copy,
+    is therefore not measured in a fit of a few seconds. Unless another callback needs every epoch,
+    `fit` calls the view at most 100 times per second.
 
-    The deltas are those of training passes by hand on a copy of the network, which must be one that
-    ``copy.deepcopy`` copies: over rows evenly between those of the data, as many as a batch has,
-    but at most 256; of an iterable of batches, over rows of the first batch. Sample weights are
-    left out. So nothing of the fit changes, to the bit. ``record=("deltas",)`` has
-    ``history["delta_norm"]`` of every epoch and all rows instead, at the cost of looking at every
-    delta.
+    The deltas come from training passes on a copy of the network, which ``copy.deepcopy`` must be
+    able to copy. The passes use evenly spaced rows of the data, as many as a batch has but at most
+    256; for an iterable of batches, rows of the first batch. Sample weights are ignored. The fit
+    itself is unchanged, to the bit. For the deltas of all rows in every epoch, use
+    ``record=("deltas",)`` and ``history["delta_norm"]``, which costs a pass over every delta.
 
     Examples
     --------
@@ -74,60 +73,60 @@ class LiveView(Callback):
 
     def __init__(self, every: float = 0.3) -> None:
         self.every = as_real(every, "LiveView: every", 0)
-        if type(self) is LiveView:  # what is made of it may want each epoch
-            self._every = _PATIENCE
+        if type(self) is LiveView:  # a subclass may need every epoch
+            self._every = _INTERVAL
 
     def on_train_begin(self, run: Run) -> None:
-        """Begin anew."""
+        """Start a new view."""
         self._screen: _Screen = _Page() if _in_notebook() else _Lines()
         self._deltas = _Deltas()
-        self._drawing = _Pace(self.every)
-        copying = _COPY * run.network.flat_parameters.size
-        self._looking = _Pace(0.0, copying)
-        self._last_look_from = time.monotonic() + (copying - _LAST) / _LAST_SHARE
+        self._drawing = _Timer(self.every)
+        copying = _COPY_SECONDS * run.network.flat_parameters.size
+        self._measuring = _Timer(0.0, copying)
+        self._final_from = time.monotonic() + (copying - _FINAL_SECONDS) / _FINAL_BUDGET
 
     def on_epoch_end(self, run: Run) -> None:
-        """Look at the deltas, and draw, where it is time to."""
+        """Measure the deltas and update the view, if they are due."""
         now = time.monotonic()
-        if now >= self._looking.due:
-            self._deltas.look(run)
-            self._looking.took(now)
+        if now >= self._measuring.due:
+            self._deltas.measure(run)
+            self._measuring.restart(now)
         if now >= self._drawing.due:
             self._screen.show(run, self._deltas, "")
-            self._drawing.took(now)
+            self._drawing.restart(now)
 
     def on_train_end(self, run: Run) -> None:
-        """Draw how the fit ended."""
-        self._last_look(run)
+        """Show the final state."""
+        self._final_measurement(run)
         self._screen.show(run, self._deltas, "")
 
     def _on_exception(self, run: Run) -> None:
-        # What failed may fail again, and the fit's own exception is the one to be seen.
+        # The measurement may fail for the same reason; the exception of `fit` must propagate.
         with contextlib.suppress(Exception):
-            self._last_look(run)
+            self._final_measurement(run)
         self._screen.show(run, self._deltas, ", broken off")
 
-    def _last_look(self, run: Run) -> None:
-        if run.history.epochs > 0 and time.monotonic() >= self._last_look_from:
-            self._deltas.look(run)
+    def _final_measurement(self, run: Run) -> None:
+        if run.history.epochs > 0 and time.monotonic() >= self._final_from:
+            self._deltas.measure(run)
 
 
-class _Pace:
-    """When something may be done again, so that it takes no more than its share of the time."""
+class _Timer:
+    """Limits the fraction of time that a repeated action takes."""
 
     def __init__(self, every: float, first: float = 0.0) -> None:
-        """Let it be done every so many seconds at the most; the first time may take `first`."""
+        """Start; `every`: minimum interval, `first`: expected duration of the first action."""
         self._every = every
-        self.due = time.monotonic() + max(every, first / _SHARE)
+        self.due = time.monotonic() + max(every, first / _BUDGET)
 
-    def took(self, start: float) -> None:
-        """Take notice that it was done from `start` until now."""
+    def restart(self, start: float) -> None:
+        """Set the next time, after an action that ran from `start` until now."""
         now = time.monotonic()
-        self.due = now + max(self._every, (now - start) / _SHARE)
+        self.due = now + max(self._every, (now - start) / _BUDGET)
 
 
 class _Deltas:
-    """The sizes of the deltas so far."""
+    """The norms of the deltas measured so far."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -137,11 +136,11 @@ class _Deltas:
 
     @property
     def sizes(self) -> Array:
-        """The Euclidean norms, (times, layers)."""
+        """The Euclidean norms, (samples, layers)."""
         return np.array(self._sizes)
 
-    def look(self, run: Run) -> None:
-        """Find those of the network as it is now."""
+    def measure(self, run: Run) -> None:
+        """Compute and append the norms for the network's current parameters."""
         epochs = run.history.epochs
         if self.epochs and self.epochs[-1] == epochs:
             return
@@ -160,29 +159,29 @@ class _Deltas:
             own[...] = value
         run._manual_pass(twin)
         blocks = twin._network.deltas()
-        with np.errstate(over="ignore"):  # of a fit that diverges
+        with np.errstate(over="ignore"):  # when training diverges
             sizes = [float(np.linalg.norm(blocks[leaf._stored.block])) for leaf in twin._leaves()]
         self._sizes.append(sizes)
         self.epochs.append(epochs)
-        if len(self.epochs) > _MOST_LOOKS:
+        if len(self.epochs) > _MAX_SAMPLES:
             del self.epochs[1::2], self._sizes[1::2]
 
 
 class _Screen(Protocol):
-    """Where a fit is shown."""
+    """A display for the view."""
 
     def show(self, run: Run, deltas: _Deltas, note: str) -> None:
-        """Show the state of a fit."""
+        """Show the current state of the run."""
 
 
 class _Page:
-    """An output of a notebook."""
+    """An output area of a notebook."""
 
     def __init__(self) -> None:
         self._handle: Any = None
 
     def show(self, run: Run, deltas: _Deltas, note: str) -> None:
-        """Draw over what was drawn before."""
+        """Replace the content of the output."""
         parts = [losses(run.history)]
         if deltas.epochs:
             parts.append(delta_sizes(deltas.epochs, deltas.sizes, deltas.names))
@@ -204,10 +203,10 @@ class _Page:
 
 
 class _Lines:
-    """Lines of text."""
+    """Lines of text on standard error."""
 
     def show(self, run: Run, deltas: _Deltas, note: str) -> None:
-        """Print a line more."""
+        """Print a line."""
         print(_line(run, deltas, note), file=sys.stderr)
 
 
@@ -216,13 +215,13 @@ def _line(run: Run, deltas: _Deltas, note: str) -> str:
     keys = [key for key in ("loss", "val_loss") if key in history and len(history[key]) > 0]
     values = [f"{key} {history[key][-1]:.4g}" for key in keys]
     if deltas.epochs:
-        shown = some_of(len(deltas.names), _MOST_LAYERS)
+        shown = some_of(len(deltas.names), _MAX_LAYERS)
         sizes = (f"{deltas.names[i]} {deltas.sizes[-1, i]:.2g}" for i in shown)
         values.append(f"deltas {', '.join(sizes)}")
     return f"epoch {history.epochs}/{run.epochs}{history._ending}{note}: {'; '.join(values)}"
 
 
 def _in_notebook() -> bool:
-    """Return whether a Jupyter kernel runs this."""
+    """Return whether the code runs in a Jupyter kernel."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return hasattr(shell, "kernel")

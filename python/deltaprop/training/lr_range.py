@@ -21,14 +21,14 @@ _REACH = 50
 
 @dataclass(frozen=True, repr=False)
 class LRRange:
-    """What a learning-rate range test saw.
+    """The result of a learning-rate range test.
 
     Attributes
     ----------
     lr : ndarray, shape (steps,)
-        The learning rates, growing; those before the loss diverged.
+        The learning rates, increasing, up to where the loss diverged.
     loss : ndarray, shape (steps,)
-        The loss of each batch, before the update with that learning rate.
+        The loss of each batch before the update with this learning rate.
     """
 
     lr: Array
@@ -36,12 +36,12 @@ class LRRange:
 
     @property
     def smoothed(self) -> Array:
-        """The loss averaged over the steps before and after, those nearby counting most."""
+        """The loss averaged over neighbouring steps, with weights that decay with distance."""
         return _average(self.loss, ahead=_REACH)
 
     @property
     def suggestion(self) -> float:
-        """Where the smoothed loss falls fastest, by the logarithm of lr; NaN if it never falls."""
+        """The lr where the smoothed loss falls fastest against log(lr); NaN if it never falls."""
         loss = self.smoothed
         lowest = int(np.argmin(loss))
         if lowest == 0:
@@ -50,7 +50,7 @@ class LRRange:
         return float(self.lr[np.argmin(slope)])
 
     def __repr__(self) -> str:
-        """Return a table of at most 20 of the steps, the suggestion among them."""
+        """Return a table of at most 20 steps, including the suggestion."""
         steps = len(self.lr)
         suggested = np.flatnonzero(self.lr == self.suggestion)
         rows = np.unique(np.append(some_of(steps, 19), suggested))
@@ -79,10 +79,10 @@ def lr_range_test(
     sample_weight: Any = None,
     loss_weights: Sequence[float] | None = None,
 ) -> LRRange:
-    """Train a copy with a learning rate that grows until the loss diverges.
+    """Train a copy with an increasing learning rate until the loss diverges.
 
-    The network and the optimizer stay as they are to the bit: copies of both are trained, which go
-    on from the values and the state that they have.
+    Network and optimizer are not changed: copies of both are trained, starting from the current
+    parameters and state.
 
     Parameters
     ----------
@@ -92,26 +92,26 @@ def lr_range_test(
     loss : loss
         As for ``net.fit``.
     optimizer : Optimizer
-        Of the network's parameters. All its groups get the same learning rate.
+        An optimizer of the network's parameters. All its groups get the same learning rate.
     start, end : float, default 1e-6 and 1
         The first learning rate, above 0, and the last, above the first.
     steps : int, default 100
-        Updates at most, 2 or more.
+        Maximum number of updates, 2 or more.
     batch_size : int, default 32
-        Rows a step, 1 or more.
+        Rows per step, 1 or more.
     shuffle : bool, default True
-        Whether each pass over the data takes the rows in a new random order.
+        Whether to shuffle the rows in each pass over the data.
     seed : int, optional
-        For the shuffling. None: the network's.
+        Seed of the shuffling. Default: the network's seed.
     sample_weight : array_like, shape (N,), optional
         A weight of 0 or more for each row's loss.
     loss_weights : sequence of float, optional
-        What each head's loss counts; 1 where not given.
+        Weight of each head's loss. Default: 1.
 
     Returns
     -------
     LRRange
-        `lr`, `loss`, `smoothed`, `suggestion`; it shows itself as a table.
+        With `lr`, `loss`, `smoothed` and `suggestion`; prints as a table.
 
     Raises
     ------
@@ -119,14 +119,13 @@ def lr_range_test(
         For a setting out of range, no rows, wrong shapes, an optimizer of another network, or a
         loss that is not finite at the first step.
     TypeError
-        For a wrong kind of thing.
+        For an argument of the wrong type.
 
     Notes
     -----
-    lr_k = start (end / start)^(k / (steps - 1)). It ends when the running average of the
-    loss is more than 4 times its smallest, or when the loss is no longer finite.
-    Smith, "Cyclical learning rates for training neural networks" (2017), section 3.3, where the
-    learning rate grows in a straight line.
+    lr_k = start (end / start)^(k / (steps - 1)). The test ends early if the running average of the
+    loss exceeds 4 times its minimum, or the loss is not finite. Smith, "Cyclical learning rates for
+    training neural networks" (2017), section 3.3, where the learning rate grows linearly.
     """
     HeadLosses.of(loss, loss_weights, "lr_range_test").check_reductions("lr_range_test")
     start = as_real(start, "lr_range_test: start")
@@ -135,7 +134,10 @@ def lr_range_test(
         raise ValueError(f"lr_range_test: expected 0 < start < end, got {start:g} and {end:g}")
     lrs = np.geomspace(start, end, as_count(steps, "lr_range_test: steps", 2))
     size = as_count(batch_size, "lr_range_test: batch_size", 1)
-    rows, *_ = *np.shape(X[0] if isinstance(X, tuple) and X else X), 0  # fit minds what is none
+    rows, *_ = (
+        *np.shape(X[0] if isinstance(X, tuple) and X else X),
+        0,
+    )  # `fit` raises for other arguments
     trained, mover = _copies(net, optimizer)
     mover.lr = 1.0
     LambdaLR(mover, lambda k: float(lrs[min(k, steps - 1)]), every="step")
@@ -163,7 +165,7 @@ def lr_range_test(
 
 
 class _Watch(Callback):
-    """Keeps the losses; stops at the last step, or where they diverge."""
+    """Records the losses; stops at the last step, or when they diverge."""
 
     def __init__(self, steps: int) -> None:
         self.losses: list[float] = []
@@ -191,14 +193,14 @@ def _copies(net: TrainableNetwork, optimizer: Optimizer) -> tuple[TrainableNetwo
     kind: Any = type(optimizer)
     for group in groups:
         group["params"] = [own[p._index] for p in group["params"]]
-    # The groups hold all options of theirs, the state those of the whole.
+    # Groups hold their own options; the state holds those of the whole optimizer.
     mover: Optimizer = kind(groups)
     mover.load_state_dict({k: v for k, v in optimizer.state_dict().items() if k != "schedule"})
     return trained, mover
 
 
 def _average(values: Sequence[float] | Array, ahead: int) -> Array:
-    """Return averages over `ahead` steps after each and those before, with weights 0.9^distance."""
+    """Return averages over all earlier and `ahead` later steps, with weights 0.9^distance."""
     weights = 0.9 ** np.abs(np.arange(-ahead, _REACH + 1))
     place = slice(ahead, ahead + len(values))
     return np.asarray(

@@ -1,4 +1,4 @@
-"""The metrics of a fit, head by head."""
+"""Evaluation of metrics for each head of a network."""
 
 import re
 from collections.abc import Sequence
@@ -22,18 +22,18 @@ from deltaprop.nn.losses import (
 from deltaprop.training.heads import HeadLosses
 from deltaprop.training.metrics import Metric
 
-# What the history calls its own columns.
-_TAKEN = re.compile(r"(val_)?loss(_\d+)?|lr|val_.*|(activation|delta|gradient)_norm")
+# Names that the history uses for other columns.
+_RESERVED = re.compile(r"(val_)?loss(_\d+)?|lr|val_.*|(activation|delta|gradient)_norm")
 
 
-# Their outputs come to lie near the targets: of 0 and 1 they stand for the second from one half on.
+# Losses whose outputs approximate the targets; for targets 0 and 1 the threshold is 0.5.
 _NEAR_TARGETS = (BCELoss, HuberLoss, L1Loss, MSELoss, QuantileLoss, SmoothL1Loss)
-# Each of their outputs tells two classes apart.
+# Losses for which each output is a binary label.
 _LABELS = (BCELoss, BCEWithLogitsLoss, HingeLoss)
 
 
 class Metrics:
-    """Metrics of each head, by the names they have in the history."""
+    """Metrics of each head, by their names in the history."""
 
     def __init__(self, metrics: Any, heads: HeadLosses) -> None:
         if isinstance(metrics, str) or not isinstance(metrics, Sequence):
@@ -49,7 +49,7 @@ class Metrics:
             )
         self._by_head = [
             {
-                f"{_name(metric)}_{k}" if heads.many else _name(metric): _made(metric, loss)
+                f"{_name(metric)}_{k}" if heads.many else _name(metric): _as_metric(metric, loss)
                 for metric in own
             }
             for k, (own, loss) in enumerate(zip(by_head, heads.losses, strict=True))
@@ -58,13 +58,13 @@ class Metrics:
         if len(self.names) < sum(len(own) for own in by_head):
             raise ValueError(f"metrics: expected names of their own, got {metrics!r}")
         for name in self.names:
-            if _TAKEN.fullmatch(name):
+            if _RESERVED.fullmatch(name):
                 raise ValueError(
                     f"metrics: expected a name that the history has free, got {name!r}"
                 )
 
     def __call__(self, y: Any, outputs: Any, sample_weight: Any = None) -> dict[str, float]:
-        """Return the value of each metric, by its name."""
+        """Return the value of each metric by name."""
         heads = zip(
             self._by_head,
             self._heads.losses,
@@ -79,23 +79,26 @@ class Metrics:
         }
 
     def check(self, targets: Sequence[Array], widths: Sequence[int]) -> None:
-        """Raise ValueError for targets that a metric does not take beside outputs so wide."""
-        # Outputs that are not one for each loss are the core's to refuse.
+        """Raise ValueError if a metric does not accept the targets for outputs of these widths."""
+        # The core raises if the numbers of outputs and losses differ.
         heads = zip(self._by_head, self._heads.losses, targets, widths, strict=False)
         for own, loss, y, width in heads:
-            rows = np.atleast_1d(y)[:_TRIED]
+            rows = np.atleast_1d(y)[:_SAMPLE]
             outputs = np.zeros((len(rows), max(width, 0)))
             for metric in own.values() if width > 0 else ():
                 for part in _parts(metric, loss, rows, outputs, None):
                     metric._check(*part)
 
 
-# So many rows show how targets are shaped.
-_TRIED = 8
+# Rows of the targets that `Metrics.check` tries.
+_SAMPLE = 8
 
 
 def _parts(metric: Metric, loss: Any, y: Any, outputs: Array, weight: Any) -> list[Any]:
-    """Return what a metric is the mean over, targets, outputs and weights: y as the loss has it."""
+    """Return targets, outputs and weights; one tuple for each label that the metric averages over.
+
+    Targets are converted from the loss's convention to the metric's.
+    """
     if metric._takes not in ("classes", "either"):
         return [(y, outputs, weight)]
     y = as_array(y, "y")
@@ -104,16 +107,16 @@ def _parts(metric: Metric, loss: Any, y: Any, outputs: Array, weight: Any) -> li
     if isinstance(loss, CrossEntropyLoss) and y.ndim == 2 and y.shape == outputs.shape:
         y = y.argmax(axis=1)
     elif isinstance(loss, CrossEntropyLoss | NLLLoss) and y.ndim == 1:
-        there = y != loss.ignore_index
-        weight = None if weight is None else as_array(weight, "sample_weight")[there]
-        return [(y[there], outputs[there], weight)]
+        counted = y != loss.ignore_index
+        weight = None if weight is None else as_array(weight, "sample_weight")[counted]
+        return [(y[counted], outputs[counted], weight)]
     labels = isinstance(loss, _LABELS) and y.ndim == 2 and y.shape == outputs.shape
     if labels and metric._takes == "classes":
         return [(y[:, k], outputs[:, k], weight) for k in range(y.shape[1])]
     return [(y, outputs, weight)]
 
 
-def _made(metric: Any, loss: Any) -> Metric:
+def _as_metric(metric: Any, loss: Any) -> Metric:
     if isinstance(metric, Metric):
         return metric
     return Metric(metric, probabilities=isinstance(loss, _NEAR_TARGETS))

@@ -1,4 +1,4 @@
-"""Metrics by name: each a short function of what a network gave and what it should have given."""
+"""Metrics: functions of targets and outputs, available by name."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from deltaprop._arrays import Array, as_array
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Classes:
-    """Targets and outputs that are classes.
+    """Targets and outputs of a classification.
 
     Attributes
     ----------
     y, labels : ndarray of int, shape (N,)
         True and predicted classes.
-    scores : ndarray, shape (N,) for two classes, of the second; else (N, classes)
-        Logits, or probabilities.
+    scores : ndarray, shape (N,) for two classes, those of the second; else (N, classes)
+        Logits or probabilities.
     probabilities : bool
-        Which of the two `scores` are.
+        Whether `scores` are probabilities.
     weight : ndarray, shape (N,)
     """
 
@@ -38,7 +38,7 @@ class Classes:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Values:
-    """Targets and outputs that are numbers: (N, features) both, and weights (N,)."""
+    """Targets and outputs of a regression, (N, features) each, and weights (N,)."""
 
     y: Array
     outputs: Array
@@ -46,7 +46,7 @@ class Values:
 
 
 def accuracy(c: Classes) -> float:
-    """Part of the rows whose class is right.
+    """Fraction of rows whose class is correct.
 
     Notes
     -----
@@ -58,7 +58,7 @@ def accuracy(c: Classes) -> float:
 
 
 def precision(c: Classes) -> float:
-    """Part of the rows taken for a class that are of it; the second of two classes, or the mean.
+    """Fraction of rows predicted as a class that belong to it; of class 1, or the mean of several.
 
     Notes
     -----
@@ -67,11 +67,11 @@ def precision(c: Classes) -> float:
     Source: sklearn.metrics.precision_score; average "binary" for two classes, "macro"
     for more.
     """
-    return _by_class(c, lambda true, taken, there: _ratio(true, taken))
+    return _by_class(c, lambda correct, predicted, actual: _ratio(correct, predicted))
 
 
 def recall(c: Classes) -> float:
-    """Part of the rows of a class that are taken for it; the second of two classes, or the mean.
+    """Fraction of rows of a class that are predicted as it; of class 1, or the mean of several.
 
     Notes
     -----
@@ -80,11 +80,11 @@ def recall(c: Classes) -> float:
     Source: sklearn.metrics.recall_score; average "binary" for two classes, "macro"
     for more.
     """
-    return _by_class(c, lambda true, taken, there: _ratio(true, there))
+    return _by_class(c, lambda correct, predicted, actual: _ratio(correct, actual))
 
 
 def f1(c: Classes) -> float:
-    """Harmonic mean of precision and recall; the second of two classes, or the mean of all.
+    """Harmonic mean of precision and recall; of class 1, or the mean over more than two classes.
 
     Notes
     -----
@@ -93,11 +93,11 @@ def f1(c: Classes) -> float:
     Source: sklearn.metrics.f1_score; average "binary" for two classes, "macro" for
     more.
     """
-    return _by_class(c, lambda true, taken, there: _ratio(2 * true, taken + there))
+    return _by_class(c, lambda correct, predicted, actual: _ratio(2 * correct, predicted + actual))
 
 
 def auc(c: Classes) -> float:
-    """Area under the ROC curve; for more than two classes the mean of each against the rest.
+    """Area under the ROC curve; for more than two classes the mean over classes, one-vs-rest.
 
     Notes
     -----
@@ -109,13 +109,13 @@ def auc(c: Classes) -> float:
     """
     if c.scores.ndim == 1:
         return _area(c.scores, c.y == 1, c.weight)
-    # The logarithm orders as the probability does, and does not round to 1 or 0.
+    # Log-probabilities have the same order and do not saturate at 0 or 1.
     scores = c.scores if c.probabilities else _log_softmax(c.scores)
     return float(np.mean([_area(s, c.y == k, c.weight) for k, s in enumerate(scores.T)]))
 
 
 def top_k_accuracy(c: Classes) -> float:
-    """Part of the rows whose class is among the two with the highest scores.
+    """Fraction of rows whose class is among the two with the highest scores.
 
     Notes
     -----
@@ -189,19 +189,19 @@ METRICS: dict[str, Callable[..., float]] = {**OF_CLASSES, **OF_VALUES}
 
 
 class Metric:
-    """A number that tells how well outputs fit targets.
+    """A measure of how well outputs fit targets.
 
     Parameters
     ----------
     metric : str or callable
-        "accuracy", "precision", "recall", "f1", "auc", "top_k_accuracy" (of two), "mse", "rmse",
-        "mae", "r2"; where scikit-learn is installed, any other of its scorers ("balanced_accuracy",
-        "f1_weighted", ...), or what one of them negates ("log_loss"). Or a function of
-        ``(y, outputs)`` that returns a number; it gets no weights.
+        "accuracy", "precision", "recall", "f1", "auc", "top_k_accuracy" (k = 2), "mse", "rmse",
+        "mae" or "r2"; where scikit-learn is installed, any of its other scorers
+        ("balanced_accuracy", "f1_weighted", ...) or the positive form of a negated one
+        ("log_loss"). Or a function of ``(y, outputs)`` that returns a number; it gets no weights.
     probabilities : bool, default False
-        Whether outputs of classes are probabilities and not logits. For a metric given by its name
-        `fit` and `evaluate` see it by the loss: probabilities for `BCELoss` and where outputs are
-        to come near the targets (`MSELoss`, `L1Loss`, `SmoothL1Loss`, `HuberLoss`,
+        Whether a classifier's outputs are probabilities instead of logits. For a metric given by
+        name `fit` and `evaluate` decide by the loss: probabilities for `BCELoss` and for losses
+        whose outputs approximate the targets (`MSELoss`, `L1Loss`, `SmoothL1Loss`, `HuberLoss`,
         `QuantileLoss`), logits for all others.
 
     Attributes
@@ -214,20 +214,21 @@ class Metric:
     ValueError
         For an unknown name.
     TypeError
-        For neither a name nor a function.
+        If `metric` is neither a name nor a function.
 
     Notes
     -----
-    `fit` and `evaluate` give a metric of classes what the loss means by y. `HingeLoss`: 1 is the
-    second class, -1 the first. `CrossEntropyLoss` and `NLLLoss`: rows of `ignore_index` are left
-    out; of probabilities the highest counts. Several outputs of `BCEWithLogitsLoss`, `BCELoss` or
-    `HingeLoss` are labels of their own, and the metric is the mean of theirs: accuracy that of all
-    elements, f1 and the others scikit-learn's with average "macro".
+    `fit` and `evaluate` interpret y as the loss does. `HingeLoss`: 1 is the second class, -1 the
+    first. `CrossEntropyLoss` and `NLLLoss`: rows of `ignore_index` are ignored; of target
+    probabilities the highest is the class. Several outputs of `BCEWithLogitsLoss`, `BCELoss` or
+    `HingeLoss` are separate labels, and the metric is the mean over labels: accuracy over all
+    elements, f1 and others as in scikit-learn with average "macro".
 
-    Classes are integers y (N,) from 0 to C - 1 for outputs (N, C), of which the highest counts, or
-    0 and 1 (of any type) for one output, which counts as 1 above 0 (logits) or above 0.5
-    (probabilities). Two logits are scored as one, their difference. A scorer of scikit-learn is
-    given classes where y can be such: one output and y all 0 or 1, or more outputs and y (N,).
+    Classes are integers y (N,) from 0 to C - 1 for outputs (N, C), where the highest output is the
+    prediction, or 0 and 1 (of any dtype) for one output, where the prediction is 1 above 0 (logits)
+    or above 0.5 (probabilities). Two logits are scored by their difference. A scorer of
+    scikit-learn is passed classes if y can represent them: one output and all y 0 or 1, or several
+    outputs and y (N,).
 
     Examples
     --------
@@ -262,21 +263,21 @@ class Metric:
         y : array_like, shape (N,) or that of `outputs`
             Targets.
         outputs : array_like, shape (N, features) or (N,)
-            What the network gave.
+            The network's outputs.
         sample_weight : array_like, shape (N,), optional
             A weight of 0 or more for each row.
 
         Returns
         -------
         float
-            NaN for no rows, weights that are all 0, or outputs with a NaN.
+            NaN if there are no rows, all weights are 0, or outputs contain NaN.
 
         Raises
         ------
         ValueError
-            For shapes that do not go together, or targets that are no classes of the outputs.
+            For shapes that do not match, or targets that are not valid classes for the outputs.
         TypeError
-            For what are not real numbers.
+            If the elements are not real numbers.
         """
         if self._takes == "arrays":
             return float(self._function(y, outputs))
@@ -287,12 +288,12 @@ class Metric:
             return self._function(data)
 
     def _check(self, y: Any, outputs: Any, sample_weight: Any) -> None:
-        """Raise what a call would raise for targets and outputs of other shapes or kinds."""
+        """Raise the errors of a call, without computing the metric."""
         if self._takes != "arrays":
             self._data(y, outputs, sample_weight)
 
     def _data(self, y: Any, outputs: Any, sample_weight: Any) -> Classes | Values | None:
-        """Return what the function takes; None where there is nothing to judge."""
+        """Return the argument of the metric's function; None if the result is NaN."""
         y, outputs = as_array(y, f"{self.name}: y"), as_array(outputs, f"{self.name}: outputs")
         fits = outputs.ndim in (1, 2) and y.ndim in (1, 2) and len(y) == len(outputs)
         if not fits or 0 in (*outputs.shape[1:], *y.shape[1:]):
@@ -333,7 +334,7 @@ class Metric:
         else:
             labels = scores.argmax(axis=1)
         if outputs.shape[1] == 2:
-            # The sigmoid of the difference of two logits is the softmax of them.
+            # The sigmoid of the difference of two logits is their softmax.
             scores = scores[:, 1] - (0 if self.probabilities else scores[:, 0])
         return Classes(
             flat.astype(np.int64), labels.astype(np.int64), scores, self.probabilities, weight
@@ -363,19 +364,20 @@ def _ratio(top: Array, bottom: Array) -> Array:
 
 
 def _by_class(c: Classes, of: Callable[[Array, Array, Array], Array]) -> float:
-    """Return a function of the weights of each class's rows: right, taken for it, of it."""
-    right = c.weight * (c.y == c.labels)
-    pairs = [(c.y, right), (c.labels, c.weight), (c.y, c.weight)]
+    """Return a score from the weight of each class's rows: correct, predicted as it, of it."""
+    correct = c.weight * (c.y == c.labels)
+    pairs = [(c.y, correct), (c.labels, c.weight), (c.y, c.weight)]
     values = of(*(np.bincount(k, w, c.classes) for k, w in pairs))
-    # What is neither there nor taken for there is not counted.
+    # Classes that neither occur nor are predicted do not count.
     return float(values[1] if c.scores.ndim == 1 else np.mean(values[np.union1d(c.y, c.labels)]))
 
 
 def _area(scores: Array, positive: Array, weight: Array) -> float:
     _, rank = np.unique(scores, return_inverse=True)
-    there, others = np.bincount(rank, weight * positive), np.bincount(rank, weight * ~positive)
-    below = np.cumsum(others) - others / 2
-    return float(there @ below / (there.sum() * others.sum()))
+    positives = np.bincount(rank, weight * positive)
+    negatives = np.bincount(rank, weight * ~positive)
+    below = np.cumsum(negatives) - negatives / 2
+    return float(positives @ below / (positives.sum() * negatives.sum()))
 
 
 def _log_softmax(scores: Array) -> Array:
@@ -384,7 +386,7 @@ def _log_softmax(scores: Array) -> Array:
 
 
 def _scorer(name: str) -> Callable[[Classes | Values], float]:
-    """Return a scorer of scikit-learn, or the negative of one that negates."""
+    """Return a scorer of scikit-learn, with the sign changed for negated ones."""
     try:
         from sklearn.base import (
             BaseEstimator,
@@ -398,14 +400,14 @@ def _scorer(name: str) -> Callable[[Classes | Values], float]:
         ) from None
     known = get_scorer_names()
     names = (name, name.removesuffix("_score"), f"neg_{name}")
-    found = next((n for n in names if n in known), None)
-    if found is None:
+    match = next((n for n in names if n in known), None)
+    if match is None:
         raise ValueError(
             f"Metric: expected one of {list(METRICS)} or of scikit-learn's scorers, got {name!r}"
         )
-    scorer, sign = get_scorer(found), -1 if found == names[2] else 1
+    scorer, sign = get_scorer(match), -1 if match == names[2] else 1
 
-    # What a scorer asks for are an estimator's answers: these give what is already known.
+    # Scorers call an estimator; these estimators return the outputs computed before.
     class Regressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         def predict(self, data: Values) -> Array:
             return data.outputs
@@ -429,7 +431,7 @@ def _scorer(name: str) -> Callable[[Classes | Values], float]:
 
     def score(data: Classes | Values) -> float:
         estimator = Classifier(data.classes) if isinstance(data, Classes) else Regressor()
-        # Not every scorer takes weights.
+        # Some scorers do not accept weights.
         weights = {} if (data.weight == 1).all() else {"sample_weight": data.weight}
         return sign * float(scorer(estimator, data, data.y, **weights))
 

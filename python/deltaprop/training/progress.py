@@ -1,4 +1,4 @@
-"""The progress of a fit, on the terminal or in a notebook."""
+"""Progress output of `fit`, in a terminal or notebook."""
 
 import sys
 import time
@@ -6,17 +6,17 @@ from typing import Any, Protocol
 
 
 class Progress(Protocol):
-    """Shows how far a fit is."""
+    """Shows the progress of `fit`."""
 
     def at(self, epochs: int, values: dict[str, float]) -> None:
-        """Show this many finished epochs and the last one's values."""
+        """Show the number of finished epochs and the values of the last one."""
 
     def close(self) -> None:
-        """Leave what is shown."""
+        """Finish the output."""
 
 
 class Bar:
-    """tqdm's bar."""
+    """A progress bar by tqdm."""
 
     def __init__(self, tqdm: Any, epochs: int) -> None:
         self._bar = tqdm(total=epochs, unit="epoch")
@@ -24,7 +24,7 @@ class Bar:
         self._due: tuple[int, dict[str, float]] = (0, {})
 
     def at(self, epochs: int, values: dict[str, float]) -> None:
-        """Move the bar, at most ten times a second: a short epoch takes less than drawing."""
+        """Move the bar, at most 10 times per second: drawing can take longer than an epoch."""
         self._due = (epochs, values)
         if time.monotonic() - self._last > 0.1:
             self._draw()
@@ -36,20 +36,20 @@ class Bar:
         self._bar.update(epochs - self._bar.n)
 
     def close(self) -> None:
-        """Leave the bar where the fit stopped."""
+        """Draw the final state of the bar."""
         self._draw()
         self._bar.close()
 
 
 class Lines:
-    """A line an epoch."""
+    """One line of text per epoch."""
 
     def __init__(self, epochs: int) -> None:
         self._total = epochs
         self._shown = 0
 
     def at(self, epochs: int, values: dict[str, float]) -> None:
-        """Print the line of an epoch that has not had one."""
+        """Print the epoch's line, once."""
         if epochs > self._shown:
             self._shown = epochs
             text = ", ".join(f"{k} {v:.4g}" for k, v in values.items())
@@ -60,7 +60,7 @@ class Lines:
 
 
 def progress_of(epochs: int) -> Progress:
-    """Return a bar where tqdm is installed, else lines."""
+    """Return a bar if tqdm is installed, else lines."""
     try:
         from tqdm.auto import tqdm
     except ImportError:

@@ -1,4 +1,4 @@
-"""A fit under way."""
+"""The state of a running `fit`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,22 +11,22 @@ from deltaprop.training.protocols import TrainableNetwork
 
 @dataclass
 class Run:
-    """A fit under way, as callbacks see it.
+    """The state of a running `fit`, which callbacks receive.
 
     Attributes
     ----------
     network : Sequential
     optimizer : Optimizer
     epoch : int
-        The epoch under way or just finished, counted from 0 as Keras counts it for callbacks: that
-        of ``history["loss"][epoch]``; -1 before the first. Progress, `History.table` and file
-        names count from 1.
+        The current or last finished epoch, counted from 0 as in Keras's callbacks; its loss is
+        ``history["loss"][epoch]``. -1 before the first. Progress output, `History.table` and names
+        of files count from 1.
     epochs : int
-        Epochs that the fit is to have in all.
+        Total number of epochs.
     step : int
-        Updates so far.
+        Number of updates so far.
     loss : float
-        The last update's, in ``on_train_batch_end``.
+        The loss of the last update, in ``on_train_batch_end``.
     history : History
         The values so far.
     """
@@ -46,11 +46,11 @@ class Run:
     _callbacks: list[Any] = field(default_factory=list)
     _checkpoints: list[str] = field(default_factory=list)  # to write when the epoch has ended
     _stopping: bool = False
-    _begun: bool = False  # what comes now is no refusal any more
+    _begun: bool = False  # training has begun; later exceptions keep its results
 
     def stop(self) -> None:
-        """End the fit after this epoch, or after this update where that is under way.
+        """Stop the fit after the current epoch; in ``on_train_batch_end`` after the update.
 
-        In ``on_train_begin`` and ``on_epoch_begin`` before it.
+        In ``on_train_begin`` and ``on_epoch_begin`` it stops before the next epoch.
         """
         self._stopping = True

@@ -7,26 +7,28 @@ import numpy as np
 
 
 class StopOnPlateau:
-    """Stop when the whole set's loss moved by less than `eps` from one look to the next.
+    """Stop when the loss on all training data changes by less than `eps` between evaluations.
 
     Parameters
     ----------
     eps : float
-        Above 0.
+        Minimum absolute change, above 0.
     every : {"epoch", "update"}, default "epoch"
-        When to look: after each epoch, or after each update of the parameters.
+        Whether to evaluate the loss after each epoch or after each update of the parameters.
     loss : loss, optional
-        What to look at; None: the loss trained with.
+        The loss to evaluate. Default: the training loss.
 
     Raises
     ------
     ValueError
-        For another `every`, or an `eps` that is not a positive number.
+        For another `every`, or if `eps` is not positive and finite.
+    TypeError
+        If `eps` is not a number.
 
     Notes
     -----
-    Each look is an inference over all rows given to `fit`, weighed by `sample_weight`. The first
-    look stops nothing.
+    Each evaluation is an inference pass over all rows passed to `fit`, weighted by `sample_weight`.
+    The first evaluation never stops the fit.
     """
 
     def __init__(self, eps: float, every: str = "epoch", loss: Any = None) -> None:
