@@ -13,11 +13,10 @@ namespace {
 const Table* loaded = nullptr;
 Choice chosen;
 
-/// A set that there can be kernels for, whether this CPU has it (and its system saves the registers), and who does.
 struct InstructionSet {
   const char* name;
-  bool (*here)();
-  const char* who;
+  bool (*supported)();  // by the CPU, and the operating system saves its registers
+  const char* cpus;     // for messages
 };
 constexpr InstructionSet kSets[] = {
     {"plain", [] { return true; }, "any"},
@@ -50,7 +49,7 @@ std::string joined(const std::vector<std::string>& names) {
   return all;
 }
 
-/// The best that is built and that the CPU has, or the one that DELTAPROP_ISA asks for.
+/// The best instruction set that is built and supported, or the one that DELTAPROP_ISA names.
 Choice choose() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
@@ -61,10 +60,10 @@ Choice choose() {
     if (!built(set.name)) continue;
     if (least == nullptr) least = &set;
     choice.built.emplace_back(set.name);
-    if (set.here()) choice.available.emplace_back(set.name);
+    if (set.supported()) choice.available.emplace_back(set.name);
   }
   if (choice.available.empty()) {
-    throw std::runtime_error(std::string("deltaprop needs an ") + least->name + " CPU (" + least->who +
+    throw std::runtime_error(std::string("deltaprop needs an ") + least->name + " CPU (" + least->cpus +
                              "), which this one is not");
   }
   choice.name = choice.available.back();
