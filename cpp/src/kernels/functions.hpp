@@ -227,9 +227,9 @@ template <class T>
 /// Lanes in which x is a positive normal number. Almost always all of them: the fast path.
 template <class T>
 [[gnu::always_inline]] inline Mask<T> is_normal(Vector<T> x) {
-  const auto least = Vector<T>::all(std::numeric_limits<T>::min()),
-             most = Vector<T>::all(std::numeric_limits<T>::max());
-  return (least <= x) & (x <= most);
+  const auto smallest = Vector<T>::all(std::numeric_limits<T>::min()),
+             largest = Vector<T>::all(std::numeric_limits<T>::max());
+  return (smallest <= x) & (x <= largest);
 }
 
 /// log for all x, including subnormal numbers, 0, negative numbers, infinity and NaN.

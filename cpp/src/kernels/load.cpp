@@ -55,25 +55,25 @@ Choice choose() {
   __builtin_cpu_init();
 #endif
   Choice choice;
-  const InstructionSet* least = nullptr;
+  const InstructionSet* oldest = nullptr;
   for (const auto& set : kSets) {
     if (!built(set.name)) continue;
-    if (least == nullptr) least = &set;
+    if (oldest == nullptr) oldest = &set;
     choice.built.emplace_back(set.name);
     if (set.supported()) choice.available.emplace_back(set.name);
   }
   if (choice.available.empty()) {
-    throw std::runtime_error(std::string("deltaprop needs an ") + least->name + " CPU (" + least->cpus +
+    throw std::runtime_error(std::string("deltaprop needs an ") + oldest->name + " CPU (" + oldest->cpus +
                              "), which this one is not");
   }
   choice.name = choice.available.back();
-  const char* asked = std::getenv("DELTAPROP_ISA");
-  if (asked == nullptr || *asked == '\0') return choice;
+  const char* requested = std::getenv("DELTAPROP_ISA");
+  if (requested == nullptr || *requested == '\0') return choice;
   choice.forced = true;
   for (const auto& set : choice.available) {
-    if (set == asked) return choice.name = set, choice;
+    if (set == requested) return choice.name = set, choice;
   }
-  throw std::runtime_error("DELTAPROP_ISA is '" + std::string(asked) + "': there are kernels for " +
+  throw std::runtime_error("DELTAPROP_ISA is '" + std::string(requested) + "': there are kernels for " +
                            joined(choice.built) + ", of which this CPU has " + joined(choice.available));
 }
 

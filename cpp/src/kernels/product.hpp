@@ -23,9 +23,9 @@ struct RegisterTile {
   // 16 registers: 12 accumulators, 2 for b, the rest for a.
   static constexpr Index mr = 6;
 #endif
+  static constexpr Index max_vectors = 8;
   /// Columns, in vectors. With fewer rows there are more, so that the accumulators still hide the latency of an FMA.
-  static constexpr Index vectors(Index rows) { return rows == 1 ? 8 : rows == 2 ? 4 : 2; }
-  static constexpr Index max_vectors = vectors(1);
+  static constexpr Index vectors(Index rows) { return rows == 1 ? max_vectors : rows == 2 ? 4 : 2; }
 };
 
 enum class Chain {

@@ -134,11 +134,11 @@ Vector<T> scale_by_power_of_two(Vector<T> a, Vector<T> exponent) {
   return {Native<T>::scale(a.p, exponent.p)};
 #else
   using B = Bits<T>;
-  const auto most = Vector<T>::all(2 * B::bias);
-  const auto inside = max(min(exponent, most), -most);
-  const auto half = round(inside * Vector<T>::all(T(0.5)));
+  const auto limit = Vector<T>::all(2 * B::bias);
+  const auto clamped = max(min(exponent, limit), -limit);
+  const auto half = round(clamped * Vector<T>::all(T(0.5)));
   const auto power = [](Vector<T> n) { return B::number(B::of(n + Vector<T>::all(B::base + B::bias)) << B::mantissa); };
-  return a * power(half) * power(inside - half);
+  return a * power(half) * power(clamped - half);
 #endif
 }
 

@@ -130,9 +130,9 @@ void orthogonal(const Target& t, const Options& o) {
   const Index rows = t.shape[0], cols = t.n / rows;
   Eigen::Map<Matrix> w(t.values, rows, cols);
   const Eigen::HouseholderQR<Matrix> qr(rows < cols ? Matrix(w.transpose()) : Matrix(w));
-  const Index least = std::min(rows, cols);
-  Matrix q = qr.householderQ() * Matrix::Identity(std::max(rows, cols), least);
-  for (Index j = 0; j < least; ++j) q.col(j) *= qr.matrixQR()(j, j) < 0 ? -o[0] : o[0];
+  const Index rank = std::min(rows, cols);
+  Matrix q = qr.householderQ() * Matrix::Identity(std::max(rows, cols), rank);
+  for (Index j = 0; j < rank; ++j) q.col(j) *= qr.matrixQR()(j, j) < 0 ? -o[0] : o[0];
   if (rows < cols) {
     w = q.transpose();
   } else {

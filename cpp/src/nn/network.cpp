@@ -115,17 +115,17 @@ Subgraph Network<T>::resolve_inputs(Index subgraph, const std::vector<std::vecto
 
 template <class T>
 Index Network<T>::min_batch_size() const {
-  Index least = 0;
-  for (const Place& place : layers_) least = std::max(least, place.frozen ? 0 : place.layer->min_batch_size());
-  return least;
+  Index min_rows = 0;
+  for (const Place& place : layers_) min_rows = std::max(min_rows, place.frozen ? 0 : place.layer->min_batch_size());
+  return min_rows;
 }
 
 template <class T>
 void Network<T>::check_rows(Index rows, const char* advice) const {
   for (const Place& place : layers_) {
-    const Index least = place.frozen ? 0 : place.layer->min_batch_size();
-    if (rows >= least) continue;
-    throw ValueError(place.layer->describe() + ": expected " + std::to_string(least) +
+    const Index min_rows = place.frozen ? 0 : place.layer->min_batch_size();
+    if (rows >= min_rows) continue;
+    throw ValueError(place.layer->describe() + ": expected " + std::to_string(min_rows) +
                      " rows or more in training, got " + std::to_string(rows) + advice);
   }
 }
