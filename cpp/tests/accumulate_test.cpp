@@ -1,4 +1,4 @@
-// Several batches an update, and running statistics.
+// Gradient accumulation over several batches, and running statistics.
 #include <doctest/doctest.h>
 
 #include "deltaprop/core/errors.hpp"
@@ -30,14 +30,14 @@ Result<T> fitted(const Set<T>& set, const nn::Loss& loss, Index batch, Index acc
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("k batches an update are a batch k times as large", T, float, double) {
+TEST_CASE_TEMPLATE("accumulating k batches gives the update of one batch k times as large", T, float, double) {
   Set<T> set(50, 3, 4);
   for (const bool weighted : {false, true}) {
     CAPTURE(weighted);
     for (Index i = 0; weighted && i < 50; ++i) set.weights.push_back(T(i % 4));
     for (const nn::Loss* loss :
          {static_cast<const nn::Loss*>(&squared_error()), static_cast<const nn::Loss*>(&cross_entropy())}) {
-      // 50 rows: 18, 18 and 14, whose last of six is ragged.
+      // 50 rows: updates of 18, 18 and 14 rows; the last batch is partial.
       const auto large = fitted(set, *loss, 18, 1), parts = fitted(set, *loss, 6, 3);
       CHECK(large.history.updates == 9);
       CHECK(parts.history.updates == 9);
@@ -52,14 +52,14 @@ TEST_CASE_TEMPLATE("k batches an update are a batch k times as large", T, float,
   }
 }
 
-TEST_CASE("an epoch's last update takes what is left, and never rows of the next one") {
+TEST_CASE("the last update of an epoch takes the remaining batches, never rows of the next epoch") {
   const Set<double> set(50, 3, 4);
   const auto all = fitted(set, squared_error(), 6, 100), some = fitted(set, squared_error(), 6, 4);
   CHECK(all.history.updates == 3);   // 9 batches
   CHECK(some.history.updates == 9);  // 4, 4 and 1
 }
 
-TEST_CASE("running statistics follow each batch of an update") {
+TEST_CASE("running statistics are updated by each batch of an accumulated update") {
   const Set<double> set(12, 3, 4);
   Model<double> model(centred(), 1), other(centred(), 1);
   auto rule = optimizer(model, "SGD", sgd_options(0.1));
@@ -71,7 +71,7 @@ TEST_CASE("running statistics follow each batch of an update") {
   CHECK(buffers_of(model) == buffers_of(other));
 }
 
-TEST_CASE("a step that fails puts running statistics back, those of its first batches too") {
+TEST_CASE("a failing step restores the running statistics, including those of its earlier batches") {
   const Set<double> good(24, 3, 4);
   for (const Index accumulate : {1, 3}) {
     CAPTURE(accumulate);
@@ -92,7 +92,7 @@ TEST_CASE("a step that fails puts running statistics back, those of its first ba
   }
 }
 
-TEST_CASE("an interrupt between an update's batches leaves running statistics as they were") {
+TEST_CASE("an interrupt between the batches of an update restores the running statistics") {
   const Set<double> set(12, 3, 4);
   Model<double> model(centred(), 1);
   const auto buffers = buffers_of(model);

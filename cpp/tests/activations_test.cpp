@@ -13,8 +13,8 @@ namespace {
 
 using Real = long double;
 
-/// f and f' in long double; `scale` is what the error of f' is measured by: itself, or the size of the terms that it is
-/// the sum of, where these cancel.
+/// f and f' in long double; `scale` is the reference magnitude for the error of f': |f'|, or the size of its terms if
+/// they cancel.
 struct Exact {
   std::string name;
   std::vector<double> options;
@@ -42,7 +42,7 @@ Real mish_slope(Real x) {
 }
 Real tanhshrink(Real x) {
   if (std::abs(x) > 2) return x - std::tanh(x);
-  // By the continued fraction of tanh, none of whose terms cancel.
+  // By the continued fraction of tanh, which is free of cancellation.
   Real rest = 0;
   for (int k = 41; k >= 5; k -= 2) rest = x * x / (static_cast<Real>(k) + rest);
   return x * x * x / (3 + x * x + rest);
@@ -50,7 +50,7 @@ Real tanhshrink(Real x) {
 Real one(Real) { return 1; }
 constexpr Real kAlpha = 1.6732632423543772848170429916717L, kScale = 1.0507009873554804934193349852946L;
 
-/// Every activation of single elements.
+/// Every elementwise activation.
 const std::vector<Exact>& all() {
   static const std::vector<Exact> list{
       {"Identity", {}, [](Real x) { return x; }, one, one, 0},
@@ -179,7 +179,7 @@ std::vector<T> backward(const std::string& name, const std::vector<T>& x, const 
   return dx;
 }
 
-/// What a user may meet, out to 1e4 either way, kinks included; a float that T holds exactly in both precisions.
+/// Realistic arguments in [-1e4, 1e4], kinks included; floats, so that both precisions get the same numbers.
 template <class T>
 std::vector<T> arguments() {
   std::vector<T> x;
@@ -193,8 +193,7 @@ std::vector<T> arguments() {
   return x;
 }
 
-/// Units of the last place of `scale`; at the edge of underflow, where a factor of it has lost digits, of what lies
-/// well within.
+/// One ulp of `scale`, at least that of a number well above the underflow threshold, where factors of it lose digits.
 template <class T>
 double distance(T got, Real exact, Real scale) {
   if (!std::isfinite(got)) return std::numeric_limits<double>::infinity();
@@ -205,13 +204,14 @@ double distance(T got, Real exact, Real scale) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("every activation has its values and derivatives right and finite", T, float, double) {
+TEST_CASE_TEMPLATE("every activation and its derivative agree with long double within the stated ulp, and are finite",
+                   T, float, double) {
   const auto x = arguments<T>();
   const std::vector<T> ones(x.size(), T(1));
   const auto& known = kernels::get<T>();
   for (Index k = 0; k < known.activation_count; ++k) {
     const std::string name = known.activations[k].name;
-    if (name == "Softmax" || name == "LogSoftmax") continue;  // of rows: below
+    if (name == "Softmax" || name == "LogSoftmax") continue;  // rowwise: tested below
     const auto found = std::find_if(all().begin(), all().end(), [&](const Exact& e) { return e.name == name; });
     CAPTURE(name);
     REQUIRE(found != all().end());
@@ -255,7 +255,7 @@ TEST_CASE_TEMPLATE("tanh and tanhshrink are odd", T, float, double) {
   }
 }
 
-TEST_CASE_TEMPLATE("derivatives of the plain ones are their formulas to the bit", T, float, double) {
+TEST_CASE_TEMPLATE("derivatives of the simple activations equal their formulas bit for bit", T, float, double) {
   const auto x = numbers<T>(101, 1), dy = numbers<T>(101, 2);
   const auto check = [&](const std::string& name, auto expected) {
     CAPTURE(name);
@@ -269,7 +269,7 @@ TEST_CASE_TEMPLATE("derivatives of the plain ones are their formulas to the bit"
   check("LeakyReLU", [](T u, T, T d) { return u > 0 ? d : T(0.25) * d; });
 }
 
-TEST_CASE_TEMPLATE("NaN passes through every activation", T, float, double) {
+TEST_CASE_TEMPLATE("every activation propagates NaN", T, float, double) {
   const std::vector<T> x(3, std::numeric_limits<T>::quiet_NaN());
   for (Index k = 0; k < kernels::get<T>().activation_count; ++k) {
     CAPTURE(kernels::get<T>().activations[k].name);
@@ -277,7 +277,7 @@ TEST_CASE_TEMPLATE("NaN passes through every activation", T, float, double) {
   }
 }
 
-TEST_CASE_TEMPLATE("softmax and its logarithm have their values and derivatives right", T, float, double) {
+TEST_CASE_TEMPLATE("softmax and log-softmax and their derivatives agree with long double", T, float, double) {
   constexpr double most = 4;
   double worst_y = 0, worst_log_y = 0, worst_dx = 0, worst_log_dx = 0;
   for (const Index n : {1, 2, 7, 16, 33}) {
@@ -298,7 +298,8 @@ TEST_CASE_TEMPLATE("softmax and its logarithm have their values and derivatives 
         mean_size += std::abs(dy[j]) * p;
       }
       for (std::size_t j = 0; j < x.size(); ++j) {
-        // A probability has the relative error that its logarithm has by itself: that of x - m, and that of the sum.
+        // The relative error of a probability is the absolute error of its logarithm: that of x - m and that of the
+        // sum.
         const Real log_p = x[j] - largest - std::log(sum), p = std::exp(log_p), room = 1 + std::abs(x[j] - largest);
         worst_y = std::max(worst_y, distance(y[j], p, p * room));
         worst_log_y = std::max(worst_log_y, distance(log_y[j], log_p, room));
@@ -314,7 +315,7 @@ TEST_CASE_TEMPLATE("softmax and its logarithm have their values and derivatives 
   CHECK(worst_log_dx <= most);
 }
 
-TEST_CASE_TEMPLATE("softmax and its logarithm bear any logits", T, float, double) {
+TEST_CASE_TEMPLATE("softmax and log-softmax do not overflow for extreme logits", T, float, double) {
   const std::vector<T> x{1e4, -1e4, T(9999.5), 0, 0, 0, -1e4, -1e4, -1e4};
   const Index rows = 3, cols = 3;
   std::vector<T> y(x.size()), log_y(x.size());
@@ -333,7 +334,7 @@ TEST_CASE_TEMPLATE("softmax and its logarithm bear any logits", T, float, double
   }
 }
 
-TEST_CASE_TEMPLATE("a row without features is no row", T, float, double) {
+TEST_CASE_TEMPLATE("rows without features are left alone", T, float, double) {
   const Guarded<T> nothing(0);
   for (Index k = 0; k < kernels::get<T>().activation_count; ++k) {
     const std::string name = kernels::get<T>().activations[k].name;
@@ -343,7 +344,7 @@ TEST_CASE_TEMPLATE("a row without features is no row", T, float, double) {
   }
 }
 
-TEST_CASE_TEMPLATE("bits depend on neither place nor neighbours", T, float, double) {
+TEST_CASE_TEMPLATE("the bits of an element do not depend on its position or its neighbours", T, float, double) {
   auto x = numbers<T>(60, 3);
   const auto dy = numbers<T>(60, 4);
   for (T& v : x) v *= 6;
@@ -352,7 +353,7 @@ TEST_CASE_TEMPLATE("bits depend on neither place nor neighbours", T, float, doub
   for (Index k = 0; k < kernels::get<T>().activation_count; ++k) {
     const std::string name = kernels::get<T>().activations[k].name;
     CAPTURE(name);
-    // An element alone, or for those of rows a row of its length alone.
+    // One element alone, or for rowwise activations one row of the same length.
     const bool of_rows = name == "Softmax" || name == "LogSoftmax";
     for (const Index width : {1, 2, 7, 16, 19}) {
       if (width > 1 && !of_rows) continue;
@@ -377,13 +378,13 @@ TEST_CASE_TEMPLATE("bits depend on neither place nor neighbours", T, float, doub
   }
 }
 
-TEST_CASE_TEMPLATE("the gradient of learned slopes is blocks of 256 rows, added in order", T, float, double) {
+TEST_CASE_TEMPLATE("the gradient of learned slopes sums blocks of 256 rows in order", T, float, double) {
   for (const Index rows : {0, 1, 255, 256, 257, 600}) {
     for (const Index cols : {1, 3, 8, 17, 33}) {
       CAPTURE(rows);
       CAPTURE(cols);
       const Guarded<T> x(numbers<T>(rows * cols, 1)), dy(numbers<T>(rows * cols, 2));
-      // dy min(x, 0), and its sum within each row by halves of 16 chains
+      // dy min(x, 0), summed within each row by the reduction tree of 16 chains
       std::vector<T> terms(at(rows * cols)), sums(at(rows));
       for (Index i = 0; i < rows; ++i) {
         T chains[16] = {};
@@ -409,9 +410,9 @@ TEST_CASE_TEMPLATE("the gradient of learned slopes is blocks of 256 rows, added 
                                             .dy = dy.data(),
                                             .gradient = gradient.data(),
                                             .accumulate = accumulate});
-          const auto wanted =
+          const auto expected_sum =
               chain_sums(rows, count, shared ? sums.data() : terms.data(), accumulate ? before : std::vector<T>{});
-          REQUIRE(first_difference(gradient.values(), wanted) == -1);
+          REQUIRE(first_difference(gradient.values(), expected_sum) == -1);
           REQUIRE(gradient.intact());
         }
       }

@@ -18,7 +18,7 @@ long allocated_by(F f) {
   return allocations - before;
 }
 
-/// What two epochs of so many batches of 8 allocate, a ragged one after them.
+/// Number of allocations of two epochs of `batches` batches of 8 and a partial one.
 template <class T>
 long allocated_by_fit(Index batches, const nn::Loss& loss, const std::string& rule, const optim::Options& options) {
   Set<T> set(8 * batches + 3, 4, 3);
@@ -31,13 +31,13 @@ long allocated_by_fit(Index batches, const nn::Loss& loss, const std::string& ru
 
 }  // namespace
 
-TEST_CASE("the counter counts") {
+TEST_CASE("the counter counts operator new") {
   CHECK(allocated_by([] { Buffer<float> b(10); }) >= 1);
   CHECK(allocated_by([] {}) == 0);
 }
 
 TEST_CASE_TEMPLATE("a thousand batches allocate no more than ten", T, float, double) {
-  allocated_by_fit<T>(10, squared_error(), "Adam", adam_options(0.001));  // the thread's memory for packing
+  allocated_by_fit<T>(10, squared_error(), "Adam", adam_options(0.001));  // allocates the thread-local packing buffer
   for (const nn::Loss* loss :
        {static_cast<const nn::Loss*>(&squared_error()), static_cast<const nn::Loss*>(&cross_entropy())}) {
     CHECK(allocated_by_fit<T>(1000, *loss, "Adam", adam_options(0.001)) ==
@@ -47,7 +47,7 @@ TEST_CASE_TEMPLATE("a thousand batches allocate no more than ten", T, float, dou
   }
 }
 
-TEST_CASE_TEMPLATE("epochs allocate for their history alone", T, float, double) {
+TEST_CASE_TEMPLATE("an epoch allocates only for the history", T, float, double) {
   const Set<T> set(83, 4, 3);
   const train::Data data = set.values();
   runtime::Model<T> model(layers(), 1);
@@ -60,19 +60,19 @@ TEST_CASE_TEMPLATE("epochs allocate for their history alone", T, float, double) 
   CHECK(allocated(1024) - allocated(1) <= 2 * 10);
 }
 
-TEST_CASE_TEMPLATE("a step by hand allocates nothing after the first", T, float, double) {
+TEST_CASE_TEMPLATE("a manual step allocates nothing after the first", T, float, double) {
   const Set<T> large(83, 4, 3), small = large.select(run_of(0, 11));
   const train::Data one = large.values(), other = small.values();
   runtime::Model<T> model(layers(), 1);
   auto rule = optimizer(model, "Adam", adam_options(0.001));
-  ByHand<T> hand(model, squared_error());
+  ManualStep<T> hand(model, squared_error());
   hand.step(one, rule);
   CHECK(allocated_by([&] { hand.step(one, rule); }) == 0);
-  // A ragged last batch, and a full one after it.
+  // A partial last batch, and a full one after it.
   CHECK(allocated_by([&] { hand.step(other, rule), hand.step(one, rule); }) == 0);
 }
 
-TEST_CASE_TEMPLATE("a stop rule allocates for its list of losses alone", T, float, double) {
+TEST_CASE_TEMPLATE("a stop rule allocates only for its list of losses", T, float, double) {
   const auto allocated = [](Index batches) {
     const Set<T> set(8 * batches + 3, 4, 3);
     const train::Data data = set.values();
@@ -81,12 +81,13 @@ TEST_CASE_TEMPLATE("a stop rule allocates for its list of losses alone", T, floa
     const train::FitOptions options{.epochs = 1, .stop = train::StopOnPlateau{1e-300, true}, .check_interrupt = [] {}};
     return allocated_by([&] { fit(model, rule, squared_error(), data, {.size = 8}, options); });
   };
-  // From 11 looks to 513: a vector grown by doubling six times.
+  // From 11 to 513 losses: a vector grown by doubling six times.
   CHECK(allocated(512) - allocated(10) <= 6);
 }
 
-TEST_CASE_TEMPLATE("nor does a tree with several inputs and outputs, or an update of several batches", T, float,
-                   double) {
+TEST_CASE_TEMPLATE(
+    "a tree with several inputs and outputs and accumulated batches allocates nothing after the first step", T, float,
+    double) {
   const auto block = [] {
     return sequential(concat(residual(linear(4, 4), activation("Tanh")), linear(2, 4)), std::make_shared<Centre>(8),
                       heads(linear(8, 3), residual(linear(8, 8))));
@@ -105,7 +106,7 @@ TEST_CASE_TEMPLATE("nor does a tree with several inputs and outputs, or an updat
   const train::Data data = tables.data();
   runtime::Model<T> model(block(), 1);
   auto rule = optimizer(model, "Adam", adam_options(0.001));
-  ByHand<T> hand(model, losses);
+  ManualStep<T> hand(model, losses);
   hand.step(data, rule);
   CHECK(allocated_by([&] { hand.step(data, rule); }) == 0);
 }

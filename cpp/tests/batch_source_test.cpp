@@ -1,4 +1,4 @@
-// Where batches come from.
+// Sources of batches.
 #include <doctest/doctest.h>
 
 #include "deltaprop/core/errors.hpp"
@@ -17,7 +17,7 @@ std::vector<Index> rows_of(const Batch& batch) {
   return {batch.order, batch.order + batch.rows};
 }
 
-/// One epoch's batches.
+/// The batches of one epoch.
 std::vector<std::vector<Index>> epoch(train::BatchSource& batch_source, std::uint64_t number) {
   std::vector<std::vector<Index>> batches;
   batch_source.begin_epoch(number, [] {});
@@ -26,7 +26,7 @@ std::vector<std::vector<Index>> epoch(train::BatchSource& batch_source, std::uin
   return batches;
 }
 
-/// So many batches in each epoch, each a set of its own.
+/// A source with a given number of batches in each epoch, each a data set of its own.
 class Listed final : public train::BatchSource {
  public:
   Listed(std::vector<train::Data> sets, std::vector<std::size_t> epochs)
@@ -54,7 +54,7 @@ class Listed final : public train::BatchSource {
 
 }  // namespace
 
-TEST_CASE("shuffled batches cut up the permutation of seed and epoch") {
+TEST_CASE("shuffled batches are slices of the permutation keyed by seed and epoch") {
   const Set<float> set(10, 2, 1);
   const train::Data data = set.values();
   ArrayBatches batch_source(data, 4, true, 5), other(data, 4, true, 6);
@@ -71,7 +71,7 @@ TEST_CASE("shuffled batches cut up the permutation of seed and epoch") {
   CHECK(&batch_source.example() == &data);
 }
 
-TEST_CASE("in order, and in one batch, there is no permutation") {
+TEST_CASE("without shuffling, or with one batch, rows are not permuted") {
   const Set<float> set(7, 2, 1);
   const train::Data data = set.values();
   ArrayBatches in_order(data, 3, false, 5), whole(data, 7, true, 5), larger(data, 100, true, 5);
@@ -88,21 +88,21 @@ TEST_CASE("a shuffle can be interrupted") {
   CHECK_THROWS_WITH_AS(interrupted(), "mine", std::out_of_range);
 }
 
-TEST_CASE("slices of a batch name its rows") {
+TEST_CASE("a slice of a batch refers to the same rows") {
   const Index order[] = {4, 2, 0, 3};
   const train::Data data;
   CHECK(rows_of(Batch{&data, order, 0, 4}.slice({1, 3})) == std::vector<Index>{2, 0});
   CHECK(rows_of(Batch{&data, nullptr, 5, 4}.slice({1, 3})) == std::vector<Index>{6, 7});
 }
 
-TEST_CASE("epochs may be of any length and batches of any size, and rows count alike in the mean") {
+TEST_CASE("epochs and batches may differ in size, and the mean weights every row equally") {
   const Set<double> small(3, 2, 1), large(9, 2, 1, 7);
   Listed batch_source({small.values(), large.values()}, {2, 1});
   Model<double> model(Layers{linear(2, 1)}, 1), other(Layers{linear(2, 1)}, 1);
   auto rule = optimizer(model, "SGD", sgd_options(0.1)), other_rule = optimizer(other, "SGD", sgd_options(0.1));
   const Losses losses{{&squared_error()}};
   const auto history = train::fit(model, rule, losses, batch_source, {.epochs = 2, .first_epoch = 0});
-  ByHand<double> hand(other, losses);
+  ManualStep<double> hand(other, losses);
   const double first = hand.step(small.values(), other_rule), second = hand.step(large.values(), other_rule),
                third = hand.step(large.values(), other_rule);
   CHECK(history.loss[0] == doctest::Approx((3 * first + 9 * second) / 12).epsilon(1e-14));
@@ -110,10 +110,10 @@ TEST_CASE("epochs may be of any length and batches of any size, and rows count a
   CHECK(history.updates == 3);
   CHECK(values_of(model) == values_of(other));
   CHECK(batch_source.begun == std::vector<std::uint64_t>{0, 1});
-  CHECK(batch_source.steps == 5);  // an update each, and a look for one more
+  CHECK(batch_source.steps == 5);  // one request per update, and one that finds no more batches
 }
 
-TEST_CASE("a feed that runs dry is refused, and what was learned stays") {
+TEST_CASE("an epoch without batches is rejected, and earlier updates are retained") {
   const Set<double> set(3, 2, 1);
   Listed batch_source({set.values()}, {1, 0});
   Model<double> model(Layers{linear(2, 1)}, 1), other(Layers{linear(2, 1)}, 1);
@@ -121,12 +121,12 @@ TEST_CASE("a feed that runs dry is refused, and what was learned stays") {
   const Losses losses{{&squared_error()}};
   CHECK_THROWS_WITH_AS(train::fit(model, rule, losses, batch_source, {.epochs = 5, .first_epoch = 0}),
                        "fit: expected batches in each epoch, got none in epoch 1", ValueError);
-  ByHand<double>(other, losses).step(set.values(), other_rule);
+  ManualStep<double>(other, losses).step(set.values(), other_rule);
   CHECK(values_of(model) == values_of(other));
   CHECK(model.epochs == 1);
 }
 
-TEST_CASE("batches unlike the first one are refused before anything is read") {
+TEST_CASE("batches whose shape differs from the first are rejected before they are read") {
   const Tables<double> two(4, {2, 2}, {4}), one(4, {2}, {4}), wide(4, {3}, {6});
   const Losses losses{{&squared_error()}};
   const auto fitted = [&](const train::Data& first, const train::Data& second) {

@@ -17,7 +17,7 @@ std::shared_ptr<nn::Layer> f() { return activation("Tanh"); }
 
 }  // namespace
 
-TEST_CASE("widths of the outputs follow from those of the inputs") {
+TEST_CASE("output widths follow from input widths") {
   for (const Tree& tree : trees()) {
     CAPTURE(tree.name);
     CHECK(tree.block.out_features(tree.in) == tree.out);
@@ -28,7 +28,7 @@ TEST_CASE("widths of the outputs follow from those of the inputs") {
   CHECK(residual(f(), linear(3, 3)).out_features({kAnyWidth}) == Widths{3});
 }
 
-TEST_CASE("the width that a block takes is that of the first layer that minds") {
+TEST_CASE("the input width of a block is that of the first layer with a fixed width") {
   CHECK(Block(linear(3, 2)).in_features() == 3);
   CHECK(Block(f()).in_features() == kAnyWidth);
   CHECK(sequential(f(), sequential(f()), residual(linear(3, 3))).in_features() == 3);
@@ -36,36 +36,36 @@ TEST_CASE("the width that a block takes is that of the first layer that minds") 
   CHECK(concat(f(), linear(3, 2)).in_features() == 3);
   CHECK(heads(linear(3, 2), linear(3, 4)).in_features() == 3);
   CHECK(concat(linear(3, 2), linear(4, 2)).in_features() == kAnyWidth);
-  // What the layers after a concat of any width take says nothing of its input.
+  // Layers after a concat of any width do not constrain its input.
   CHECK(sequential(concat(f(), f()), linear(6, 1)).in_features() == kAnyWidth);
 }
 
-TEST_CASE("the layer that does not fit an input is found, wherever it stands") {
-  const auto minds = [](const Block& block, Index width) {
-    const nn::Layer* found = block.misfit(width);
+TEST_CASE("first_mismatch finds the mismatched layer at any position") {
+  const auto mismatch = [](const Block& block, Index width) {
+    const nn::Layer* found = block.first_mismatch(width);
     return found == nullptr ? "" : found->describe();
   };
   const Block deep = sequential(f(), residual(f(), concat(f(), linear(3, 3)), linear(6, 3)), linear(3, 1));
-  CHECK(minds(deep, 3) == "");
-  CHECK(minds(deep, 4) == "Linear(3, 3)");
-  CHECK(minds(sequential(linear(3, 2), linear(2, 5)), 2) == "Linear(3, 2)");
-  CHECK(minds(sequential(concat(f(), f()), linear(6, 1)), 5) == "");
-  CHECK(minds(heads(linear(3, 2), sequential(f(), linear(4, 2))), 3) == "Linear(4, 2)");
-  CHECK(minds(Block(f()), 7) == "");
+  CHECK(mismatch(deep, 3) == "");
+  CHECK(mismatch(deep, 4) == "Linear(3, 3)");
+  CHECK(mismatch(sequential(linear(3, 2), linear(2, 5)), 2) == "Linear(3, 2)");
+  CHECK(mismatch(sequential(concat(f(), f()), linear(6, 1)), 5) == "");
+  CHECK(mismatch(heads(linear(3, 2), sequential(f(), linear(4, 2))), 3) == "Linear(4, 2)");
+  CHECK(mismatch(Block(f()), 7) == "");
 }
 
-TEST_CASE("several inputs enter where a block begins with branches") {
+TEST_CASE("a block that begins with branches accepts one input per branch") {
   const Block branches = concat(linear(3, 2), linear(4, 2));
-  CHECK(branches.entrance() == &branches);
+  CHECK(branches.input_fork() == &branches);
   const Block nested = sequential(sequential(heads(linear(3, 2), f())));
-  CHECK(nested.entrance() == &nested.children()[0].children()[0]);
-  CHECK(sequential(f(), concat(f(), f())).entrance() == nullptr);
-  CHECK(residual(concat(linear(4, 2), linear(4, 2))).entrance() == nullptr);
-  CHECK(Block(f()).entrance() == nullptr);
+  CHECK(nested.input_fork() == &nested.children()[0].children()[0]);
+  CHECK(sequential(f(), concat(f(), f())).input_fork() == nullptr);
+  CHECK(residual(concat(linear(4, 2), linear(4, 2))).input_fork() == nullptr);
+  CHECK(Block(f()).input_fork() == nullptr);
   CHECK(&nested.first() == nested.children()[0].children()[0].children()[0].layer().get());
 }
 
-TEST_CASE("children that do not fit are refused, and the message says which") {
+TEST_CASE("mismatched children are rejected with a message that names them") {
   const auto refused = [](const std::function<void()>& make, const char* message) {
     CAPTURE(message);
     CHECK_THROWS_WITH_AS(make(), message, ValueError);

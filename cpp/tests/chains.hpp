@@ -8,10 +8,10 @@
 #include "deltaprop/kernels/load.hpp"
 #include "deltaprop/kernels/table.hpp"
 
-/// The order of summation that the design promises, written as plainly as it can be.
+/// Reference implementation of the specified order of summation.
 namespace deltaprop::testing {
 
-/// a b + c as these kernels round it: in one rounding but where the instruction set has no such instruction.
+/// a b + c as the kernels round it: once, unless the instruction set lacks fused multiply-add.
 template <class T>
 T fused(T a, T b, T c) {
 #if defined(__x86_64__)
@@ -23,7 +23,7 @@ T fused(T a, T b, T c) {
   return one_rounding ? std::fma(a, b, c) : a * b + c;
 }
 
-/// A matrix as it lies in memory: element (i, j) at data[i * row + j * col].
+/// A strided matrix: element (i, j) is data[i * row + j * col].
 template <class T>
 struct Strided {
   const T* data;
@@ -31,7 +31,7 @@ struct Strided {
   T operator()(Index i, Index j) const { return data[i * row + j * col]; }
 };
 
-/// c = a b + bias: one chain from 0, the bias last.
+/// c = a b + bias: one chain from 0, bias last.
 template <class T>
 std::vector<T> chain_product(Index m, Index n, Index k, Strided<T> a, Strided<T> b, const T* bias) {
   std::vector<T> c(at(m * n));
@@ -45,7 +45,7 @@ std::vector<T> chain_product(Index m, Index n, Index k, Strided<T> a, Strided<T>
   return c;
 }
 
-/// The same in chains of kBlock, each added to what c holds; `before` empty: written, not added.
+/// c = before + a b in chains of kBlock, each added to c; an empty `before` means none.
 template <class T>
 std::vector<T> chain_blocked(Index m, Index n, Index k, Strided<T> a, Strided<T> b, const std::vector<T>& before) {
   std::vector<T> c = before.empty() ? std::vector<T>(at(m * n)) : before;
@@ -62,7 +62,7 @@ std::vector<T> chain_blocked(Index m, Index n, Index k, Strided<T> a, Strided<T>
   return c;
 }
 
-/// Column sums: additions in blocks of kBlock rows, added to `before` (zeros where it is empty) in order.
+/// Column sums in blocks of kBlock rows, added in order to `before` (0 if empty).
 template <class T>
 std::vector<T> chain_sums(Index rows, Index cols, const T* a, const std::vector<T>& before) {
   std::vector<T> sums = before.empty() ? std::vector<T>(at(cols)) : before;

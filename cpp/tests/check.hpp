@@ -16,13 +16,13 @@ namespace deltaprop::testing {
 
 inline std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
-/// Bits, not values: -0 is not 0, and a NaN equals itself.
+/// Compares bits, not values: -0 differs from 0, and NaN equals itself.
 template <class T>
 bool same_bits(T a, T b) {
   return std::memcmp(&a, &b, sizeof(T)) == 0;
 }
 
-/// The first place where two runs differ in a bit, or -1: one assertion then serves a whole array.
+/// The first index at which two arrays differ in a bit, or -1, so that one assertion covers an array.
 template <class T>
 Index first_difference(const T* a, const T* b, Index n) {
   for (Index i = 0; i < n; ++i) {
@@ -36,7 +36,7 @@ Index first_difference(const std::vector<T>& a, const std::vector<T>& b) {
   return first_difference(a.data(), b.data(), static_cast<Index>(a.size()));
 }
 
-/// How far `got` lies from `exact`, in units of T's last place there.
+/// The error of `got` in ulp of T at `exact`.
 template <class T>
 double ulps(T got, long double exact) {
   constexpr double never = std::numeric_limits<double>::infinity();
@@ -51,7 +51,7 @@ double ulps(T got, long double exact) {
   return static_cast<double>(std::abs(value - exact) / std::ldexp(1.0L, exponent - Limits::digits));
 }
 
-/// Numbers on [-1, 1), the same on every machine.
+/// Pseudo-random numbers in [-1, 1), the same on every machine.
 template <class T>
 std::vector<T> numbers(Index n, std::uint64_t seed) {
   std::mt19937_64 bits(seed);
@@ -60,7 +60,7 @@ std::vector<T> numbers(Index n, std::uint64_t seed) {
   return v;
 }
 
-/// Arguments that a function of one number must bear: all magnitudes, and dense where it bends.
+/// Arguments for functions of one variable: all magnitudes, and dense around 0.
 template <class T>
 std::vector<T> wide_range() {
   using Limits = std::numeric_limits<T>;
@@ -98,7 +98,7 @@ std::vector<T> wide_range() {
   return v;
 }
 
-/// n elements between guards, placed so that no vector of them is aligned.
+/// n elements between guard elements, at an address at which no vector is aligned.
 template <class T>
 class Guarded {
  public:
@@ -122,7 +122,7 @@ class Guarded {
   }
 
  private:
-  static constexpr Index kGuard = 67;  // odd, and more than the widest tile of a product
+  static constexpr Index kGuard = 67;  // odd, and more than the widest register tile
   Index n_;
   Buffer<T> memory_;
 };

@@ -7,7 +7,7 @@
 
 namespace deltaprop::testing {
 
-/// Whether f gives true in a process of its own: a crash then fails one assertion instead of ending the run.
+/// Whether f returns true in a forked process, so that a crash fails one assertion instead of the whole run.
 template <class F>
 bool true_in_child(F f) {
   const pid_t child = fork();

@@ -1,4 +1,4 @@
-// Every operator new and delete of the program. In a file of its own: inlined, they look mismatched to the compiler.
+// Replaces operator new and delete. In a file of its own: when inlined, compilers warn about mismatched new and delete.
 #include "counted_new.hpp"
 
 #include <cstddef>

@@ -4,7 +4,7 @@
 
 namespace deltaprop::testing {
 
-/// How often the program has called any operator new.
+/// Number of calls of any operator new.
 extern std::atomic<long> allocations;
 
 }  // namespace deltaprop::testing

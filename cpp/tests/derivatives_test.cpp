@@ -1,4 +1,4 @@
-// Derivatives of what inference computes.
+// Derivatives of inference.
 #include <doctest/doctest.h>
 
 #include <thread>
@@ -12,7 +12,7 @@ using runtime::Model;
 
 namespace {
 
-/// Adds to its gradient on the way back, as layers written in Python do.
+/// Adds to its gradient in the backward pass, like layers written in Python.
 class Adder final : public nn::BothPrecisions<Adder> {
  public:
   std::string describe() const override { return "Adder()"; }
@@ -31,8 +31,8 @@ class Adder final : public nn::BothPrecisions<Adder> {
   mutable int runs = 0;
 };
 
-/// d(feature of an output, of all rows together)/d(inputs), by (output, feature): as rows do not meet, the sum's
-/// derivatives are each row's own.
+/// d(sum over rows of one output feature)/d(inputs) for each (output, feature): as rows are independent, this is the
+/// derivative of each row.
 using Jacobian = std::vector<std::vector<std::vector<double>>>;
 
 Jacobian analytic(Model<double>& model, const train::Inputs& x, const std::vector<Index>& out) {
@@ -91,7 +91,7 @@ void spoil_gradients(const Model<double>& model) {
 
 }  // namespace
 
-TEST_CASE("the jacobian of every tree is that of differences, and gradients stay") {
+TEST_CASE("the jacobian of every tree agrees with finite differences and leaves the gradients unchanged") {
   for (const Tree& tree : trees()) {
     CAPTURE(tree.name);
     Tables<double> tables(3, tree.in, tree.out);
@@ -106,7 +106,7 @@ TEST_CASE("the jacobian of every tree is that of differences, and gradients stay
   }
 }
 
-TEST_CASE("the gradient of the inputs is that of differences, whatever is frozen") {
+TEST_CASE("the input gradient agrees with finite differences, with and without frozen layers") {
   for (const Tree& tree : trees()) {
     CAPTURE(tree.name);
     Tables<double> tables(3, tree.in, tree.out);
@@ -139,7 +139,7 @@ TEST_CASE("the gradient of the inputs is that of differences, whatever is frozen
   }
 }
 
-TEST_CASE("running statistics are used as they are, and are no constant of the batch") {
+TEST_CASE("derivatives use the running statistics and do not update them") {
   Tables<double> tables(3, {2}, {2});
   Model<double> model(sequential(std::make_shared<Centre>(2), linear(2, 2)), 1);
   const auto buffers = buffers_of(model);
@@ -148,7 +148,7 @@ TEST_CASE("running statistics are used as they are, and are no constant of the b
   CHECK(buffers_of(model) == buffers);
 }
 
-TEST_CASE("gradients that a layer adds on the way are taken back") {
+TEST_CASE("gradients that a layer adds in backward are restored") {
   const Tables<double> tables(3, {2}, {2});
   const auto adder = std::make_shared<Adder>();
   Model<double> model(sequential(adder, activation("Tanh")), 1);
@@ -158,7 +158,7 @@ TEST_CASE("gradients that a layer adds on the way are taken back") {
   CHECK(gradients_of(model) == std::vector<double>{7});
 }
 
-TEST_CASE("an exception while probing leaves the gradients, and a pass by hand outlives it") {
+TEST_CASE("an exception during a jacobian leaves the gradients and a manual pass intact") {
   const Tables<double> tables(3, {2}, {2});
   Model<double> model(Layers{linear(2, 2)}, 1), other(Layers{linear(2, 2)}, 1);
   const auto run_eval_with_grad = [&] {
@@ -179,7 +179,7 @@ TEST_CASE("an exception while probing leaves the gradients, and a pass by hand o
   CHECK(gradients_of(model) == gradients_of(other));
 }
 
-TEST_CASE("fit's callbacks may probe, and nobody else meanwhile") {
+TEST_CASE("callbacks of fit may compute derivatives, concurrent calls may not") {
   const Set<double> set(20, 2, 2);
   Model<double> model({linear(2, 5), activation("Tanh"), linear(5, 2)}, 1);
   auto rule = optimizer(model, "SGD", sgd_options(0.1));

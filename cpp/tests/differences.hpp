@@ -8,7 +8,7 @@
 
 namespace deltaprop::testing {
 
-/// The derivative of f with respect to v, by central differences.
+/// df/dv by central differences.
 inline double difference(double& v, const std::function<double()>& f) {
   const double before = v, h = 1e-5 * std::max(1.0, std::abs(before));
   v = before + h;
@@ -19,17 +19,17 @@ inline double difference(double& v, const std::function<double()>& f) {
   return (up - down) / (2 * h);
 }
 
-/// `floor`: the size below which numbers count as this large, since differences do not resolve them.
+/// Relative error with denominator at least `floor`, the resolution of the differences.
 inline double relative_error(double a, double b, double floor = 1e-6) {
   return std::abs(a - b) / std::max({std::abs(a), std::abs(b), floor});
 }
 
-/// The largest relative error of a backward pass against central differences, over all parameters and inputs. `x`:
-/// where the data's inputs lie.
+/// The largest relative error of a backward pass compared with central differences, over all parameters and inputs.
+/// `x`: the memory of the inputs.
 inline double worst_error(runtime::Model<double>& model, const Losses& losses, const train::Data& data,
                           const std::vector<double*>& x, double floor = 1e-6) {
   zero_gradients(model);
-  ByHand<double>(model, losses).pass(data);
+  ManualStep<double>(model, losses).pass(data);
   const auto gradients = gradients_of(model);
   const auto loss = [&] { return evaluate(model, losses, data); };
   double worst = 0;

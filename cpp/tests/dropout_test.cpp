@@ -10,7 +10,7 @@ using namespace deltaprop::testing;
 
 namespace {
 
-/// The draw of an element, as table.hpp describes it, written plainly.
+/// Reference implementation of the draw of an element, as table.hpp specifies it.
 std::uint32_t draw(const Random& random, Index element) {
   const auto block = static_cast<std::uint64_t>(element) / 4;
   return philox({static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32), random.stream(), 0},
@@ -18,16 +18,16 @@ std::uint32_t draw(const Random& random, Index element) {
 }
 
 template <class T>
-std::vector<T> mask(const Random& random, double p, Index first, Index n, T kept) {
+std::vector<T> mask(const Random& random, double p, Index first, Index n, T scale) {
   const Guarded<T> m(n, T(7));
-  kernels::get<T>().dropout_mask({.random = random, .p = p, .first = first, .n = n, .kept = kept, .mask = m.data()});
+  kernels::get<T>().dropout_mask({.random = random, .p = p, .first = first, .n = n, .scale = scale, .mask = m.data()});
   REQUIRE(m.intact());
   return m.values();
 }
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("a mask is each element's own draw, wherever a run of it starts and ends", T, float, double) {
+TEST_CASE_TEMPLATE("a mask element depends only on its own draw, for any range", T, float, double) {
   const Random random(42, Purpose::dropout, 3, 1);
   const double p = 0.3;
   for (const Index first : {Index{0}, Index{1}, Index{3}, Index{63}, Index{64}, Index{65}, (Index{1} << 40) + 5}) {
@@ -40,14 +40,14 @@ TEST_CASE_TEMPLATE("a mask is each element's own draw, wherever a run of it star
   }
 }
 
-// Expected values from a second implementation, in Python: a resumed fit must go on with the same masks.
+// Expected values from an independent Python implementation: a resumed fit must continue with the same masks.
 TEST_CASE("a mask is the same on every machine") {
   std::string text;
   for (const float v : mask<float>(Random(7, Purpose::dropout, 5, 2), 0.5, 0, 32, 1)) text += v == 0 ? '.' : '1';
   CHECK(text == "..1....11.1111.1.....111.1..1.11");
 }
 
-TEST_CASE_TEMPLATE("a mask keeps a share 1 - p, and its ends keep all and nothing", T, float, double) {
+TEST_CASE_TEMPLATE("a mask retains a fraction 1 - p: all elements for p = 0, none for p = 1", T, float, double) {
   constexpr Index n = 100000;
   for (const double p : {0.1, 0.5, 0.9}) {
     double kept = 0, neighbours = 0;
@@ -64,14 +64,14 @@ TEST_CASE_TEMPLATE("a mask keeps a share 1 - p, and its ends keep all and nothin
   CHECK(mask<T>(Random(1, Purpose::dropout), 1, 0, 1000, infinite) == std::vector<T>(1000, T(0)));
 }
 
-TEST_CASE("steps and layers have masks of their own") {
+TEST_CASE("masks differ between steps and between layers") {
   const auto a = mask<float>(Random(1, Purpose::dropout, 0, 0), 0.5, 0, 200, 1);
   CHECK(a != mask<float>(Random(1, Purpose::dropout, 1, 0), 0.5, 0, 200, 1));
   CHECK(a != mask<float>(Random(1, Purpose::dropout, 0, 1), 0.5, 0, 200, 1));
   CHECK(a != mask<float>(Random(2, Purpose::dropout, 0, 0), 0.5, 0, 200, 1));
 }
 
-TEST_CASE_TEMPLATE("masked is (x + offset) mask + shift", T, float, double) {
+TEST_CASE_TEMPLATE("the masked kernel computes (x + offset) mask + shift", T, float, double) {
   for (const Index n : {0, 1, 3, 4, 7, 8, 9, 33}) {
     const auto x = numbers<T>(n, 1), m = numbers<T>(n, 2);
     const Guarded<T> y(n), place(x);

@@ -1,4 +1,4 @@
-// Which rows an epoch visits, and what ends a fit.
+// The rows of an epoch, and stop conditions of fit.
 #include <doctest/doctest.h>
 
 #include <set>
@@ -13,9 +13,9 @@ using train::History;
 
 namespace {
 
-/// A network that notes the rows it is trained with: row i's input is i.
+/// A network that records the rows that it is trained on: the input of row i is i.
 struct Watched {
-  std::shared_ptr<Spy> spy = std::make_shared<Spy>();
+  std::shared_ptr<Recorder> spy = std::make_shared<Recorder>();
   Set<double> set;
   Model<double> model{{spy, linear(1, 1)}, 3};
   optim::Optimizer<double> rule = optimizer(model, "SGD", sgd_options(1e-9));
@@ -52,7 +52,7 @@ History fit_small(const Batches& batches, const FitOptions& options) {
 
 }  // namespace
 
-TEST_CASE("an epoch visits each row once, the last batch ragged") {
+TEST_CASE("an epoch visits each row once, with a partial last batch") {
   Watched watched(10);
   const auto batches = watched.fit({.size = 4, .seed = 5}, {.epochs = 3});
   REQUIRE(batches.size() == 9);
@@ -71,14 +71,14 @@ TEST_CASE("an epoch visits each row once, the last batch ragged") {
   CHECK(Watched(10).fit({.size = 4, .seed = 6}, {.epochs = 3}) != batches);
 }
 
-TEST_CASE("without shuffling, and in one batch, rows come as they are") {
+TEST_CASE("without shuffling, or with one batch, rows keep their order") {
   const std::vector<double> order{0, 1, 2, 3, 4, 5, 6};
   CHECK(joined(Watched(7).fit({.size = 3, .shuffle = false}, {.epochs = 1}), 0, 3) == order);
   CHECK(Watched(7).fit({.size = 7}, {.epochs = 1}) == std::vector<std::vector<double>>{order});
   CHECK(Watched(7).fit({.size = 100}, {.epochs = 1}) == std::vector<std::vector<double>>{order});
 }
 
-TEST_CASE("without a seed, two fits go on where one would") {
+TEST_CASE("without a seed, two consecutive fits equal one longer fit") {
   Watched one(10), two(10);
   const auto whole = one.fit({.size = 3}, {.epochs = 4});
   auto halves = two.fit({.size = 3}, {.epochs = 2});
@@ -88,7 +88,7 @@ TEST_CASE("without a seed, two fits go on where one would") {
   CHECK(first_difference(values_of(one.model), values_of(two.model)) == -1);
 }
 
-TEST_CASE("no epochs change nothing") {
+TEST_CASE("zero epochs change nothing") {
   const auto history = fit_small({.size = 8}, {.epochs = 0});
   CHECK(history.epochs == 0);
   CHECK(history.updates == 0);
@@ -96,7 +96,7 @@ TEST_CASE("no epochs change nothing") {
   CHECK(history.stop_reason == "epochs");
 }
 
-TEST_CASE("StopOnPlateau looks at the whole set after an epoch") {
+TEST_CASE("StopOnPlateau evaluates the whole set after an epoch") {
   const auto history = fit_small({.size = 16}, {.epochs = 1000, .stop = train::StopOnPlateau{1e-4, false}});
   CHECK(history.stop_reason == "plateau");
   CHECK(history.epochs > 1);
@@ -106,7 +106,7 @@ TEST_CASE("StopOnPlateau looks at the whole set after an epoch") {
   for (std::size_t i = 1; i < l.size(); ++i) CHECK((std::abs(l[i] - l[i - 1]) < 1e-4) == (i + 1 == l.size()));
 }
 
-TEST_CASE("StopOnPlateau looks after an update, even within an epoch") {
+TEST_CASE("StopOnPlateau can evaluate after an update within an epoch") {
   const auto history = fit_small({.size = 16}, {.epochs = 1000, .stop = train::StopOnPlateau{1e9, true}});
   CHECK(history.stop_reason == "plateau");
   CHECK(history.updates == 2);
@@ -115,7 +115,7 @@ TEST_CASE("StopOnPlateau looks after an update, even within an epoch") {
   CHECK(history.stop_losses.size() == 2);
 }
 
-TEST_CASE("StopOnPlateau's loss is that of the network as updated, or another one") {
+TEST_CASE("StopOnPlateau evaluates the updated network, or a given loss") {
   const Set<double> set(40, 2, 1);
   const nn::NamedLoss other("MSELoss", nn::Reduction::sum, 3.0);
   const Losses own{{&squared_error()}}, others{{&other}};
@@ -127,12 +127,12 @@ TEST_CASE("StopOnPlateau's loss is that of the network as updated, or another on
     REQUIRE(history.stop_losses.size() == 2);
     CHECK(history.stop_losses[1] == evaluate(model, asked == nullptr ? own : *asked, set.values()));
     CHECK(history.stop_reason == "epochs");
-    // The next epoch's loss before its update is this epoch's after it.
+    // The loss before the next epoch's update is the loss after this one.
     if (asked == nullptr) CHECK(history.loss[1] == history.stop_losses[0]);
   }
 }
 
-TEST_CASE("epoch_end sees the history and may stop") {
+TEST_CASE("epoch_end receives the history and may stop the fit") {
   std::vector<Index> seen;
   const auto history = fit_small({.size = 16}, {.epochs = 10, .epoch_end = [&](const History& h) {
                                                   seen.push_back(h.epochs);
@@ -144,7 +144,7 @@ TEST_CASE("epoch_end sees the history and may stop") {
   CHECK(history.updates == 9);
 }
 
-TEST_CASE("validation after each epoch, on the network as updated") {
+TEST_CASE("validation after each epoch uses the updated network") {
   Model<double> model(small(), 1);
   auto rule = optimizer(model, "SGD", sgd_options(0.05));
   const Set<double> set(40, 2, 1), other(5, 2, 1, 77);

@@ -1,4 +1,4 @@
-// What a fit leaves behind when it fails, and who may call what meanwhile.
+// State after a failed fit, and concurrent calls during fit.
 #include <doctest/doctest.h>
 
 #include <chrono>
@@ -31,7 +31,7 @@ struct Trainee {
   }
 };
 
-/// Parameters whose gradients are all 1 and take long, in three tiles.
+/// Parameters whose gradients are 1 and slow to compute, in three tiles.
 class SlowGradient final : public nn::BothPrecisions<SlowGradient> {
  public:
   static constexpr Index kTile = 1 << 19;
@@ -56,13 +56,13 @@ class SlowGradient final : public nn::BothPrecisions<SlowGradient> {
   mutable int found = 0;
 };
 
-/// Nothing is held any more, and no gradient left.
+/// Whether all locks are released and the gradients are 0.
 template <class T>
 void check_usable(Trainee<T>& t, const Set<T>& set) {
   const auto g = gradients_of(t.model);
   CHECK(std::all_of(g.begin(), g.end(), [](T v) { return v == 0; }));
   CHECK_NOTHROW(t.fit(set, {.size = 8}, {.epochs = 1}));
-  CHECK_NOTHROW(ByHand<T>(t.model, squared_error()).step(set.values(), t.rule));
+  CHECK_NOTHROW(ManualStep<T>(t.model, squared_error()).step(set.values(), t.rule));
   CHECK(inferred(t.model, set.values().x[0]).size() == set.y.size());
 }
 
@@ -77,7 +77,7 @@ std::string message(const std::function<void()>& f) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("a loss that is not finite stops before its update", T, float, double) {
+TEST_CASE_TEMPLATE("a loss that is not finite stops fit before the update", T, float, double) {
   const Set<T> good(24, 2, 1);
   for (const T bad : {std::numeric_limits<T>::quiet_NaN(), std::numeric_limits<T>::infinity()}) {
     Set<T> spoilt = good;
@@ -92,7 +92,7 @@ TEST_CASE_TEMPLATE("a loss that is not finite stops before its update", T, float
   }
 }
 
-TEST_CASE("the message names epoch and batch") {
+TEST_CASE("the error message names epoch and batch") {
   Set<double> set(24, 2, 1);
   set.y[19] = kNan;
   Trainee<double> trainee;
@@ -102,7 +102,7 @@ TEST_CASE("the message names epoch and batch") {
 }
 
 // The loss is summed in float64, so in float32 the delta overflows first.
-TEST_CASE("a delta that is not finite stops before its update") {
+TEST_CASE("a delta that is not finite stops fit before the update") {
   Set<float> set(8, 2, 1);
   set.y[3] = 3e38f;
   Trainee<float> trainee;
@@ -114,14 +114,14 @@ TEST_CASE("a delta that is not finite stops before its update") {
   CHECK(trainee.rule.steps() == 0);
 }
 
-TEST_CASE("divergence is found") {
+TEST_CASE("divergence raises NotFinite") {
   Set<float> set(8, 2, 1);
   Model<float> model(small(), 1);
   auto rule = optimizer(model, "SGD", sgd_options(1e12));
   CHECK_THROWS_AS(fit(model, rule, squared_error(), set.values(), {.size = 8}, {.epochs = 1000}), NotFinite);
 }
 
-TEST_CASE("rows are checked as they come where that is asked for") {
+TEST_CASE("with checks per batch, a batch is rejected when it is read") {
   const Set<double> good(24, 2, 1);
   for (const bool in_x : {true, false}) {
     Set<double> spoilt = good;
@@ -135,7 +135,7 @@ TEST_CASE("rows are checked as they come where that is asked for") {
   }
 }
 
-TEST_CASE("an exception from epoch_end leaves everything usable") {
+TEST_CASE("after an exception from epoch_end, model and optimizer are usable") {
   const Set<double> set(24, 2, 1);
   Trainee<double> trainee, expected;
   const auto fail = [&] {
@@ -150,7 +150,7 @@ TEST_CASE("an exception from epoch_end leaves everything usable") {
   check_usable(trainee, set);
 }
 
-TEST_CASE("an exception from poll ends an endless fit soon and leaves everything usable") {
+TEST_CASE("an exception from check_interrupt ends fit promptly and leaves model and optimizer usable") {
   const Set<double> set(24, 2, 1);
   Trainee<double> trainee;
   int polls = 0;
@@ -167,9 +167,9 @@ TEST_CASE("an exception from poll ends an endless fit soon and leaves everything
   check_usable(trainee, set);
 }
 
-TEST_CASE("poll never sees an update half done, and may stop a long step between its gradients") {
-  const threads::Limit alone(1);  // others would take tiles between which nobody polls
-  // With so many rows the step counts as a long one.
+TEST_CASE("check_interrupt is never called during an update, but between the gradients of a long step") {
+  const threads::Limit alone(1);  // other threads run tiles without check_interrupt
+  // Enough rows for a long step.
   for (const Index rows : {10, 3000}) {
     CAPTURE(rows);
     const auto slow = std::make_shared<SlowGradient>();
@@ -202,7 +202,7 @@ TEST_CASE("poll never sees an update half done, and may stop a long step between
   }
 }
 
-TEST_CASE("while fit runs its callbacks may predict, but nobody may train or call from elsewhere") {
+TEST_CASE("during fit, callbacks may predict, but not train, and other threads may do neither") {
   const Set<double> set(24, 2, 1);
   const StridedView x = set.values().x[0];
   Trainee<double> trainee;
@@ -238,7 +238,7 @@ TEST_CASE("while fit runs its callbacks may predict, but nobody may train or cal
   check_usable(trainee, set);
 }
 
-TEST_CASE("checks at the door say what and where") {
+TEST_CASE("input checks name the array and the row") {
   std::vector<double> v(6000 * 3, 1.0);
   const auto x = table(v.data(), 6000, 3);
   CHECK_NOTHROW(kernels::check_finite<float>(x, "X"));

@@ -14,7 +14,7 @@ Layers small() { return {linear(2, 50), activation("Sigmoid"), linear(50, 1)}; }
 Layers deep() {
   return {linear(20, 33), activation("ReLU"), linear(33, 17), activation("Tanh"), activation("ReLU"), linear(17, 5)};
 }
-/// Parameters without gradients, as many as make a step a long one.
+/// Parameters without gradients, enough for a long step.
 class Ballast final : public nn::BothPrecisions<Ballast> {
  public:
   std::string describe() const override { return "Ballast()"; }
@@ -38,14 +38,14 @@ struct Case {
   Index rows, in, out, batch;
   bool weighted;
 };
-// More rows than a block of sums, than a tile of rows; a ragged last batch; gradients of several tiles.
+// More rows than a block of sums and than a tile; a partial last batch; gradients in several tiles.
 const Case kCases[] = {{small, squared_error, 700, 2, 1, 700, false}, {small, squared_error, 100, 2, 1, 32, true},
                        {deep, cross_entropy, 300, 20, 5, 64, false},  {deep, cross_entropy, 600, 20, 5, 270, true},
                        {deep, squared_error, 9, 20, 5, 1, false},     {wide, cross_entropy, 40, 1200, 10, 30, false}};
 
-/// Trains one copy by fit and one by hand.
+/// Trains one copy by fit and one by a manual loop, and compares the bits.
 template <class T>
-void check_against_by_hand(const Case& c, const std::string& rule, const optim::Options& options, bool shuffle) {
+void check_against_manual_loop(const Case& c, const std::string& rule, const optim::Options& options, bool shuffle) {
   CAPTURE(c.rows);
   CAPTURE(c.batch);
   CAPTURE(rule);
@@ -57,7 +57,7 @@ void check_against_by_hand(const Case& c, const std::string& rule, const optim::
   const auto history = fit(fitted, fitted_rule, c.loss(), set.for_loss(c.loss()),
                            {.size = c.batch, .shuffle = shuffle, .seed = 11}, {.epochs = 3});
 
-  ByHand<T> hand(model, c.loss());
+  ManualStep<T> hand(model, c.loss());
   std::vector<double> losses;
   auto order = run_of(0, c.rows);
   for (std::uint32_t epoch = 0; epoch < 3; ++epoch) {
@@ -74,27 +74,27 @@ void check_against_by_hand(const Case& c, const std::string& rule, const optim::
   CHECK(first_difference(values_of(fitted), values_of(model)) == -1);
   for (std::size_t epoch = 0; epoch < 3; ++epoch) {
     CHECK(history.loss[epoch] == doctest::Approx(losses[epoch]).epsilon(1e-14));
-    // The loss of a single batch is no mean, and has its bits.
+    // The loss of a single batch is not averaged, so its bits are the same.
     if (c.batch == c.rows) CHECK(same_bits(history.loss[epoch], losses[epoch]));
   }
 }
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("fit has the bits of the loop by hand", T, float, double) {
+TEST_CASE_TEMPLATE("fit and a manual loop give the same bits", T, float, double) {
   for (const Case& c : kCases) {
-    check_against_by_hand<T>(c, "SGD", sgd_options(0.05, 0.9), false);
-    check_against_by_hand<T>(c, "Adam", adam_options(0.01), false);
-    check_against_by_hand<T>(c, "Adam", adam_options(0.01), true);
+    check_against_manual_loop<T>(c, "SGD", sgd_options(0.05, 0.9), false);
+    check_against_manual_loop<T>(c, "Adam", adam_options(0.01), false);
+    check_against_manual_loop<T>(c, "Adam", adam_options(0.01), true);
   }
 }
 
-// Where a step counts as long, all gradients come before the updates, so that it can be left between them.
-TEST_CASE_TEMPLATE("a long step has the bits of the loop by hand too", T, float, double) {
-  check_against_by_hand<T>({heavy, cross_entropy, 2100, 20, 5, 2100, false}, "Adam", adam_options(0.01), false);
+// A long step computes all gradients before the updates, so that it can be interrupted between them.
+TEST_CASE_TEMPLATE("a long step and a manual loop give the same bits", T, float, double) {
+  check_against_manual_loop<T>({heavy, cross_entropy, 2100, 20, 5, 2100, false}, "Adam", adam_options(0.01), false);
 }
 
-TEST_CASE_TEMPLATE("fit learns a regression", T, float, double) {
+TEST_CASE_TEMPLATE("fit converges on a regression", T, float, double) {
   Set<T> set(200, 2, 1);
   for (Index i = 0; i < set.rows; ++i) set.y[at(i)] = std::sin(3 * set.x[at(2 * i)]) * set.x[at(2 * i + 1)];
   Model<T> model(small(), 0);
@@ -115,7 +115,7 @@ TEST_CASE_TEMPLATE("fit learns a regression", T, float, double) {
   CHECK(history.val_loss.empty());
 }
 
-TEST_CASE_TEMPLATE("fit learns to tell classes apart", T, float, double) {
+TEST_CASE_TEMPLATE("fit converges on a classification", T, float, double) {
   Set<T> set(300, 2, 3);
   for (Index i = 0; i < set.rows; ++i) {
     set.classes[at(i)] = set.x[at(2 * i)] < 0 ? 0 : set.x[at(2 * i + 1)] < 0 ? 1 : 2;
@@ -126,10 +126,10 @@ TEST_CASE_TEMPLATE("fit learns to tell classes apart", T, float, double) {
   CHECK(evaluate(model, cross_entropy(), set.labels()) < 0.1);
 }
 
-TEST_CASE("gradients left from passes by hand count for nothing and are gone afterwards") {
+TEST_CASE("fit ignores gradients of earlier manual passes and zeroes them") {
   const Set<double> set(20, 2, 1);
   Model<double> clean(small(), 0), stained(small(), 0);
-  ByHand<double>(stained, squared_error()).pass(set.values());
+  ManualStep<double>(stained, squared_error()).pass(set.values());
   for (Model<double>* model : {&clean, &stained}) {
     auto rule = optimizer(*model, "SGD", sgd_options(0.1));
     fit(*model, rule, squared_error(), set.values(), {.size = 7}, {.epochs = 2});
@@ -140,7 +140,7 @@ TEST_CASE("gradients left from passes by hand count for nothing and are gone aft
   CHECK(first_difference(values_of(clean), values_of(stained)) == -1);
 }
 
-TEST_CASE("a parameter without an optimizer stays") {
+TEST_CASE("a parameter that no group contains is not updated") {
   const Set<double> set(20, 2, 1);
   Model<double> model(small(), 0);
   const auto before = values_of(model);
@@ -151,7 +151,7 @@ TEST_CASE("a parameter without an optimizer stays") {
   CHECK(after[200] != before[200]);
 }
 
-TEST_CASE("rows of weight zero might as well not be there, and ones change nothing") {
+TEST_CASE("rows of weight 0 are ignored, and weights of 1 change no bit") {
   const Set<double> set(50, 20, 5);
   Set<double> ones = set, zeros = set;
   ones.weights.assign(50, 1);
@@ -170,7 +170,7 @@ TEST_CASE("rows of weight zero might as well not be there, and ones change nothi
   CHECK(fitted(nothing) == std::pair{values_of(untrained), std::vector<double>(3)});
 }
 
-TEST_CASE("evaluate is the loss over all rows, however many") {
+TEST_CASE("evaluate gives the loss over any number of rows") {
   const Set<double> set(5000, 2, 1);
   Set<double> weighted = set;
   weighted.weights = numbers<double>(5000, 8);

@@ -1,4 +1,4 @@
-// Frozen layers: what is not found, what stays, and when.
+// Frozen layers: which deltas and gradients are computed, and what does not change.
 #include <doctest/doctest.h>
 
 #include "networks.hpp"
@@ -20,10 +20,10 @@ bool all_zero(const auto& numbers) {
   return std::all_of(numbers.begin(), numbers.end(), [](auto v) { return v == 0; });
 }
 
-/// Passes rows on and counts its ways back, which it must go always.
-class Always final : public nn::BothPrecisions<Always> {
+/// The identity; counts its backward passes, which always have to run.
+class AlwaysBackward final : public nn::BothPrecisions<AlwaysBackward> {
  public:
-  std::string describe() const override { return "Always()"; }
+  std::string describe() const override { return "AlwaysBackward()"; }
   bool always_backward() const override { return true; }
   template <class T>
   void run_forward(const nn::Forward<T>& f) const {
@@ -32,15 +32,15 @@ class Always final : public nn::BothPrecisions<Always> {
   }
   template <class T>
   void run_backward(const nn::Backward<T>& b) const {
-    ++back;
-    wanted += b.delta_x.data != nullptr;
+    ++backward_calls;
+    delta_requests += b.delta_x.data != nullptr;
     if (b.delta_x.data != nullptr) std::copy_n(b.delta_y.data, b.delta_y.size(), b.delta_x.data);
   }
-  mutable int trained = 0, back = 0, wanted = 0;
+  mutable int trained = 0, backward_calls = 0, delta_requests = 0;
 };
 
-/// Which values' deltas a pass for the gradients finds.
-std::vector<Index> found(const nn::Network<double>& network, Index in) {
+/// The values whose deltas a backward pass for the gradients computes.
+std::vector<Index> computed_deltas(const nn::Network<double>& network, Index in) {
   const nn::Subgraph& subgraph = network.plan().subgraph(0);
   engine::Workspace<double> workspace;
   workspace.shape(network, subgraph, {in});
@@ -62,31 +62,31 @@ std::vector<Index> found(const nn::Network<double>& network, Index in) {
 
 }  // namespace
 
-TEST_CASE("no delta is found that no gradient needs") {
+TEST_CASE("deltas that no gradient needs are not computed") {
   nn::Network<double> chain(three(), 1);
-  CHECK(found(chain, 3) == std::vector<Index>{1, 2, 3, 4, 5});
+  CHECK(computed_deltas(chain, 3) == std::vector<Index>{1, 2, 3, 4, 5});
   chain.set_frozen(2, true);
-  CHECK(found(chain, 3) == std::vector<Index>{1, 2, 3, 4, 5});
+  CHECK(computed_deltas(chain, 3) == std::vector<Index>{1, 2, 3, 4, 5});
   chain.set_frozen(0, true);
-  CHECK(found(chain, 3) == std::vector<Index>{5});
+  CHECK(computed_deltas(chain, 3) == std::vector<Index>{5});
   chain.set_frozen(2, false);
-  CHECK(found(chain, 3) == std::vector<Index>{3, 4, 5});
+  CHECK(computed_deltas(chain, 3) == std::vector<Index>{3, 4, 5});
 
   // fork 0 > 1 2, layer0 1 > 3, layer1 2 > 4, layer2 4 > 5, concat 3 5 > 6
   nn::Network<double> branches(concat(linear(3, 4), sequential(linear(3, 4), linear(4, 2))), 1);
   branches.set_frozen(1, true);
-  CHECK(found(branches, 3) == std::vector<Index>{3, 5, 6});
+  CHECK(computed_deltas(branches, 3) == std::vector<Index>{3, 5, 6});
 }
 
-TEST_CASE_TEMPLATE("a pass by hand finds no gradient of a frozen layer, and the others' have the same bits", T, float,
+TEST_CASE_TEMPLATE("a manual pass computes no gradient of a frozen layer, and the others keep their bits", T, float,
                    double) {
   const Set<T> set(9, 3, 2);
   Model<T> model(three(), 1), free(three(), 1);
-  ByHand<T>(free, squared_error()).pass(set.values());
+  ManualStep<T>(free, squared_error()).pass(set.values());
   const auto all = gradients_of(free);
-  ByHand<T> hand(model, squared_error());
+  ManualStep<T> hand(model, squared_error());
   hand.pass(set.values());
-  // Compiled again, and again.
+  // Recompiled twice.
   for (const Index layer : {0, 2, 4, 2}) {
     CAPTURE(layer);
     model.set_frozen(layer, true);
@@ -98,13 +98,13 @@ TEST_CASE_TEMPLATE("a pass by hand finds no gradient of a frozen layer, and the 
       if (other == layer) CHECK(all_zero(gradients));
       if (other != layer) CHECK(first_difference(gradients, part(all, r)) == -1);
     }
-    // By hand every delta is found all the same.
+    // A manual pass computes all deltas nevertheless.
     CHECK(first_difference(model.deltas().delta(0).data, free.deltas().delta(0).data, 27) == -1);
     model.set_frozen(layer, false);
   }
 }
 
-TEST_CASE("freezing counts where there is something to freeze, and once") {
+TEST_CASE("the version counts actual changes of layers with parameters or buffers") {
   Model<double> model({linear(2, 3), activation("Tanh"), std::make_shared<Centre>(3)}, 1);
   const Index version = model.network().version();
   model.set_frozen(1, true);
@@ -116,12 +116,12 @@ TEST_CASE("freezing counts where there is something to freeze, and once") {
   CHECK(model.network().version() == version + 1);
   CHECK(model.network().parameters()->list[0].frozen);
   CHECK_FALSE(model.network().trains(0));
-  model.set_frozen(2, true);  // has buffers alone
+  model.set_frozen(2, true);  // has buffers only
   CHECK(model.network().version() == version + 2);
   CHECK_THROWS_AS(model.set_frozen(3, true), std::out_of_range);
 }
 
-TEST_CASE_TEMPLATE("fit leaves a frozen layer as it is, and has the bits of the loop by hand", T, float, double) {
+TEST_CASE_TEMPLATE("fit does not change a frozen layer and gives the bits of a manual loop", T, float, double) {
   const Set<T> set(300, 3, 2);
   for (const Index layer : {0, 2, 4}) {
     CAPTURE(layer);
@@ -131,7 +131,7 @@ TEST_CASE_TEMPLATE("fit leaves a frozen layer as it is, and has the bits of the 
     other.set_frozen(layer, true);
     auto rule = optimizer(model, "Adam", adam_options(0.01)), other_rule = optimizer(other, "Adam", adam_options(0.01));
     fit(model, rule, squared_error(), set.values(), {.size = 300}, {.epochs = 5});
-    ByHand<T> hand(other, squared_error());
+    ManualStep<T> hand(other, squared_error());
     for (int i = 0; i < 5; ++i) hand.step(set.values(), other_rule);
     const auto after = values_of(model);
     CHECK(first_difference(after, values_of(other)) == -1);
@@ -142,7 +142,7 @@ TEST_CASE_TEMPLATE("fit leaves a frozen layer as it is, and has the bits of the 
   }
 }
 
-TEST_CASE("a callback may freeze and unfreeze, between epochs and between updates") {
+TEST_CASE("callbacks may freeze and unfreeze between epochs and between updates") {
   const Set<double> set(40, 3, 2);
   const auto trained = [&](auto run) {
     Model<double> model(three(), 1);
@@ -175,7 +175,7 @@ TEST_CASE("a callback may freeze and unfreeze, between epochs and between update
   CHECK(first_difference(by_update, apart) == -1);
 }
 
-TEST_CASE("with everything frozen fit only looks") {
+TEST_CASE("with all layers frozen, fit only evaluates the loss") {
   const Set<double> set(20, 3, 2);
   Model<double> model(three(), 1);
   const auto before = values_of(model);
@@ -186,22 +186,22 @@ TEST_CASE("with everything frozen fit only looks") {
   CHECK(first_difference(values_of(model), before) == -1);
 }
 
-TEST_CASE("a layer that must go back does, though nothing below it wants a delta") {
-  const auto first = std::make_shared<Always>(), second = std::make_shared<Always>();
+TEST_CASE("always_backward layers run backward even if no delta is needed") {
+  const auto first = std::make_shared<AlwaysBackward>(), second = std::make_shared<AlwaysBackward>();
   Model<double> model({first, linear(3, 2), second}, 1);
   model.set_frozen(1, true);
   const Set<double> set(8, 3, 2);
   auto rule = optimizer(model, "SGD", sgd_options(0.1));
   fit(model, rule, squared_error(), set.values(), {.size = 8}, {.epochs = 3});
   CHECK(first->trained == 3);
-  CHECK(first->back == 3);
-  CHECK(first->wanted == 0);
-  CHECK(second->back == 3);
-  CHECK(second->wanted == 3);
+  CHECK(first->backward_calls == 3);
+  CHECK(first->delta_requests == 0);
+  CHECK(second->backward_calls == 3);
+  CHECK(second->delta_requests == 3);
   CHECK(first->trained == second->trained);
 }
 
-TEST_CASE("frozen running statistics stay, and stand in for the batch's") {
+TEST_CASE("a frozen layer uses its running statistics and does not update them") {
   const Set<double> set(10, 2, 2);
   Model<double> model(Layers{std::make_shared<Centre>(2), linear(2, 2)}, 1);
   const StridedView x = set.values().x[0];

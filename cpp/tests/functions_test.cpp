@@ -1,4 +1,4 @@
-// Compiled as the kernels are: what they are built of, which their table does not show.
+// Compiled with the flags of the kernels: tests the functions that the kernels use but their table does not export.
 #include "functions.hpp"
 
 #include <doctest/doctest.h>
@@ -23,7 +23,7 @@ std::vector<T> mapped(const std::vector<T>& x, F f) {
   return y;
 }
 
-/// For none of the arguments is the value further from `exact` than `most` units of its last place.
+/// The error is at most `most` ulp for all arguments.
 template <class T, class F>
 void check_ulps(const std::string& name, double most, F ours, long double (*exact)(long double),
                 const std::vector<T>& x = wide_range<T>()) {
@@ -39,7 +39,7 @@ void check_ulps(const std::string& name, double most, F ours, long double (*exac
   CHECK(worst <= most);
 }
 
-/// The wide range, and what lies next to multiples of pi / 4 of all sizes.
+/// The wide range, and neighbours of multiples of pi / 4 of all magnitudes.
 template <class T>
 std::vector<T> angles() {
   auto v = wide_range<T>();
@@ -50,7 +50,7 @@ std::vector<T> angles() {
       for (const T y : {x, std::nextafter(x, T(0)), -std::nextafter(2 * x, T(0))}) v.push_back(y);
     }
   }
-  // The numbers of either precision that come nearest to a multiple of pi / 2.
+  // The numbers of each precision that are closest to a multiple of pi / 2.
   v.push_back(static_cast<T>(std::ldexp(16367173.0, 72)));
   v.push_back(static_cast<T>(std::ldexp(6381956970095103.0, sizeof(T) == 4 ? 0 : 797)));
   return v;
@@ -73,13 +73,13 @@ std::vector<T> powers(const std::vector<Pair<T>>& pairs) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("functions are within a few ulp everywhere", T, float, double) {
+TEST_CASE_TEMPLATE("elementary functions are accurate to a few ulp over the whole range", T, float, double) {
   using V = ours::Vector<T>;
   check_ulps<T>("exp", 1.1, [](V x) { return ours::exp(x); }, std::exp);
   check_ulps<T>("expm1", 3, [](V x) { return ours::expm1(x); }, std::expm1);
   check_ulps<T>("log", 1, [](V x) { return ours::log(x); }, std::log);
   check_ulps<T>("log1p", 1, [](V x) { return ours::log1p(x); }, std::log1p);
-  // e^-|x|, rounded to T, is any number from 0 to 1.
+  // e^-|x|, rounded to T, covers [0, 1].
   check_ulps<T>(
       "log1p_below_one", 3, [](V x) { return ours::log1p_below_one(ours::exp(-ours::abs(x))); },
       [](long double x) { return std::log1p(std::exp(-std::abs(x))); });
@@ -91,7 +91,7 @@ TEST_CASE_TEMPLATE("functions are within a few ulp everywhere", T, float, double
       [](long double x) { return x < 0 ? x - std::log1p(std::exp(x)) : -std::log1p(std::exp(-x)); });
 }
 
-TEST_CASE_TEMPLATE("the normal distribution and x - tanh x keep their digits", T, float, double) {
+TEST_CASE_TEMPLATE("the normal distribution and x - tanh x are accurate to a few ulp", T, float, double) {
   using V = ours::Vector<T>;
   check_ulps<T>(
       "cdf", 6, [](V x) { return ours::select(x == x, ours::normal(x).cdf, x); },
@@ -102,7 +102,7 @@ TEST_CASE_TEMPLATE("the normal distribution and x - tanh x keep their digits", T
   check_ulps<T>(
       "x - tanh x", 3, [](V x) { return ours::x_minus_tanh(x); },
       [](long double x) {
-        // By the continued fraction of tanh, none of whose terms cancel.
+        // By the continued fraction of tanh, which is free of cancellation.
         if (!(std::abs(x) < 2)) return x - std::tanh(x);
         long double rest = 0;
         for (int k = 41; k >= 5; k -= 2) rest = x * x / (static_cast<long double>(k) + rest);
@@ -110,7 +110,7 @@ TEST_CASE_TEMPLATE("the normal distribution and x - tanh x keep their digits", T
       });
 }
 
-TEST_CASE_TEMPLATE("sines, cosines and tangents of any angle keep their digits", T, float, double) {
+TEST_CASE_TEMPLATE("sin, cos and tan are accurate to a few ulp for any angle", T, float, double) {
   using V = ours::Vector<T>;
   const auto x = angles<T>();
   check_ulps<T>("sin", 2, [](V v) { return ours::sin(v); }, std::sin, x);
@@ -118,7 +118,7 @@ TEST_CASE_TEMPLATE("sines, cosines and tangents of any angle keep their digits",
   check_ulps<T>("tan", 3, [](V v) { return ours::tan(v); }, std::tan, x);
 }
 
-TEST_CASE_TEMPLATE("exponentials and logarithms keep their digits on a million arguments", T, float, double) {
+TEST_CASE_TEMPLATE("exp and log are accurate to a few ulp on a million arguments", T, float, double) {
   using V = ours::Vector<T>;
   std::mt19937_64 bits(4);
   std::vector<T> any, positive;
@@ -133,8 +133,8 @@ TEST_CASE_TEMPLATE("exponentials and logarithms keep their digits on a million a
   check_ulps<T>("log1p", 1, [](V x) { return ours::log1p(x); }, std::log1p, positive);
 }
 
-TEST_CASE_TEMPLATE("a value does not depend on its neighbours", T, float, double) {
-  // Numbers of all sizes, so that most vectors hold some that take the longer way.
+TEST_CASE_TEMPLATE("a result does not depend on the other lanes", T, float, double) {
+  // All magnitudes, so that most vectors have lanes on the slow path.
   auto x = wide_range<T>();
   std::shuffle(x.begin(), x.end(), std::mt19937_64(5));
   const auto check = [&x](const std::string& name, auto f) {
@@ -155,7 +155,7 @@ TEST_CASE_TEMPLATE("a value does not depend on its neighbours", T, float, double
   check("pow", [](V v) { return ours::pow(v, V::all(T(1.75))); });
 }
 
-TEST_CASE_TEMPLATE("powers keep their digits", T, float, double) {
+TEST_CASE_TEMPLATE("pow is accurate to 2 ulp", T, float, double) {
   using Limits = std::numeric_limits<T>;
   std::vector<Pair<T>> pairs;
   std::mt19937_64 bits(3);
@@ -187,7 +187,7 @@ TEST_CASE_TEMPLATE("powers keep their digits", T, float, double) {
   CHECK(worst <= 2);
 }
 
-TEST_CASE_TEMPLATE("powers at zeros, ones, infinities and of negative numbers are C's", T, float, double) {
+TEST_CASE_TEMPLATE("pow of 0, 1, infinity and negative numbers agrees with C", T, float, double) {
   using Limits = std::numeric_limits<T>;
   const T odd = 2 / Limits::epsilon() - 1;  // the largest odd number
   std::vector<T> ends;
@@ -209,7 +209,7 @@ TEST_CASE_TEMPLATE("powers at zeros, ones, infinities and of negative numbers ar
   }
 }
 
-TEST_CASE_TEMPLATE("functions at zeros and ones are exact", T, float, double) {
+TEST_CASE_TEMPLATE("elementary functions are exact at 0 and 1", T, float, double) {
   using V = ours::Vector<T>;
   constexpr T infinity = std::numeric_limits<T>::infinity();
   const std::vector<T> zeros{T(0), T(-0.0)};
@@ -237,7 +237,7 @@ TEST_CASE_TEMPLATE("scaling by a power of two rounds once", T, float, double) {
   }
 }
 
-TEST_CASE_TEMPLATE("partial vectors touch their own lanes alone", T, float, double) {
+TEST_CASE_TEMPLATE("partial loads and stores access their own lanes only", T, float, double) {
   constexpr Index width = ours::Vector<T>::size;
   const auto x = numbers<T>(width, 1);
   for (Index n = 0; n <= width; ++n) {

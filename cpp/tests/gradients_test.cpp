@@ -23,23 +23,23 @@ TEST_CASE("gradients agree with finite differences") {
   const auto& known = kernels::get<double>();
   for (Index i = 0; i < known.activation_count; ++i) {
     const std::string name = known.activations[i].name;
-    // Some that fit any: Hardtanh's bounds are in order, no slope is 0.
+    // Valid for every activation: Hardtanh's bounds are ordered, no slope is 0.
     std::vector<double> options{0.1, 0.7};
     options.resize(at(known.activations[i].options));
     CAPTURE(name);
     runtime::Model<double> model(deep(name, options), 3);
-    // These two leave gradients smaller than differences of the summed loss resolve.
+    // With these two, gradients are too small for differences of the summed loss.
     const double floor = name == "Tanhshrink" || name == "CELU" ? 1e-4 : 1e-6;
     CHECK(worst_error(model, {{&mse}}, set.values(), {set.x.data()}, floor) < 1e-5);
     CHECK(worst_error(model, {{&ce}}, weighted.labels(), {weighted.x.data()}, floor) < 1e-5);
   }
 }
 
-TEST_CASE("backward adds to the gradients and gives every delta") {
+TEST_CASE("backward accumulates gradients and computes every delta") {
   const nn::NamedLoss loss("MSELoss", nn::Reduction::mean, 1.0);
   const Set<double> set(5, 3, 4);
   runtime::Model<double> model(deep("Tanh"), 1);
-  ByHand<double> hand(model, loss);
+  ManualStep<double> hand(model, loss);
   hand.pass(set.values());
   const auto once = gradients_of(model);
   hand.pass(set.values());

@@ -38,9 +38,9 @@ NodePtr leaf(const Shape& shape, const std::vector<T>& values, Node::Kind kind =
   set(*node, values);
   return node;
 }
-/// Numbers where every formula is smooth and none of them meets another.
+/// Distinct numbers at which every formula is smooth.
 template <class T = double>
-NodePtr ordinary(const Shape& shape, std::uint64_t seed) {
+NodePtr distinct_inputs(const Shape& shape, std::uint64_t seed) {
   std::vector<T> v = numbers<T>(element_count(shape), seed);
   for (T& x : v) x = T(0.85) + T(0.5) * x;
   return leaf<T>(shape, v);
@@ -60,7 +60,7 @@ void backward(const NodePtr& y, T delta = 1) {
   y->backward<T>(&delta, true);
 }
 
-double furthest(const std::vector<double>& a, const std::vector<double>& b) {
+double max_difference(const std::vector<double>& a, const std::vector<double>& b) {
   REQUIRE(a.size() == b.size());
   double worst = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
@@ -70,7 +70,7 @@ double furthest(const std::vector<double>& a, const std::vector<double>& b) {
   return worst;
 }
 
-/// d(sum of w y)/d(each element of x) by central differences, the leaf being set and y evaluated again.
+/// d(sum of w y)/dx by central differences: sets the leaf and evaluates y again.
 std::vector<double> differences(const NodePtr& y, const std::vector<double>& w, const NodePtr& x) {
   const std::vector<double> before = values(x);
   const double h = 1e-5;
@@ -92,7 +92,7 @@ std::vector<double> differences(const NodePtr& y, const std::vector<double>& w, 
   return slopes;
 }
 
-/// The deltas of f against differences, and against the gradient as nodes, whose own deltas are then checked alike.
+/// Compares the deltas of f with finite differences and with gradient(), and then the deltas of gradient() likewise.
 void check(const Function& f, const std::vector<NodePtr>& x, int order = 2) {
   const NodePtr y = f(x);
   const std::vector<double> w = numbers<double>(y->size(), 7);
@@ -106,9 +106,9 @@ void check(const Function& f, const std::vector<NodePtr>& x, int order = 2) {
     CAPTURE(order);
     const bool reached = y->active() && x[k]->has_delta();
     const std::vector<double> own = reached ? deltas(x[k]) : std::vector<double>(at(x[k]->size()), 0.0);
-    CHECK(furthest(own, differences(y, w, x[k])) < 1e-7);
+    CHECK(max_difference(own, differences(y, w, x[k])) < 1e-7);
     CHECK(nodes[k]->shape() == x[k]->shape());
-    CHECK(furthest(values(nodes[k]), own) < 1e-12);
+    CHECK(max_difference(values(nodes[k]), own) < 1e-12);
     x[k]->forget_delta();
   }
   for (std::size_t k = 0; order > 1 && k < x.size(); ++k) {
@@ -121,7 +121,7 @@ void check(const Function& f, const std::vector<NodePtr>& x, int order = 2) {
   }
 }
 
-/// f<each formula>(its place)
+/// Calls f<F>(index) for each formula.
 template <class F>
 void for_each_formula(F&& f) {
   [&]<class... Fs>(std::tuple<Fs...>*) {
@@ -137,21 +137,21 @@ Inputs inputs(const std::vector<NodePtr>& nodes) {
 
 }  // namespace
 
-TEST_CASE("every formula's deltas are the slopes of its values, and those of its deltas") {
+TEST_CASE("first and second derivatives of every formula agree with finite differences") {
   for_each_formula([]<class F>() {
     CAPTURE(F::name);
     for (const Shape& shape : {Shape{}, Shape{1}, Shape{19}}) {
       std::vector<NodePtr> x;
-      for (int i = 0; i < F::inputs; ++i) x.push_back(ordinary(shape, 1 + i));
+      for (int i = 0; i < F::inputs; ++i) x.push_back(distinct_inputs(shape, 1 + i));
       check([](const std::vector<NodePtr>& v) { return graph::apply<F>(inputs(v)); }, x);
     }
   });
 }
 
-TEST_CASE_TEMPLATE("arrays and single numbers get the same bits", T, float, double) {
+TEST_CASE_TEMPLATE("arrays and scalars give the same bits", T, float, double) {
   for_each_formula([]<class F>() {
     CAPTURE(F::name);
-    const Index n = 37;  // with a tail for every width of vectors
+    const Index n = 37;  // has a tail for every vector width
     std::vector<NodePtr> x;
     for (int i = 0; i < F::inputs; ++i) x.push_back(leaf<T>({n}, numbers<T>(n, 3 + i)));
     const NodePtr y = graph::apply<F>(inputs(x));
@@ -165,14 +165,14 @@ TEST_CASE_TEMPLATE("arrays and single numbers get the same bits", T, float, doub
       backward<T>(z, T(1.25));
       for (std::size_t i = 0; i < one.size(); ++i) {
         if (!F::differentiable[i]) continue;
-        // A delta that is added to 0 loses the sign of -0.
+        // 0 + -0 is 0: an accumulated delta loses the sign.
         CHECK(same_bits(one[i]->template delta<T>()[0], x[i]->template delta<T>()[k] + T(0)));
       }
     }
   });
 }
 
-TEST_CASE("shapes that broadcast, both ways") {
+TEST_CASE("broadcasting forward and backward") {
   const std::vector<std::pair<Shape, Shape>> pairs{{{3, 1}, {1, 4}}, {{4}, {2, 3, 4}},    {{}, {5}},
                                                    {{5}, {1}},       {{2, 1, 3}, {4, 1}}, {{1}, {}},
                                                    {{0, 1}, {1, 3}}, {{3, 1, 1}, {3}}};
@@ -180,8 +180,8 @@ TEST_CASE("shapes that broadcast, both ways") {
     CAPTURE(F::name);
     if constexpr (F::inputs > 1) {
       for (const auto& [a, b] : pairs) {
-        std::vector<NodePtr> x{ordinary(a, 1), ordinary(b, 2)};
-        if (F::inputs == 3) x.push_back(ordinary(a, 3));
+        std::vector<NodePtr> x{distinct_inputs(a, 1), distinct_inputs(b, 2)};
+        if (F::inputs == 3) x.push_back(distinct_inputs(a, 3));
         const Function f = [](const std::vector<NodePtr>& v) { return graph::apply<F>(inputs(v)); };
         check(f, x, 1);
         std::swap(x[0], x[1]);
@@ -189,16 +189,16 @@ TEST_CASE("shapes that broadcast, both ways") {
       }
     }
   });
-  CHECK_THROWS_WITH_AS(graph::apply<formulas::Add>({ordinary({2}, 1), ordinary({3}, 1)}),
+  CHECK_THROWS_WITH_AS(graph::apply<formulas::Add>({distinct_inputs({2}, 1), distinct_inputs({3}, 1)}),
                        "add: expected shapes that broadcast together, got (2,) and (3,)", ValueError);
 }
 
-TEST_CASE("sums, means and maxima over axes") {
+TEST_CASE("sum, mean and max over axes") {
   const std::vector<Axes> choices{std::nullopt,      Axes(Shape{0}),    Axes(Shape{1}),       Axes(Shape{-1}),
                                   Axes(Shape{0, 2}), Axes(Shape{1, 0}), Axes(Shape{0, 1, 2}), Axes(Shape{})};
   for (const Axes& axes : choices) {
     for (const bool keepdims : {false, true}) {
-      const std::vector<NodePtr> x{ordinary({2, 3, 4}, 1)};
+      const std::vector<NodePtr> x{distinct_inputs({2, 3, 4}, 1)};
       check([&](const auto& v) { return graph::sum(v[0], axes, keepdims); }, x);
       check([&](const auto& v) { return graph::mean(graph::apply<formulas::Square>({v[0]}), axes, keepdims); }, x);
       check([&](const auto& v) { return graph::max(graph::apply<formulas::Square>({v[0]}), axes, keepdims); }, x);
@@ -214,7 +214,7 @@ TEST_CASE("sums, means and maxima over axes") {
   CHECK_THROWS_WITH_AS(graph::mean(leaf({0}, {})), "mean: expected an element or more, got an array (0,)", ValueError);
 }
 
-TEST_CASE("the largest share the delta, and NaN is the largest") {
+TEST_CASE("tied maxima share the delta, and NaN is the maximum") {
   const NodePtr ties = leaf({4}, {3, 1, 3, 2});
   backward(graph::max(ties));
   CHECK(deltas(ties) == std::vector<double>{0.5, 0, 0.5, 0});
@@ -226,13 +226,13 @@ TEST_CASE("the largest share the delta, and NaN is the largest") {
   CHECK(values(graph::gradient(most, graph::number(1), {lost})[0]) == std::vector<double>{0, 1, 0});
 }
 
-TEST_CASE("views") {
-  const std::vector<NodePtr> x{ordinary({3, 4}, 1)};
+TEST_CASE("reshape, transpose, broadcast and strided views") {
+  const std::vector<NodePtr> x{distinct_inputs({3, 4}, 1)};
   const auto square = [](const NodePtr& v) { return graph::apply<formulas::Square>({v}); };
   check([&](const auto& v) { return square(graph::reshape(v[0], {2, -1})); }, x);
   check([&](const auto& v) { return square(graph::transpose(v[0])); }, x);
   check([&](const auto& v) { return square(graph::broadcast(v[0], {2, 3, 4})); }, x);
-  // Every second column from the last, rows repeated.
+  // Every second column in reverse order, rows broadcast.
   check([&](const auto& v) { return square(graph::view(v[0], {{2, 3, 2}, {0, 4, -2}, 3}, "getitem")); }, x);
   check([&](const auto& v) { return square(graph::view(v[0], {{0, 4}, {4, 1}, 0}, "getitem")); }, x);
   CHECK(values(graph::transpose(leaf({2, 2}, {1, 2, 3, 4}))) == std::vector<double>{1, 3, 2, 4});
@@ -244,20 +244,20 @@ TEST_CASE("views") {
   CHECK_THROWS_AS(graph::reshape(leaf({0}, {}), {0, -1}), ValueError);
 }
 
-TEST_CASE("products of matrices") {
+TEST_CASE("matrix products of vectors, matrices and stacks") {
   const std::vector<std::pair<Shape, Shape>> pairs{{{2, 3}, {3, 4}}, {{3}, {3, 4}},    {{2, 3}, {3}},
                                                    {{3}, {3}},       {{2, 0}, {0, 3}}, {{5, 2, 3}, {3, 2}},
                                                    {{4}, {2, 4, 3}}, {{0, 3}, {3, 2}}, {{2, 1, 2, 3}, {5, 3, 1}}};
   for (const auto& [a, b] : pairs) {
-    check([](const auto& v) { return graph::matmul(v[0], v[1]); }, {ordinary(a, 1), ordinary(b, 2)});
+    check([](const auto& v) { return graph::matmul(v[0], v[1]); }, {distinct_inputs(a, 1), distinct_inputs(b, 2)});
   }
   CHECK(values(graph::matmul(leaf({2, 2}, {1, 2, 3, 4}), leaf({2}, {5, 6}))) == std::vector<double>{17, 39});
-  CHECK_THROWS_WITH_AS(graph::matmul(ordinary({2, 3}, 1), ordinary({2, 3}, 1)),
+  CHECK_THROWS_WITH_AS(graph::matmul(distinct_inputs({2, 3}, 1), distinct_inputs({2, 3}, 1)),
                        "matmul: expected (..., m, k) and (..., k, n), got (2, 3) and (2, 3)", ValueError);
-  CHECK_THROWS_AS(graph::matmul(ordinary({}, 1), ordinary({2}, 1)), ValueError);
+  CHECK_THROWS_AS(graph::matmul(distinct_inputs({}, 1), distinct_inputs({2}, 1)), ValueError);
 }
 
-TEST_CASE("precisions meet in the wider one, and numbers take that of what they meet") {
+TEST_CASE("float32 and float64 give float64, and Python numbers take the precision of the other operand") {
   const NodePtr narrow = leaf<float>({2}, {0.1F, 0.2F}), wide = leaf({2}, {0.3, 0.4});
   const NodePtr y = graph::apply<formulas::Multiply>({narrow, wide});
   CHECK(y->precision() == Precision::float64);
@@ -268,14 +268,14 @@ TEST_CASE("precisions meet in the wider one, and numbers take that of what they 
   CHECK(graph::apply<formulas::Multiply>({narrow, graph::number(2)})->precision() == Precision::float32);
   CHECK(graph::apply<formulas::Multiply>({graph::number(3), graph::number(2)})->precision() == Precision::float64);
 
-  // A condition does not widen what it chooses, and stays what it was.
+  // The condition of `where` does not widen the result, and is not rounded to 0.
   const NodePtr tiny = leaf({2}, {1e-300, 0.0});
   const NodePtr chosen = graph::apply<formulas::Where>({tiny, narrow, graph::number(7)});
   CHECK(chosen->precision() == Precision::float32);
   CHECK(values<float>(chosen) == std::vector<float>{0.1F, 7.0F});
 }
 
-TEST_CASE("powers keep their limits at 0") {
+TEST_CASE("derivatives of power at base 0 are the limits") {
   for (const Shape& shape : {Shape{}, Shape{5}}) {
     const std::vector<double> zero(at(element_count(shape)), 0.0);
     const auto power = [&](double exponent) {
@@ -295,7 +295,7 @@ TEST_CASE("powers keep their limits at 0") {
   CHECK(values(graph::gradient(first, graph::number(1), {y})[0])[0] == doctest::Approx(0.5));
 }
 
-TEST_CASE("a leaf is set and the graph evaluated again") {
+TEST_CASE("setting a leaf and forward() reevaluate the graph") {
   const NodePtr x = leaf({2}, {1, 2}), y = graph::sum(graph::apply<formulas::Square>({x}));
   CHECK(values(y)[0] == 5);
   set<double>(*x, {3, 4});
@@ -308,7 +308,7 @@ TEST_CASE("a leaf is set and the graph evaluated again") {
   CHECK(deltas(x) == std::vector<double>{12, 16});
 }
 
-TEST_CASE("memory that somebody else holds is not written to") {
+TEST_CASE("memory with other references is not overwritten") {
   const NodePtr x = leaf({3}, {1, 2, 3}), y = graph::apply<formulas::Square>({x});
   backward(y);
   const graph::Memory value = y->value_memory(), delta = x->delta_memory();
@@ -324,13 +324,13 @@ TEST_CASE("memory that somebody else holds is not written to") {
   CHECK(values(y) == std::vector<double>{16, 25, 36});
   CHECK(deltas(x) == std::vector<double>{8, 10, 12});
 
-  // What nobody holds is used again.
+  // Memory without other references is reused.
   const double* own = y->value<double>();
   y->forward();
   CHECK(y->value<double>() == own);
 }
 
-TEST_CASE("a chain of 100,000 nodes") {
+TEST_CASE("a chain of 100,000 nodes does not overflow the stack") {
   for (const Shape& shape : {Shape{}, Shape{2}}) {
     const NodePtr x = leaf(shape, std::vector<double>(at(element_count(shape)), 1.0));
     NodePtr y = x;
@@ -344,7 +344,7 @@ TEST_CASE("a chain of 100,000 nodes") {
   }
 }
 
-TEST_CASE("paths add: a diamond of 60 levels has 2^60 of them") {
+TEST_CASE("deltas of a graph with 2^60 paths are computed in linear time") {
   for (const Shape& shape : {Shape{}, Shape{2}}) {
     const NodePtr x = leaf(shape, std::vector<double>(at(element_count(shape)), 1.0));
     NodePtr y = x;

@@ -9,12 +9,12 @@ using runtime::Model;
 
 namespace {
 
-/// Two inputs, a trunk, and two outputs: numbers and classes.
+/// Two inputs, a trunk and two outputs: regression and classification.
 nn::Block block() {
   return sequential(concat(linear(3, 4), linear(2, 4)), activation("Tanh"), heads(linear(8, 2), linear(8, 5)));
 }
 
-/// Weights for the first output's rows.
+/// Row weights of the first output.
 template <class T>
 struct Task {
   Tables<T> tables{70, {3, 2}, {2, 5}};
@@ -40,13 +40,13 @@ Losses losses(double first, double second) { return {{&squared_error(), first}, 
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("fit with several losses has the bits of the loop by hand", T, float, double) {
+TEST_CASE_TEMPLATE("fit with several losses gives the bits of a manual loop", T, float, double) {
   const Task<T> task;
   Model<T> fitted(block(), 4), model(block(), 4);
   auto fitted_rule = optimizer(fitted, "Adam", adam_options(0.01)), rule = optimizer(model, "Adam", adam_options(0.01));
   const auto history =
       fit(fitted, fitted_rule, losses(0.5, 2), task.data(), {.size = 30, .shuffle = false}, {.epochs = 3});
-  ByHand<T> hand(model, losses(0.5, 2));
+  ManualStep<T> hand(model, losses(0.5, 2));
   for (std::size_t epoch = 0; epoch < 3; ++epoch) {
     double sum = 0;
     for (const Index first : {0, 30, 60}) {
@@ -60,7 +60,7 @@ TEST_CASE_TEMPLATE("fit with several losses has the bits of the loop by hand", T
   CHECK(first_difference(values_of(fitted), values_of(model)) == -1);
 }
 
-TEST_CASE("each head's loss is kept, in training and in validation") {
+TEST_CASE("the history has the loss of each head, in training and validation") {
   const Task<double> task;
   const train::Data all = task.data(), held_out = task.data(40, 30);
   Model<double> model(block(), 4);
@@ -76,7 +76,7 @@ TEST_CASE("each head's loss is kept, in training and in validation") {
   CHECK(history.val_loss[1] == evaluate(model, losses(0.5, 2), held_out));
 }
 
-TEST_CASE("a head of weight zero teaches nothing") {
+TEST_CASE("a head of weight 0 does not contribute") {
   const Task<double> task;
   Model<double> model(block(), 4);
   const auto before = values_of(model);
@@ -90,7 +90,7 @@ TEST_CASE("a head of weight zero teaches nothing") {
   CHECK(history.loss == history.losses[0]);
 }
 
-TEST_CASE("one output has no list of heads") {
+TEST_CASE("with one output the history has no losses per head") {
   const Set<double> set(8, 2, 1);
   Model<double> model(Layers{linear(2, 1)}, 1);
   auto rule = optimizer(model, "SGD", sgd_options(0.05));

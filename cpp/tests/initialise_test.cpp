@@ -45,7 +45,7 @@ TEST_CASE("each initialiser has its distribution") {
     CHECK((found.most <= std::sqrt(3.0) * deviation) == uniform);
     CHECK((std::count(b.begin(), b.end(), 0.0) == out) == (std::string(name) != "default"));
     CHECK(std::all_of(b.begin(), b.end(), [&](double v) { return std::abs(v) <= std::sqrt(3.0) * deviation; }));
-    // Without a bias the weight is the same.
+    // The weight does not depend on whether there is a bias.
     std::vector<double> alone(n);
     Initialiser(name).fill_linear(Random(1, Purpose::initialise), in, out, alone.data(), nullptr);
     CHECK(first_difference(alone, w) == -1);
@@ -57,7 +57,7 @@ TEST_CASE("each initialiser has its distribution") {
   check("xavier_normal", std::sqrt(2.0 / (in + out)), false);
 }
 
-TEST_CASE("uniform is on [a, b) and the draw itself where that is [0, 1)") {
+TEST_CASE("uniform draws are in [a, b), and equal the raw draws for [0, 1)") {
   const Random random(1, Purpose::initialise);
   const auto plain = filled(Initialiser("uniform"), {n});
   for (Index i = 0; i < n; ++i) REQUIRE(plain[at(i)] == random.uniform(static_cast<std::uint64_t>(i)));
@@ -67,12 +67,12 @@ TEST_CASE("uniform is on [a, b) and the draw itself where that is [0, 1)") {
   }
 }
 
-TEST_CASE("a truncated normal stays inside and is distributed as what lies there") {
+TEST_CASE("a truncated normal stays in its interval and has the conditional distribution") {
   for (const auto& [mean, deviation, a, b] : std::vector<std::array<double, 4>>{
            {0, 1, -2, 2}, {1, 2, -1, 1.5}, {0, 1, 3, 4}, {0, 1, -4, -3}, {0, 1, 12, 13}, {5, 0.1, 0, 10}}) {
     CAPTURE(a);
     auto w = filled(Initialiser("trunc_normal", {mean, deviation, a, b}), {n});
-    // Kolmogorov and Smirnov, one seed in a million; from the nearer tail, where the digits are.
+    // Kolmogorov-Smirnov test at level 1e-6, in the nearer tail, where probabilities are accurate.
     const long double sign = a > mean ? -1 : 1;
     std::sort(w.begin(), w.end());
     REQUIRE((w.front() >= a && w.back() <= b));
@@ -84,14 +84,14 @@ TEST_CASE("a truncated normal stays inside and is distributed as what lies there
     }
     CHECK(most < 2.7 / std::sqrt(n));
   }
-  // Nothing is left between them, or they are one: the end next to the mean.
+  // If the probability of the interval underflows, or a = b, the end next to the mean.
   for (const double v : filled(Initialiser("trunc_normal", {0, 1, 50, 60}), {100})) CHECK(v == 50);
   for (const double v : filled(Initialiser("trunc_normal", {0, 1, -60, -50}), {100})) CHECK(v == -50);
   for (const double v : filled(Initialiser("trunc_normal", {0, 1, 0.3, 0.3}), {100})) CHECK(v == 0.3);
   for (const double v : filled(Initialiser("trunc_normal", {0, 1e-300, -1, 1}), {100})) CHECK(std::abs(v) < 1e-298);
 }
 
-TEST_CASE("an orthogonal matrix is one, times the gain") {
+TEST_CASE("orthogonal gives an orthogonal matrix times the gain") {
   for (const auto& [rows, cols] : std::vector<std::pair<Index, Index>>{{1, 1}, {3, 3}, {40, 40}, {7, 50}, {50, 7}}) {
     for (const double gain : {1.0, -2.5, 0.0}) {
       const auto w = filled(Initialiser("orthogonal", {gain}), {rows, cols});
@@ -107,13 +107,13 @@ TEST_CASE("an orthogonal matrix is one, times the gain") {
       }
     }
   }
-  // Evenly distributed: without the signs of R's diagonal its first element would always be of one sign.
+  // Haar distributed: without the signs of R's diagonal, the first element would always have the same sign.
   double sum = 0;
   for (std::uint64_t seed = 0; seed < 400; ++seed) sum += filled(Initialiser("orthogonal"), {2, 2}, seed)[0];
   CHECK(std::abs(sum / 400) < 5 * std::sqrt(0.5 / 400));
 }
 
-TEST_CASE("the rest of the family") {
+TEST_CASE("constant, zeros, ones and eye") {
   CHECK(filled(Initialiser("zeros"), {2, 2}) == std::vector<double>(4, 0.0));
   CHECK(filled(Initialiser("ones"), {3}) == std::vector<double>(3, 1.0));
   CHECK(filled(Initialiser("constant", {-2.5}), {3}) == std::vector<double>(3, -2.5));
@@ -121,7 +121,7 @@ TEST_CASE("the rest of the family") {
   CHECK(filled(Initialiser("eye"), {3, 2}) == std::vector<double>{1, 0, 0, 0, 1, 0});
 }
 
-TEST_CASE("fans count the axes beyond the second") {
+TEST_CASE("fans include the axes beyond the second") {
   const auto most = [](const char* name, std::vector<double> options, const std::vector<Index>& shape) {
     return Moments(filled(Initialiser(name, std::move(options)), shape)).most;
   };
@@ -132,7 +132,7 @@ TEST_CASE("fans count the axes beyond the second") {
   CHECK(most("xavier_uniform", {3}, {30, 50, 4}) == near(3 * std::sqrt(6 / (fan_in + fan_out))));
 }
 
-TEST_CASE("arrays of nothing are left alone") {
+TEST_CASE("empty arrays are accepted") {
   for (const char* name :
        {"uniform", "trunc_normal", "xavier_uniform", "kaiming_normal", "orthogonal", "eye", "ones"}) {
     CHECK(filled(Initialiser(name), {0, 5}).empty());
@@ -140,14 +140,14 @@ TEST_CASE("arrays of nothing are left alone") {
   }
 }
 
-TEST_CASE("names and shapes that do not fit are refused") {
+TEST_CASE("unknown names, wrong options and invalid shapes are rejected") {
   CHECK_THROWS_WITH_AS(
       Initialiser("magic"),
       "init: expected one of 'default', 'uniform', 'normal', 'trunc_normal', 'zeros', 'ones', 'eye', 'xavier_uniform', "
       "'xavier_normal', 'kaiming_uniform', 'kaiming_normal', 'orthogonal', 'he_uniform', 'he_normal', "
       "'glorot_uniform', 'glorot_normal', got 'magic'",
       ValueError);
-  CHECK_THROWS_AS(Initialiser("constant"), ValueError);  // of what value?
+  CHECK_THROWS_AS(Initialiser("constant"), ValueError);  // has no default value
   CHECK_THROWS_WITH_AS(Initialiser("uniform", {1}),
                        "init: expected an initialiser and its options, got 'uniform' and 1 numbers", ValueError);
   CHECK_THROWS_AS(Initialiser("magic", {}), ValueError);

@@ -1,4 +1,4 @@
-// What a layer may ask of those who run it: numbers kept for the way back, random draws, a look at the data.
+// Services of the engine for layers: saved numbers, random draws, learning from the data.
 #include <doctest/doctest.h>
 
 #include "deltaprop/core/errors.hpp"
@@ -10,7 +10,7 @@ using runtime::Model;
 
 namespace {
 
-/// y = x u for numbers u drawn for each pass, layer, row and feature; they are kept for the way back.
+/// y = x u with u drawn per pass, layer, row and feature, and saved for the backward pass.
 class Noise final : public nn::BothPrecisions<Noise> {
  public:
   std::string describe() const override { return "Noise()"; }
@@ -34,7 +34,7 @@ class Noise final : public nn::BothPrecisions<Noise> {
   }
 };
 
-/// y = x - the data's first row.
+/// y = x minus the first row of the data.
 class Learner final : public nn::BothPrecisions<Learner> {
  public:
   std::string describe() const override { return "Learner()"; }
@@ -62,7 +62,7 @@ std::shared_ptr<nn::Layer> learner() { return std::make_shared<Learner>(); }
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("draws hang on seed, pass, layer and row, never on tiles", T, float, double) {
+TEST_CASE_TEMPLATE("draws depend on seed, pass, layer and row, not on tiles", T, float, double) {
   const Index rows = 3000;
   const std::vector<T> ones(at(rows * 5), T(1));
   const StridedView x = table(ones.data(), rows, 5);
@@ -76,7 +76,7 @@ TEST_CASE_TEMPLATE("draws hang on seed, pass, layer and row, never on tiles", T,
     for (const Index i : {0, 4, 5, 11111, 14999}) {
       CHECK(u.data[i] == static_cast<T>(random.uniform(static_cast<std::uint64_t>(i))));
     }
-    // What was kept comes back, to each row its own.
+    // Backward gets the saved numbers of each row.
     const auto& w = model.deltas();
     const Random second(9, Purpose::dropout, pass, 2);
     for (const Index i : {0, 7, 14999}) {
@@ -87,27 +87,27 @@ TEST_CASE_TEMPLATE("draws hang on seed, pass, layer and row, never on tiles", T,
   CHECK(inferred(model, x) == inferred(model, x));
 }
 
-TEST_CASE("fit counts its passes on, a batch each, so that no draw comes twice") {
+TEST_CASE("fit numbers its passes consecutively, so no draw repeats") {
   const Set<double> set(20, 3, 3);
   const auto block = [] { return sequential(std::make_shared<Noise>(), linear(3, 3)); };
   Model<double> model(block(), 9), other(block(), 9);
   auto rule = optimizer(model, "SGD", sgd_options(0.1)), other_rule = optimizer(other, "SGD", sgd_options(0.1));
   fit(model, rule, squared_error(), set.values(), {.size = 20}, {.epochs = 3});
   CHECK(model.passes == 3);
-  ByHand<double> hand(other, squared_error());
+  ManualStep<double> hand(other, squared_error());
   for (int i = 0; i < 3; ++i) hand.step(set.values(), other_rule);
   CHECK(first_difference(values_of(model), values_of(other)) == -1);
 }
 
-TEST_CASE("layers learn from the data that reaches them, once") {
+TEST_CASE("layers learn once from the data that reaches them") {
   const Tables<double> tables(4, {2, 2}, {4});
   Model<double> model(sequential(concat(sequential(learner(), linear(2, 2)), residual(learner()))), 1);
   int polls = 0;
   model.learn(0, tables.inputs(), false, [&] { ++polls; });
-  CHECK(polls == 4);  // each input is looked through, then learned from
+  CHECK(polls == 4);  // two scans per input: check_input, then learn
   const std::vector<double> expected{tables.x[0][0], tables.x[0][1], 1, tables.x[1][0], tables.x[1][1], 1};
   CHECK(buffers_of(model) == expected);
-  // Not again unless asked to, and not where frozen.
+  // Not again unless requested, and not if frozen.
   train::Inputs swapped{tables.inputs()[1], tables.inputs()[0]};
   model.learn(0, swapped, false, [&] { ++polls; });
   CHECK(polls == 4);
@@ -117,7 +117,7 @@ TEST_CASE("layers learn from the data that reaches them, once") {
   CHECK(buffers_of(model) == std::vector<double>{tables.x[0][0], tables.x[0][1], 1, tables.x[0][0], tables.x[0][1], 1});
 }
 
-TEST_CASE("one input is learned from in every branch") {
+TEST_CASE("layers of all branches learn from a forked input") {
   const Tables<double> tables(4, {2}, {4});
   Model<double> model(concat(learner(), concat(learner())), 1);
   model.learn(0, tables.inputs(), false, [] {});
@@ -125,12 +125,12 @@ TEST_CASE("one input is learned from in every branch") {
   CHECK(buffers_of(model) == std::vector<double>{a, b, 1, a, b, 1});
 }
 
-TEST_CASE("a layer that learns stands where the data is") {
+TEST_CASE("a layer that learns from data must read an input of the network") {
   const Tables<double> tables(4, {2}, {2});
   Model<double> model(sequential(linear(2, 2), learner()), 1);
   CHECK_THROWS_WITH_AS(model.learn(0, tables.inputs(), false, [] {}),
                        "Learner(): expected to stand first in a network or a branch", ValueError);
-  // As a block of its own it does.
+  // As a block on its own, it does.
   CHECK_NOTHROW(model.learn(2, tables.inputs(), false, [] {}));
   CHECK(buffers_of(model)[0] == tables.x[0][0]);
 }

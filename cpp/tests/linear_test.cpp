@@ -16,8 +16,8 @@ nn::Linear layer(Index in, Index out, bool bias = true) { return {in, out, bias,
 
 }  // namespace
 
-// Small whole numbers: every sum is exact, so the formulas are checked by eye.
-TEST_CASE_TEMPLATE("z = a w + b, and back", T, float, double) {
+// Small integers: every sum is exact, so expected values can be checked by hand.
+TEST_CASE_TEMPLATE("forward, backward and gradients of z = a w + b", T, float, double) {
   const auto linear = layer(2, 3);
   const T parameters[] = {1, 2, 3, 4, 5, 6, /* b */ 10, 20, 30};
   const T x[] = {1, -1, 2, 3};
@@ -34,7 +34,7 @@ TEST_CASE_TEMPLATE("z = a w + b, and back", T, float, double) {
                     .delta_x = {},
                     .gradients = nullptr,
                     .accumulate = false};
-  CHECK_NOTHROW(linear.backward(b));  // nobody wants the delta
+  CHECK_NOTHROW(linear.backward(b));  // delta_x not needed
   b.delta_x = {dx.data(), 2, 2};
   linear.backward(b);
   CHECK(dx.values() == std::vector<T>{-2, -2, 4, 13});
@@ -52,7 +52,7 @@ TEST_CASE_TEMPLATE("z = a w + b, and back", T, float, double) {
   CHECK((y.intact() && dx.intact() && gradients.intact()));
 }
 
-TEST_CASE_TEMPLATE("z = a w, and back", T, float, double) {
+TEST_CASE_TEMPLATE("forward, backward and gradients of z = a w", T, float, double) {
   const auto linear = layer(2, 3, false);
   CHECK(linear.parameters().size() == 1);
   CHECK(linear.describe() == "Linear(2, 3, bias=False)");
@@ -90,7 +90,7 @@ TEST_CASE("gradient tiles cover every parameter exactly once, each inside one pa
   }
 }
 
-TEST_CASE_TEMPLATE("gradients are chains in blocks of rows, whatever the tiles", T, float, double) {
+TEST_CASE_TEMPLATE("gradients are chains in blocks of rows for any tiles", T, float, double) {
   constexpr Index in = 200, out = 700, rows = 300;
   const auto linear = layer(in, out);
   REQUIRE(linear.gradient_tiles().size() > 2);
@@ -115,7 +115,7 @@ TEST_CASE_TEMPLATE("gradients are chains in blocks of rows, whatever the tiles",
   }
 }
 
-TEST_CASE_TEMPLATE("shared by columns the bits are the same", T, float, double) {
+TEST_CASE_TEMPLATE("splitting by columns over threads gives the same bits", T, float, double) {
   const Index before = threads::count();
   threads::set_operations_per_thread(1);
   for (const auto [rows, in, out] : {std::array<Index, 3>{1, 70, 200}, {2, 130, 65}, {16, 64, 193}, {40, 9, 128}}) {

@@ -11,24 +11,24 @@ using nn::Reduction;
 
 namespace {
 
-/// Everything a loss says of some rows, between guards.
+/// All results of a loss over some rows, in guarded memory.
 template <class T>
-struct Answer {
+struct LossResults {
   Guarded<T> deltas, elements;
   Guarded<double> values;
 
-  Answer(Index rows, Index cols, Index per_row) : deltas(rows * cols), elements(rows * per_row), values(rows) {}
+  LossResults(Index rows, Index cols, Index per_row) : deltas(rows * cols), elements(rows * per_row), values(rows) {}
   bool intact() const { return deltas.intact() && elements.intact() && values.intact(); }
 };
 
 template <class T>
-struct Question {
+struct LossInput {
   Index rows, cols;
-  std::vector<T> outputs, targets, weights;  // no weights: ones
+  std::vector<T> outputs, targets, weights;  // empty: ones
   std::vector<std::int64_t> classes;
   double scale;
-  std::vector<T> columns = {};  // none: ones
-  Index target_cols = -1;       // below 0: as many as outputs
+  std::vector<T> columns = {};  // empty: ones
+  Index target_cols = -1;       // negative: as many as outputs
 
   nn::LossCall<T> call(Range r) const {
     nn::LossCall<T> c{.outputs = Matrix<const T>{outputs.data(), rows, cols}.slice(r), .scale = scale};
@@ -44,8 +44,8 @@ struct Question {
 };
 
 template <class T>
-Answer<T> ask(const nn::Loss& loss, const Question<T>& q, Range r) {
-  Answer<T> answer(r.size(), q.cols, loss.elements(q.cols));
+LossResults<T> run_loss(const nn::Loss& loss, const LossInput<T>& q, Range r) {
+  LossResults<T> answer(r.size(), q.cols, loss.elements(q.cols));
   auto call = q.call(r);
   call.deltas = {answer.deltas.data(), r.size(), q.cols};
   call.values = answer.values.data();
@@ -55,21 +55,21 @@ Answer<T> ask(const nn::Loss& loss, const Question<T>& q, Range r) {
   return answer;
 }
 template <class T>
-Answer<T> ask(const nn::Loss& loss, const Question<T>& q) {
-  return ask(loss, q, {0, q.rows});
+LossResults<T> run_loss(const nn::Loss& loss, const LossInput<T>& q) {
+  return run_loss(loss, q, {0, q.rows});
 }
 
 template <class T>
-Question<T> regression(Index rows, Index cols, bool weighted) {
-  Question<T> q{rows, cols, numbers<T>(rows * cols, 1), numbers<T>(rows * cols, 2), {}, {}, 0.37};
+LossInput<T> regression(Index rows, Index cols, bool weighted) {
+  LossInput<T> q{rows, cols, numbers<T>(rows * cols, 1), numbers<T>(rows * cols, 2), {}, {}, 0.37};
   if (weighted) q.weights = numbers<T>(rows, 3);
   for (T& w : q.weights) w += 1;
   return q;
 }
 
 template <class T>
-Question<T> classification(Index rows, Index cols, bool weighted, T size = 5) {
-  Question<T> q = regression<T>(rows, cols, weighted);
+LossInput<T> classification(Index rows, Index cols, bool weighted, T size = 5) {
+  LossInput<T> q = regression<T>(rows, cols, weighted);
   for (T& a : q.outputs) a *= size;
   for (Index i = 0; i < rows; ++i) q.classes.push_back(i * 7 % cols);
   return q;
@@ -78,8 +78,8 @@ Question<T> classification(Index rows, Index cols, bool weighted, T size = 5) {
 constexpr Index kWidths[] = {1, 2, 3, 4, 5, 8, 10, 15, 16, 17, 33, 100, 300};
 
 template <class T>
-void check_squared_error(const Question<T>& q) {
-  const auto answer = ask(nn::NamedLoss("MSELoss", Reduction::mean, 1.0), q);
+void check_squared_error(const LossInput<T>& q) {
+  const auto answer = run_loss(nn::NamedLoss("MSELoss", Reduction::mean, 1.0), q);
   for (Index i = 0; i < q.rows; ++i) {
     const double w = q.weights.empty() ? 1 : static_cast<double>(q.weights[at(i)]);
     double sum = 0;
@@ -94,8 +94,8 @@ void check_squared_error(const Question<T>& q) {
 }
 
 template <class T>
-void check_cross_entropy(const Question<T>& q) {
-  const auto answer = ask(nn::NamedLoss("CrossEntropyLoss", Reduction::mean), q);
+void check_cross_entropy(const LossInput<T>& q) {
+  const auto answer = run_loss(nn::NamedLoss("CrossEntropyLoss", Reduction::mean), q);
   constexpr double eps = std::numeric_limits<T>::epsilon();
   for (Index i = 0; i < q.rows; ++i) {
     const T* a = q.outputs.data() + i * q.cols;
@@ -111,7 +111,7 @@ void check_cross_entropy(const Question<T>& q) {
     for (Index j = 0; j < q.cols; ++j) {
       const double p = static_cast<double>(std::exp(a[j] - largest) / sum);
       const double delta = static_cast<double>(answer.deltas[i * q.cols + j]);
-      // The rounding of a_j - m is multiplied by its size, and p - 1 is as good as 1, not better.
+      // The exponential amplifies the rounding error of a_j - m by |a_j - m|; p - 1 has the absolute error of 1.
       const double size = p == 0 ? 0 : p * (10 + static_cast<double>(largest - a[j])) + (j == target);
       REQUIRE(std::abs(delta - w * q.scale * (p - (j == target))) <= eps * w * q.scale * size + 1e-37);
       total += delta;
@@ -122,13 +122,13 @@ void check_cross_entropy(const Question<T>& q) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("squared errors and their deltas", T, float, double) {
+TEST_CASE_TEMPLATE("values and deltas of squared errors agree with long double", T, float, double) {
   for (const Index cols : kWidths) {
     for (const bool weighted : {false, true}) check_squared_error(regression<T>(9, cols, weighted));
   }
 }
 
-TEST_CASE_TEMPLATE("cross entropy and its deltas", T, float, double) {
+TEST_CASE_TEMPLATE("values and deltas of cross entropy agree with long double", T, float, double) {
   for (const Index cols : kWidths) {
     for (const bool weighted : {false, true}) {
       check_cross_entropy(classification<T>(9, cols, weighted));
@@ -137,12 +137,12 @@ TEST_CASE_TEMPLATE("cross entropy and its deltas", T, float, double) {
   }
 }
 
-TEST_CASE_TEMPLATE("extreme logits overflow nowhere", T, float, double) {
+TEST_CASE_TEMPLATE("extreme logits do not overflow", T, float, double) {
   for (const T size : {T(1e4), std::numeric_limits<T>::max() / 4}) {
-    // Large with equals, small, and all large and negative.
-    Question<T> q{4, 3, {size, -size, 0, -size, size, size, -size, -size, -size, 0, 0, size}, {}, {}, {0, 0, 2, 2}, 1};
+    // Large ties, small, and all large and negative.
+    LossInput<T> q{4, 3, {size, -size, 0, -size, size, size, -size, -size, -size, 0, 0, size}, {}, {}, {0, 0, 2, 2}, 1};
     check_cross_entropy(q);
-    const auto answer = ask(nn::NamedLoss("CrossEntropyLoss", Reduction::mean), q);
+    const auto answer = run_loss(nn::NamedLoss("CrossEntropyLoss", Reduction::mean), q);
     CHECK(answer.values[0] == 0);
     CHECK(answer.values[1] == doctest::Approx(2 * static_cast<double>(size) + std::log(2.0)));
     CHECK(answer.values[2] == doctest::Approx(std::log(3.0)));
@@ -151,39 +151,39 @@ TEST_CASE_TEMPLATE("extreme logits overflow nowhere", T, float, double) {
   }
 }
 
-TEST_CASE_TEMPLATE("a loss of what is not finite is not finite", T, float, double) {
+TEST_CASE_TEMPLATE("a loss with an output that is not finite is not finite", T, float, double) {
   using Limits = std::numeric_limits<T>;
   for (const T bad : {Limits::quiet_NaN(), Limits::infinity()}) {
     for (Index j = 0; j < 5; ++j) {
       auto mse = regression<T>(1, 5, false);
       auto ce = classification<T>(1, 5, false);
       mse.outputs[at(j)] = ce.outputs[at(j)] = bad;
-      CHECK_FALSE(std::isfinite(ask(nn::NamedLoss("MSELoss", Reduction::mean, 1.0), mse).values[0]));
-      CHECK_FALSE(std::isfinite(ask(nn::NamedLoss("CrossEntropyLoss", Reduction::mean), ce).values[0]));
+      CHECK_FALSE(std::isfinite(run_loss(nn::NamedLoss("MSELoss", Reduction::mean, 1.0), mse).values[0]));
+      CHECK_FALSE(std::isfinite(run_loss(nn::NamedLoss("CrossEntropyLoss", Reduction::mean), ce).values[0]));
     }
   }
 }
 
-TEST_CASE_TEMPLATE("a row's loss depends neither on the other rows nor on what else is asked", T, float, double) {
+TEST_CASE_TEMPLATE("the loss of a row depends on neither the other rows nor the requested results", T, float, double) {
   for (const std::string& name : nn::loss_names()) {
     const nn::NamedLoss loss(name, Reduction::mean);
     for (const Index cols : kWidths) {
       if ((name == "GaussianNLLLoss" && cols % 2 == 1) || (loss.per_row(cols) && cols == 1)) continue;
-      auto q = regression<T>(23, cols, true);  // no whole number of vectors
+      auto q = regression<T>(23, cols, true);  // not a multiple of the vector width
       if (loss.target_kind() == nn::TargetKind::classes) q = classification<T>(23, cols, true);
       if (!q.classes.empty()) q.classes[2] = q.classes[22] = -1;
       q.target_cols = loss.target_cols(cols);
       for (const bool columns : {false, true}) {
         if (columns) q.columns.assign(q.outputs.begin(), q.outputs.begin() + cols);
-        const auto all = ask(loss, q);
+        const auto all = run_loss(loss, q);
         for (Index i = 0; i < q.rows; ++i) {
-          const auto one = ask(loss, q, {i, i + 1});
+          const auto one = run_loss(loss, q, {i, i + 1});
           const Index n = loss.elements(cols);
           REQUIRE(first_difference(one.deltas.data(), all.deltas.data() + i * cols, cols) == -1);
           REQUIRE(same_bits(one.values[0], all.values[i]));
           REQUIRE(first_difference(one.elements.data(), all.elements.data() + i * n, n) == -1);
         }
-        Answer<T> part(q.rows, cols, loss.elements(cols));
+        LossResults<T> part(q.rows, cols, loss.elements(cols));
         auto call = q.call({0, q.rows});
         call.deltas = {part.deltas.data(), q.rows, cols};
         loss.run(call);
@@ -198,16 +198,16 @@ TEST_CASE_TEMPLATE("a row's loss depends neither on the other rows nor on what e
   }
 }
 
-TEST_CASE_TEMPLATE("weights of one change no bit", T, float, double) {
+TEST_CASE_TEMPLATE("weights of 1 change no bit", T, float, double) {
   auto q = classification<T>(6, 10, false);
-  const auto without = ask(nn::NamedLoss("CrossEntropyLoss", Reduction::mean), q);
+  const auto without = run_loss(nn::NamedLoss("CrossEntropyLoss", Reduction::mean), q);
   q.weights.assign(6, T(1));
-  const auto with = ask(nn::NamedLoss("CrossEntropyLoss", Reduction::mean), q);
+  const auto with = run_loss(nn::NamedLoss("CrossEntropyLoss", Reduction::mean), q);
   CHECK(first_difference(with.deltas.values(), without.deltas.values()) == -1);
   CHECK(first_difference(with.values.values(), without.values.values()) == -1);
 }
 
-TEST_CASE("what a loss is made with") {
+TEST_CASE("a loss rejects unknown names and numbers of columns that do not fit") {
   CHECK_THROWS_WITH_AS(nn::NamedLoss("L0Loss", Reduction::mean), "Loss: expected a known name, got 'L0Loss'",
                        ValueError);
   nn::LossOptions three;
@@ -222,7 +222,7 @@ TEST_CASE("what a loss is made with") {
   CHECK_THROWS_AS(nn::NamedLoss("CrossEntropyLoss", Reduction::mean).target_cols(1), ValueError);
 }
 
-TEST_CASE("what a reduction multiplies by") {
+TEST_CASE("scale() is the loss weight times the factor of the reduction") {
   CHECK(nn::NamedLoss("MSELoss", Reduction::mean, 1.0).scale(8, 4) == 1.0 / 32);
   CHECK(nn::NamedLoss("MSELoss", Reduction::mean, 0.5).scale(8, 4) == 0.5 / 32);
   CHECK(nn::NamedLoss("MSELoss", Reduction::sum, 0.5).scale(8, 4) == 0.5);

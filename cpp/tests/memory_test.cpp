@@ -28,7 +28,7 @@ TEST_CASE_TEMPLATE("a buffer is aligned and zeroed", T, float, double, std::int6
   }
 }
 
-TEST_CASE("a buffer grows and never shrinks") {
+TEST_CASE("reserve grows a buffer and never shrinks it") {
   Buffer<float> buffer(100);
   const float* before = buffer.data();
   buffer.reserve(10);
@@ -39,7 +39,7 @@ TEST_CASE("a buffer grows and never shrinks") {
   CHECK(buffer.size() == 101);
 }
 
-TEST_CASE("who holds a buffer's owner keeps its memory") {
+TEST_CASE("a reference to a buffer's owner keeps its memory alive") {
   Buffer<float> buffer(4);
   buffer.data()[3] = 7;
   const float* before = buffer.data();
@@ -49,7 +49,7 @@ TEST_CASE("who holds a buffer's owner keeps its memory") {
   CHECK(before[3] == 7);
 }
 
-TEST_CASE("sizes that no memory could hold are refused") {
+TEST_CASE("sizes that overflow are rejected") {
   CHECK(checked_size(6, 7) == 42);
   CHECK(checked_size(kMax, 0) == 0);
   CHECK(checked_size(kMax, 1) == kMax);
@@ -62,7 +62,7 @@ TEST_CASE("sizes that no memory could hold are refused") {
   CHECK_THROWS_AS(huge.size(), std::bad_alloc);
 }
 
-TEST_CASE("a layer that no memory could hold is refused") {
+TEST_CASE("layers whose size overflows are rejected") {
   const auto make = [](Index in, Index out) { nn::Linear(in, out, true, nn::Initialiser("default")); };
   CHECK_NOTHROW(make(1, 1));
   CHECK_THROWS_AS(make(Index{1} << 32, Index{1} << 32), std::bad_alloc);
@@ -83,7 +83,7 @@ TEST_CASE("a layer that no memory could hold is refused") {
   CHECK_THROWS_AS(make(-1, 1), ValueError);
 }
 
-TEST_CASE("shapes read as Python prints them") {
+TEST_CASE("shape_text formats shapes as Python does") {
   CHECK(shape_text({}) == "()");
   CHECK(shape_text({3}) == "(3,)");
   CHECK(shape_text({2, 3}) == "(2, 3)");

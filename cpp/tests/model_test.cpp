@@ -7,7 +7,7 @@
 using namespace deltaprop;
 using namespace deltaprop::testing;
 
-TEST_CASE("a pass by hand in its order, and out of it") {
+TEST_CASE("a manual pass requires forward before backward") {
   runtime::Model<float> model({linear(3, 4), activation("Tanh")}, 1);
   const Set<float> set(5, 3, 4);
   const StridedView x = table(set.x.data(), 5, 3), delta = table(set.y.data(), 5, 4);
@@ -37,15 +37,15 @@ TEST_CASE("a pass by hand in its order, and out of it") {
   CHECK_THROWS_AS(backward(model, delta), std::runtime_error);
 }
 
-TEST_CASE_TEMPLATE("by-hand passes of any size leave only their own numbers", T, float, double) {
+TEST_CASE_TEMPLATE("manual passes of varying size do not leave data of larger ones", T, float, double) {
   const Set<T> large(300, 3, 4), small = large.select(run_of(0, 7));
   const nn::NamedLoss loss("MSELoss", nn::Reduction::mean, 1.0);
   runtime::Model<T> used({linear(3, 4), activation("Tanh")}, 1), fresh({linear(3, 4), activation("Tanh")}, 1);
-  ByHand<T> hand(used, loss);
+  ManualStep<T> hand(used, loss);
   hand.pass(large.values());
   std::fill_n(used.network().parameters()->gradients.data(), 16, T(0));
   hand.pass(small.values());
-  ByHand<T>(fresh, loss).pass(small.values());
+  ManualStep<T>(fresh, loss).pass(small.values());
   CHECK(used.deltas().rows() == 7);
   CHECK(first_difference(gradients_of(used), gradients_of(fresh)) == -1);
   CHECK(first_difference(used.deltas().delta(0).data, fresh.deltas().delta(0).data, 21) == -1);
@@ -54,7 +54,7 @@ TEST_CASE_TEMPLATE("by-hand passes of any size leave only their own numbers", T,
 TEST_CASE("a pass over no rows adds nothing") {
   runtime::Model<double> model({linear(3, 4), activation("Tanh")}, 1);
   const Set<double> none(0, 3, 4);
-  CHECK(ByHand<double>(model, nn::NamedLoss("MSELoss", nn::Reduction::mean, 1.0)).pass(none.values()) == 0);
+  CHECK(ManualStep<double>(model, nn::NamedLoss("MSELoss", nn::Reduction::mean, 1.0)).pass(none.values()) == 0);
   const auto g = gradients_of(model);
   CHECK(std::all_of(g.begin(), g.end(), [](double v) { return v == 0; }));
 }

@@ -21,7 +21,7 @@ std::vector<T> values(const Network<T>& network) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("parameters follow each other without a gap", T, float, double) {
+TEST_CASE_TEMPLATE("parameters are contiguous in the flat buffer", T, float, double) {
   const Network<T> network(three(), 1);
   const auto& p = *network.parameters();
   const std::vector<std::string> names{"0.weight", "0.bias", "2.weight", "2.bias"};
@@ -48,7 +48,7 @@ TEST_CASE_TEMPLATE("parameters follow each other without a gap", T, float, doubl
   CHECK(std::all_of(p.gradients.data(), p.gradients.data() + 32, [](T g) { return g == 0; }));
 }
 
-// Expected values: a second implementation in Python.
+// Expected values from an independent Python implementation.
 TEST_CASE("initial parameters are the same on every machine") {
   const Network<double> network({activation("ReLU"), linear(3, 2)}, 7);
   const std::vector<double> expected{-0x1.de1b5eb042c9ap-2, -0x1.e6913fd29a8e8p-5, 0x1.9141bcfb57cc7p-3,
@@ -57,19 +57,19 @@ TEST_CASE("initial parameters are the same on every machine") {
   CHECK(first_difference(values(network), expected) == -1);
 }
 
-TEST_CASE("initial parameters hang on the seed and the layer's place alone") {
+TEST_CASE("initial parameters depend only on the seed and the position of the layer") {
   const auto a = values(Network<double>(three(), 5));
   CHECK(a == values(Network<double>(three(), 5)));
   CHECK(a != values(Network<double>(three(), 6)));
   auto rounded = values(Network<float>(three(), 5));
   for (std::size_t i = 0; i < a.size(); ++i) CHECK(rounded[i] == static_cast<float>(a[i]));
-  // The first layer does not notice what comes after it; the same layer elsewhere draws anew.
+  // The first layer does not depend on later ones; at another position the same layer has other draws.
   const auto longer = values(Network<double>({linear(3, 5), linear(5, 5), linear(5, 2)}, 5));
   CHECK(std::equal(a.begin(), a.begin() + 20, longer.begin()));
   CHECK_FALSE(std::equal(a.end() - 12, a.end(), longer.begin() + 20));
 }
 
-TEST_CASE("layers that do not fit are refused") {
+TEST_CASE("empty networks and mismatched widths are rejected") {
   CHECK_THROWS_WITH_AS(Network<float>({}, 0), "Sequential: expected one layer or more, got none", ValueError);
   CHECK_THROWS_WITH_AS(Network<float>({linear(3, 5), activation("Tanh"), linear(4, 2)}, 0),
                        "Sequential: layer 2, Linear(4, 2), expected 4 features, got 5 from layer 1, Tanh()",
@@ -77,7 +77,7 @@ TEST_CASE("layers that do not fit are refused") {
   CHECK_THROWS_AS(activation("Cube"), ValueError);
 }
 
-TEST_CASE("widths and the check of an input") {
+TEST_CASE("widths() follows the plan, and resolve_inputs() checks the shape") {
   const Network<float> network({activation("ReLU"), linear(3, 5), activation("Tanh")}, 0);
   CHECK(network.widths(network.plan().subgraph(0), {3}) == std::vector<Index>{3, 3, 5, 5});
   CHECK(network.widths(network.plan().subgraph(2), {3}) == std::vector<Index>{0, 3, 5, 0});

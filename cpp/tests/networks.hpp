@@ -48,11 +48,11 @@ nn::Block heads(Parts&&... parts) {
   return block(nn::Block::Kind::heads, std::forward<Parts>(parts)...);
 }
 
-/// Passes rows on and notes the first number of each it was given in training, one list a call.
-class Spy final : public nn::BothPrecisions<Spy> {
+/// The identity; records the first feature of each row, one list per call.
+class Recorder final : public nn::BothPrecisions<Recorder> {
  public:
-  explicit Spy(bool rowwise = true) : rowwise_(rowwise) {}
-  std::string describe() const override { return "Spy()"; }
+  explicit Recorder(bool rowwise = true) : rowwise_(rowwise) {}
+  std::string describe() const override { return "Recorder()"; }
   bool rowwise(bool) const override { return rowwise_; }
 
   template <class T>
@@ -73,7 +73,7 @@ class Spy final : public nn::BothPrecisions<Spy> {
   bool rowwise_;
 };
 
-/// y = x - m, m the batch's mean of each feature in training, and their running mean otherwise.
+/// y = x - m, m the batch mean of each feature in training, the running mean otherwise.
 class Centre final : public nn::BothPrecisions<Centre> {
  public:
   explicit Centre(Index features) : features_(features) {}
@@ -117,7 +117,7 @@ class Centre final : public nn::BothPrecisions<Centre> {
   Index features_;
 };
 
-/// Made when first asked for: a loss looks into the kernels' table, which main loads.
+/// Constructed on first use: a loss reads the kernel table, which main() loads.
 inline const nn::Loss& squared_error() {
   static const nn::NamedLoss loss("MSELoss", nn::Reduction::mean);
   return loss;
@@ -127,7 +127,7 @@ inline const nn::Loss& cross_entropy() {
   return loss;
 }
 
-/// Inputs with values or classes to learn.
+/// A data set with regression and classification targets.
 template <class T>
 struct Set {
   Index rows, in, out;
@@ -146,7 +146,7 @@ struct Set {
   train::Data for_loss(const nn::Loss& loss) const {
     return loss.target_kind() == nn::TargetKind::values ? values() : labels();
   }
-  /// These rows, in this order.
+  /// The given rows, in this order.
   Set select(const std::vector<Index>& order) const {
     Set s(static_cast<Index>(order.size()), in, out);
     for (std::size_t i = 0; i < order.size(); ++i) {
@@ -166,7 +166,7 @@ struct Set {
   }
 };
 
-/// Numbers for several inputs and outputs.
+/// Data for several inputs and outputs.
 template <class T>
 struct Tables {
   Index rows;
@@ -180,7 +180,7 @@ struct Tables {
   }
 
   train::Inputs inputs() const { return sources(x, in); }
-  /// The answers as they are, for instance as deltas of the outputs.
+  /// The targets, for use as deltas of the outputs.
   train::Inputs outputs() const { return sources(y, out); }
   train::Data data() const {
     train::Data d{.x = inputs(), .targets = {}};
@@ -196,21 +196,21 @@ struct Tables {
   }
 };
 
-/// Rows first, first + 1, ..., last - 1.
+/// first, first + 1, ..., last - 1.
 inline std::vector<Index> run_of(Index first, Index last) {
   std::vector<Index> order;
   for (Index i = first; i < last; ++i) order.push_back(i);
   return order;
 }
 
-/// A rule over all parameters of a model.
+/// An optimizer over all parameters of a model.
 template <class T>
 optim::Optimizer<T> optimizer(const runtime::Model<T>& model, const std::string& rule, const optim::Options& options) {
   optim::Group group{.parameters = run_of(0, static_cast<Index>(model.network().parameters()->list.size())),
                      .options = options};
   return optim::Optimizer<T>(optim::find_rule(rule), model.network().parameters(), {group});
 }
-/// A rule's options by name; those not named are 0, which is none.
+/// Options of a rule by name; the others are 0, which disables them.
 inline optim::Options options_of(const std::string& rule, std::map<std::string, double> values) {
   values.try_emplace("max_norm", std::numeric_limits<double>::infinity());
   optim::Options options;
@@ -243,7 +243,7 @@ std::vector<T> gradients_of(const runtime::Model<T>& model) {
 
 using Losses = std::vector<train::Head>;
 
-/// How a set in memory is cut into batches. Without a seed, the network's own and its count of epochs.
+/// Batching of a data set in memory. Without a seed, the network's seed and epoch count.
 struct Batches {
   Index size;
   bool shuffle = true;
@@ -264,7 +264,7 @@ train::History fit(runtime::Model<T>& model, optim::Optimizer<T>& rule, const nn
   return fit(model, rule, Losses{{&loss}}, data, batches, std::move(options));
 }
 
-/// The loss over a whole set, as `fit` takes it for validation and stop rules.
+/// The loss over a data set, as `fit` evaluates it for validation and stop rules.
 template <class T>
 double evaluate(const runtime::Model<T>& model, const Losses& losses, const train::Data& data) {
   return train::Evaluator<T>(model, losses, data)([] {});
@@ -274,7 +274,7 @@ double evaluate(const runtime::Model<T>& model, const nn::Loss& loss, const trai
   return evaluate(model, Losses{{&loss}}, data);
 }
 
-/// What a block, most often the whole network, gives for these inputs in inference.
+/// Inference of a block, by default the whole network.
 template <class T>
 std::vector<std::vector<T>> inferred(const runtime::Model<T>& model, const train::Inputs& x, Index block = 0) {
   auto inference = model.inference(model.resolve_inputs(x, block), x);
@@ -300,7 +300,7 @@ void zero_gradients(const runtime::Model<T>& model) {
   std::fill_n(p.gradients.data(), p.size(), T(0));
 }
 
-/// A pass by hand of one input and one output.
+/// Manual pass with one input and one output.
 template <class T>
 void forward(runtime::Model<T>& model, const StridedView& x) {
   model.forward(train::Inputs{x});
@@ -310,16 +310,16 @@ void backward(runtime::Model<T>& model, const StridedView& delta) {
   model.backward(train::Inputs{delta});
 }
 
-/// The training step as a user writes it, losses and all.
+/// A manual training step, as a user writes it.
 template <class T>
-class ByHand {
+class ManualStep {
  public:
-  ByHand(runtime::Model<T>& model, const nn::Loss& loss) : ByHand(model, Losses{{&loss}}) {}
-  ByHand(runtime::Model<T>& model, const Losses& losses) : model_(model), deltas_(losses.size()) {
+  ManualStep(runtime::Model<T>& model, const nn::Loss& loss) : ManualStep(model, Losses{{&loss}}) {}
+  ManualStep(runtime::Model<T>& model, const Losses& losses) : model_(model), deltas_(losses.size()) {
     for (const train::Head& head : losses) heads_.push_back({head.loss, head.weight});
   }
 
-  /// Adds the gradients of all rows; gives the loss.
+  /// Adds the gradients of all rows and returns the loss.
   double pass(const train::Data& d) {
     model_.forward(d.x);
     double value = 0;

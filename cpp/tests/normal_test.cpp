@@ -21,7 +21,7 @@ TEST_CASE("the normal quantile agrees with known values") {
       {0.999, 3.0902323061678132778L},
       {1e-5, -4.2648907939228246102L},
       {1e-10, -6.3613409024040561991L},
-      {1.3e-11, -6.6676114565107408347L},  // the two formulas meet at e^-25 = 1.39e-11
+      {1.3e-11, -6.6676114565107408347L},  // the two approximations meet at e^-25 = 1.39e-11
       {1.4e-11, -6.6567230915181836356L},
       {1e-15, -7.9413453261709967713L},
       {0x1p-53, -8.2095361516013868556L},
@@ -36,7 +36,7 @@ TEST_CASE("the normal quantile agrees with known values") {
   }
 }
 
-TEST_CASE("the quantile undoes the distribution") {
+TEST_CASE("normal_quantile inverts normal_cdf") {
   for (const double u : numbers<double>(20000, 4)) {
     const double p = std::exp(-25 * (u + 1));
     const long double back = 0.5L * std::erfc(-static_cast<long double>(normal_quantile(p)) / std::sqrt(2.0L));
@@ -44,7 +44,7 @@ TEST_CASE("the quantile undoes the distribution") {
   }
 }
 
-TEST_CASE("the distribution is within 1e-13 of itself") {
+TEST_CASE("normal_cdf has a relative error of at most 1e-13") {
   for (const double u : numbers<double>(20000, 5)) {
     for (const double x : {u, 3 * u, 8 * u, 37 * u}) {
       const long double exact = 0.5L * std::erfc(-static_cast<long double>(x) / std::sqrt(2.0L));
@@ -60,7 +60,7 @@ TEST_CASE("the distribution is within 1e-13 of itself") {
   CHECK(std::isnan(normal_cdf(std::numeric_limits<double>::quiet_NaN())));
 }
 
-// Expected values: CPython's statistics.NormalDist().inv_cdf, which is AS 241 too.
+// Expected values: CPython's statistics.NormalDist().inv_cdf, which is also AS 241.
 TEST_CASE("normal draws are the same on every machine") {
   const Random random(42, Purpose::initialise);
   CHECK(random.normal(0) == 0x1.9569fa460d758p+0);

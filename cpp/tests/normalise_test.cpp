@@ -12,7 +12,7 @@ namespace {
 
 using Exact = std::vector<long double>;
 
-/// The furthest that `got` lies from `exact`, in T's epsilons of the largest of them (or of 1).
+/// The largest error of `got`, in epsilons of T relative to the largest exact value (or 1).
 template <class T>
 double error(const std::vector<T>& got, const Exact& exact) {
   REQUIRE(got.size() == exact.size());
@@ -25,7 +25,7 @@ double error(const std::vector<T>& got, const Exact& exact) {
   return static_cast<double>(most / size) / std::numeric_limits<T>::epsilon();
 }
 
-/// The moments, and x normalised by them, of n numbers, `step` apart.
+/// Moments of n numbers at stride `step`, and the numbers normalised.
 struct Normal {
   long double mean = 0, variance = 0, inverse = 0;
 
@@ -39,7 +39,7 @@ struct Normal {
   }
 };
 
-/// dJ/dx of one normalised run: r (g - mean(g) - xhat mean(g xhat))
+/// dJ/dx of one normalised row or column: r (g - mean(g) - xhat mean(g xhat))
 Exact delta_of(const Exact& g, const Exact& normal, long double inverse, bool centred) {
   long double mean = 0, along = 0;
   const auto n = static_cast<long double>(g.size());
@@ -54,7 +54,7 @@ constexpr Index kRows[] = {1, 2, 3, 255, 256, 257, 600};
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("rows are normalised as the formulas say, and their deltas", T, float, double) {
+TEST_CASE_TEMPLATE("row normalisation and its deltas agree with long double", T, float, double) {
   constexpr Index rows = 3;
   constexpr T epsilon = T(1e-5);
   const auto& k = kernels::get<T>();
@@ -102,7 +102,7 @@ TEST_CASE_TEMPLATE("rows are normalised as the formulas say, and their deltas", 
           const Exact d = delta_of(g, row, exact.inverse, centred);
           dxs.insert(dxs.end(), d.begin(), d.end());
         }
-        // One column less its mean is nothing, and its reciprocal deviation is the largest there can be.
+        // With one column, x - mean is 0 and the inverse deviation has its largest value.
         const double bound = cols == 1 && centred ? 1 : 8;
         CHECK(error(y.values(), ys) < bound);
         CHECK(error(normal.values(), normals) < bound);
@@ -110,7 +110,7 @@ TEST_CASE_TEMPLATE("rows are normalised as the formulas say, and their deltas", 
         CHECK(error(dx.values(), dxs) < 16);
         CHECK((y.intact() && normal.intact() && inverse.intact() && dx.intact()));
 
-        // In inference nothing is kept, and y may take x's place: the same bits.
+        // Inference saves nothing, and y may alias x: the same bits.
         kernels::RowNorm<T> alone = forward;
         alone.normal = alone.inverse_deviation = nullptr;
         const Guarded<T> place(values);
@@ -122,7 +122,7 @@ TEST_CASE_TEMPLATE("rows are normalised as the formulas say, and their deltas", 
         in_place.delta_y = in_place.delta_x = delta.data();
         (centred ? k.layer_norm_delta : k.rms_norm_delta)(in_place);
         CHECK(first_difference(delta.values(), dx.values()) == -1);
-        // A row's bits do not hang on the rows beside it.
+        // The bits of a row do not depend on the other rows.
         alone.x = x.data() + (rows - 1) * cols;
         alone.rows = 1;
         (centred ? k.layer_norm : k.rms_norm)(alone);
@@ -132,8 +132,8 @@ TEST_CASE_TEMPLATE("rows are normalised as the formulas say, and their deltas", 
   }
 }
 
-TEST_CASE_TEMPLATE("a row far from zero keeps its digits", T, float, double) {
-  // Two passes: the square of the mean would swallow what is left of a variance of 1 beside it.
+TEST_CASE_TEMPLATE("a row whose mean is large compared with its deviation is normalised accurately", T, float, double) {
+  // Two-pass variance: mean(x^2) - mean^2 would cancel.
   constexpr Index cols = 64;
   std::vector<T> x(cols);
   for (Index j = 0; j < cols; ++j) x[at(j)] = T(4096) + static_cast<T>(j % 4);
@@ -144,7 +144,7 @@ TEST_CASE_TEMPLATE("a row far from zero keeps its digits", T, float, double) {
   }
 }
 
-TEST_CASE_TEMPLATE("columns are normalised as the formulas say, and their deltas", T, float, double) {
+TEST_CASE_TEMPLATE("column normalisation and its deltas agree with long double", T, float, double) {
   constexpr T epsilon = T(1e-5);
   const auto& k = kernels::get<T>();
   for (const Index rows : kRows) {
@@ -163,7 +163,7 @@ TEST_CASE_TEMPLATE("columns are normalised as the formulas say, and their deltas
         k.inverse_deviation(
             {.n = cols, .variance = variance.data(), .epsilon = epsilon, .inverse_deviation = inverse.data()});
         k.column_sums({.rows = rows, .cols = cols, .a = dy.data(), .sums = sums.data(), .accumulate = false});
-        // Any split into runs of rows.
+        // Any split into ranges of rows.
         const auto run = [&](Index first, Index last) {
           k.column_norm({.rows = last - first,
                          .cols = cols,
@@ -215,7 +215,7 @@ TEST_CASE_TEMPLATE("columns are normalised as the formulas say, and their deltas
           const Exact d = delta_of(g, column, exact.inverse, true);
           for (Index i = 0; i < rows; ++i) dxs[at(i * cols + j)] = d[at(i)];
         }
-        // Of one row and few, the deviation is small and errors are large beside it.
+        // With few rows the deviation may be small and relative errors large.
         const double bound = rows < 4 ? 256 : 32;
         CHECK(error(mean.values(), means) < 4);
         CHECK(error(variance.values(), variances) < 4);
@@ -231,7 +231,7 @@ TEST_CASE_TEMPLATE("columns are normalised as the formulas say, and their deltas
   }
 }
 
-TEST_CASE_TEMPLATE("column moments and products are blocks of 256 rows, added in order", T, float, double) {
+TEST_CASE_TEMPLATE("column moments and products sum blocks of 256 rows in order", T, float, double) {
   for (const Index rows : kRows) {
     constexpr Index cols = 11;
     CAPTURE(rows);
@@ -263,7 +263,7 @@ TEST_CASE_TEMPLATE("column moments and products are blocks of 256 rows, added in
   }
 }
 
-TEST_CASE_TEMPLATE("blend keeps a part and takes a part", T, float, double) {
+TEST_CASE_TEMPLATE("blend computes keep values + take fresh", T, float, double) {
   for (const Index n : kWidths) {
     const auto before = numbers<T>(n, 1), fresh = numbers<T>(n, 2);
     const Guarded<T> values(before);
@@ -273,7 +273,7 @@ TEST_CASE_TEMPLATE("blend keeps a part and takes a part", T, float, double) {
       REQUIRE(same_bits(values[i], fused(take, fresh[at(i)], keep * before[at(i)])));
     }
     CHECK(values.intact());
-    // With ones it is a sum, to the bit.
+    // With factors 1 it is a sum, bit for bit.
     const Guarded<T> sum(before);
     kernels::get<T>().blend({.n = n, .values = sum.data(), .fresh = fresh.data(), .keep = 1, .take = 1});
     for (Index i = 0; i < n; ++i) REQUIRE(same_bits(sum[i], before[at(i)] + fresh[at(i)]));

@@ -41,7 +41,7 @@ optim::Options damped(double momentum) {
   return options_of("SGD", {{"lr", 0.1}, {"momentum", momentum}, {"dampening", 0.5}});
 }
 
-/// Adam as its paper writes it.
+/// Adam by the formulas of its paper.
 struct PaperAdam {
   double lr, beta1, beta2, eps, decay, m = 0, v = 0;
   double step(double p, double g, int t) {
@@ -54,7 +54,7 @@ struct PaperAdam {
 
 }  // namespace
 
-TEST_CASE("Adam follows the paper over many steps") {
+TEST_CASE("Adam agrees with the paper's formulas over many steps") {
   const auto p = two_parameters<double>();
   const auto adam =
       options_of("Adam", {{"lr", 0.01}, {"beta1", 0.8}, {"beta2", 0.95}, {"eps", 1e-6}, {"weight_decay", 0.1}});
@@ -72,7 +72,7 @@ TEST_CASE("Adam follows the paper over many steps") {
   for (std::size_t i = 0; i < 9; ++i) CHECK(p->values.data()[i] == doctest::Approx(expected[i]).epsilon(1e-12));
 }
 
-TEST_CASE("SGD takes its gradient as the first momentum") {
+TEST_CASE("SGD initialises the momentum buffer with the first gradient") {
   const auto p = two_parameters<double>();
   auto rule = make<double>("SGD", p, {{{0, 1}, damped(0.9)}});
   auto expected = values(*p);
@@ -88,7 +88,7 @@ TEST_CASE("SGD takes its gradient as the first momentum") {
   for (std::size_t i = 0; i < 9; ++i) CHECK(p->values.data()[i] == doctest::Approx(expected[i]).epsilon(1e-13));
 }
 
-TEST_CASE("momentum may begin later") {
+TEST_CASE("momentum may be enabled after some steps") {
   const auto p = two_parameters<double>();
   auto rule = make<double>("SGD", p, {{{0, 1}, damped(0)}});
   rule.step();
@@ -100,7 +100,7 @@ TEST_CASE("momentum may begin later") {
   CHECK(p->values.data()[0] == doctest::Approx(before - 0.1 * g - 0.1 * 1.4 * g).epsilon(1e-14));
 }
 
-TEST_CASE_TEMPLATE("an update in runs has the bits of a step", T, float, double) {
+TEST_CASE_TEMPLATE("an update in ranges gives the bits of one step", T, float, double) {
   for (const std::string name : {"SGD", "Adam"}) {
     CAPTURE(name);
     const optim::Options options = name == "SGD" ? sgd_options(0.1, 0.9) : adam_options(0.1);
@@ -109,7 +109,7 @@ TEST_CASE_TEMPLATE("an update in runs has the bits of a step", T, float, double)
     for (int t = 0; t < 3; ++t) {
       a.step();
       b.begin_step();
-      if (t == 1) {  // a run may go on in the next parameter
+      if (t == 1) {  // a range may continue in the next parameter
         for (const Range run : {Range{2, 8}, {0, 2}}) b.update(0, run);
         b.update(1, {8, 9});
       } else {
@@ -121,7 +121,7 @@ TEST_CASE_TEMPLATE("an update in runs has the bits of a step", T, float, double)
   }
 }
 
-TEST_CASE("each group has its options, and who is in none stays") {
+TEST_CASE("each group has its own options, and parameters in no group are not updated") {
   const auto p = two_parameters<double>();
   const auto before = values(*p);
   auto one = make<double>("SGD", p, {{{1}, sgd_options(0.5)}});
@@ -143,7 +143,7 @@ TEST_CASE("each group has its options, and who is in none stays") {
   }
 }
 
-TEST_CASE("options out of range are refused") {
+TEST_CASE("options out of range are rejected") {
   const auto p = two_parameters<float>();
   const auto made = [&](const std::string& rule, const std::map<std::string, double>& values) {
     make<float>(rule, p, {{{0}, options_of(rule, values)}});
@@ -173,7 +173,7 @@ TEST_CASE("options out of range are refused") {
   CHECK(!rule.global_options().clip_norm);
 }
 
-TEST_CASE("an option set alone is that of the group, and allocates nothing") {
+TEST_CASE("set_option changes one option of a group and allocates nothing") {
   const auto p = two_parameters<double>();
   auto rule = make<double>("Adam", p, {{{0}, adam_options(1)}, {{1}, adam_options(1)}});
   rule.step();
@@ -189,8 +189,8 @@ TEST_CASE("an option set alone is that of the group, and allocates nothing") {
   CHECK(rule.group(1).options[1] == 0.8);
 }
 
-// Together they make the sum that clipping takes, and each stands on its own clock.
-TEST_CASE_TEMPLATE("what is frozen stands still", T, float, double) {
+// Gradient clipping sums over the parameters that are not frozen, and each parameter has its own StepState.
+TEST_CASE_TEMPLATE("frozen parameters and their states do not change", T, float, double) {
   for (const std::string name : {"SGD", "Adam", "NAdam", "ASGD"}) {
     CAPTURE(name);
     const auto options = options_of(name, {{"lr", 0.1}, {"momentum", 0.9}, {"beta1", 0.9}, {"beta2", 0.99}});
@@ -209,7 +209,7 @@ TEST_CASE_TEMPLATE("what is frozen stands still", T, float, double) {
     CHECK(!a.averaged(0));
     CHECK(a.averaged(1));
 
-    // Later it begins as at a first step: the clocks of one group go apart.
+    // Unfrozen, a parameter starts at step 1: the step counts within a group differ.
     both->list[0].frozen = false;
     a.set_global_options({});
     const auto fresh = two_parameters<T>();
@@ -224,7 +224,7 @@ TEST_CASE_TEMPLATE("what is frozen stands still", T, float, double) {
   }
 }
 
-TEST_CASE("the averages stand in for the parameters of this optimizer only") {
+TEST_CASE("moving averages replace only the parameters of their optimizer") {
   const auto p = two_parameters<double>();
   auto rule = make<double>("SGD", p, {{{0}, sgd_options(0.1)}});
   CHECK_THROWS_AS(rule.swap_out_ema(), std::runtime_error);
@@ -268,7 +268,7 @@ TEST_CASE("the norm of a unit's weights is limited in either order of storage") 
   }
 }
 
-TEST_CASE("an optimizer in use says so") {
+TEST_CASE("step() of an optimizer in use fails") {
   auto rule = make<float>("SGD", two_parameters<float>(), {{{0}, sgd_options(1)}});
   const Busy::Claim held(rule.busy);
   CHECK_THROWS_AS(rule.step(), std::runtime_error);

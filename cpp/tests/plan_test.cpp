@@ -15,7 +15,7 @@ namespace {
 
 std::shared_ptr<nn::Layer> f() { return activation("Tanh"); }
 
-/// "layer 0: 0 > 1, ..." of some nodes.
+/// Nodes as text: "layer0 0 > 1, ...".
 std::string text(const Plan& plan, Range nodes) {
   static const char* const kinds[] = {"layer", "fork", "add", "concat"};
   std::string all;
@@ -36,19 +36,19 @@ Values numbered(Index n) { return run_of(0, n); }
 
 }  // namespace
 
-TEST_CASE("nodes of each kind") {
+TEST_CASE("the plan of each kind of block") {
   CHECK(text(Plan(sequential(f(), f()))) == "layer0 0 > 1, layer1 1 > 2");
   CHECK(text(Plan(residual(f(), f()))) == "fork 0 > 1 2, layer0 2 > 3, layer1 3 > 4, add 1 4 > 5");
   CHECK(text(Plan(concat(f(), f(), f()))) ==
         "fork 0 > 1 2 3, layer0 1 > 4, layer1 2 > 5, layer2 3 > 6, concat 4 5 6 > 7");
   CHECK(text(Plan(concat(f()))) == "layer0 0 > 1, concat 1 > 2");
   CHECK(text(Plan(heads(f(), f()))) == "fork 0 > 1 2, layer0 1 > 3, layer1 2 > 4");
-  // Heads that go on in branches are not shared out again.
+  // Heads that continue in branches need no second fork.
   CHECK(text(Plan(sequential(heads(f(), f()), concat(f(), f())))) ==
         "fork 0 > 1 2, layer0 1 > 3, layer1 2 > 4, layer2 3 > 5, layer3 4 > 6, concat 5 6 > 7");
 }
 
-TEST_CASE("every value has one writer, then one reader at the most; the layers come in their order") {
+TEST_CASE("every value has one writer and then at most one reader, and layers are in order") {
   for (const Tree& tree : trees()) {
     CAPTURE(tree.name);
     const Plan plan(tree.block);
@@ -70,7 +70,7 @@ TEST_CASE("every value has one writer, then one reader at the most; the layers c
   }
 }
 
-TEST_CASE("sections are the blocks, each before its children") {
+TEST_CASE("subgraphs are the blocks in pre-order") {
   const Plan plan(sequential(f(), residual(f(), concat(f(), f()))));
   const char* const nodes[] = {
       "layer0 0 > 1, fork 1 > 2 3, layer1 3 > 4, fork 4 > 5 6, layer2 5 > 7, layer3 6 > 8, concat 7 8 > 9, add 2 9 > "
@@ -91,13 +91,13 @@ TEST_CASE("sections are the blocks, each before its children") {
   }
 }
 
-TEST_CASE("what a fork gives is kept where its input is, and summands' deltas where the sum's is") {
+TEST_CASE("outputs of a fork alias its input, and deltas of summands alias the delta of the sum") {
   // fork 0 > 1 2, fork 2 > 3 4, layer0 4 > 5, add 3 5 > 6, add 1 6 > 7
   const Plan plan(residual(residual(f())));
   const nn::Subgraph& all = plan.subgraph(0);
   CHECK(plan.activation_buffer_index(all) == Values{0, 0, 0, 0, 0, 5, 6, 7});
   CHECK(plan.delta_buffer_index(all) == Values{0, 7, 2, 7, 4, 7, 7, 7});
-  // Within the inner one alone, nothing is known of the outer.
+  // The inner subgraph does not depend on the outer one.
   const nn::Subgraph& inner = plan.subgraph(1);
   CHECK(plan.activation_buffer_index(inner) == Values{0, 1, 2, 2, 2, 5, 6, 7});
   CHECK(plan.delta_buffer_index(inner) == Values{0, 1, 2, 6, 4, 6, 6, 7});
@@ -106,7 +106,7 @@ TEST_CASE("what a fork gives is kept where its input is, and summands' deltas wh
   CHECK(chain.delta_buffer_index(chain.subgraph(0)) == numbered(3));
 }
 
-TEST_CASE("several inputs go to the branches themselves") {
+TEST_CASE("several inputs bypass the fork") {
   const nn::Block block = sequential(concat(f(), f()), f());
   const Plan plan(block);
   const nn::Subgraph one = plan.resolve_inputs(plan.subgraph(0), 1, block);
@@ -118,7 +118,7 @@ TEST_CASE("several inputs go to the branches themselves") {
   CHECK(plan.activation_buffer_index(two) == numbered(7));
 }
 
-TEST_CASE("inputs that have nowhere to go are refused") {
+TEST_CASE("a wrong number of inputs is rejected") {
   const auto resolve_inputs = [](const nn::Block& block, Index inputs) {
     const Plan plan(block);
     return plan.resolve_inputs(plan.subgraph(0), inputs, block);
@@ -131,12 +131,12 @@ TEST_CASE("inputs that have nowhere to go are refused") {
                        "Tanh(): expected one input, got a tuple of 2", ValueError);
   CHECK_THROWS_WITH_AS(resolve_inputs(residual(concat(f(), linear(2, 2)), linear(4, 2)), 2),
                        "Tanh(): expected one input, got a tuple of 2", ValueError);
-  // A fork that stands first, but within the only branch, is none to enter by.
+  // A fork at the start of the only branch does not accept several inputs.
   for (const nn::Block& block : {concat(residual(f())), concat(concat(f(), f()))}) {
     CHECK_THROWS_WITH_AS(resolve_inputs(block, 2),
                          (block.describe() + ": expected one input or a tuple of 1, got 2").c_str(), ValueError);
   }
-  // A block in the middle of a tree takes as many as there are.
+  // A block inside a tree accepts as many inputs as it has.
   const nn::Block joined = sequential(heads(f(), f()), concat(f(), f()));
   const Plan plan(joined);
   REQUIRE(plan.subgraph(4).inputs.size() == 2);

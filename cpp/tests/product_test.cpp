@@ -21,8 +21,8 @@ std::vector<Shape> small_shapes() {
   return shapes;
 }
 
-// Beyond kBlock along k, beyond what is packed at once of either side, beyond the kilobyte from which rows lie apart;
-// few columns of c beside many rows.
+// More than kBlock along k, more than a packed block of each operand, rows more than 1 KiB apart; few columns of c with
+// many rows.
 std::vector<Shape> large_shapes() {
   std::vector<Shape> shapes;
   for (const Index m : {1, 6, 8}) {
@@ -49,7 +49,7 @@ std::vector<Shape> large_shapes() {
   return shapes;
 }
 
-/// Operands in both storage orders, where no vector is aligned.
+/// Operands in both storage orders, with no vector aligned.
 template <class T>
 struct Operand {
   Guarded<T> plain, turned;
@@ -83,7 +83,7 @@ kernels::Product<T> product(Shape s, Strided<T> a, Strided<T> b, T* c, Index c_r
           .accumulate = false};
 }
 
-/// c with a gap of guards after each row, so that a store beyond a row's end shows.
+/// c with guards after each row, to detect stores beyond its end.
 template <class T>
 struct Output {
   static constexpr Index kGap = 3;
@@ -145,15 +145,15 @@ void check_all_orders(Shape s) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("small products are chains to the bit", T, float, double) {
+TEST_CASE_TEMPLATE("small products equal reference chains bit for bit", T, float, double) {
   for (const Shape s : small_shapes()) check_all_orders<T>(s);
 }
 
-TEST_CASE_TEMPLATE("large products are chains to the bit", T, float, double) {
+TEST_CASE_TEMPLATE("large products equal reference chains bit for bit", T, float, double) {
   for (const Shape s : large_shapes()) check_all_orders<T>(s);
 }
 
-TEST_CASE_TEMPLATE("a row does not depend on the rows computed with it", T, float, double) {
+TEST_CASE_TEMPLATE("a row of a product does not depend on the other rows", T, float, double) {
   const Shape s{205, 300, 270};
   const Operand<T> a(s.m, s.k, 5), b(s.k, s.n, 6);
   for (const bool a_turned : {false, true}) {
@@ -173,7 +173,7 @@ TEST_CASE_TEMPLATE("a row does not depend on the rows computed with it", T, floa
   }
 }
 
-TEST_CASE_TEMPLATE("a column without gaps between its rows is chains to the bit", T, float, double) {
+TEST_CASE_TEMPLATE("a contiguous column equals reference chains bit for bit", T, float, double) {
   const Shape s{205, 1, 270};
   const Operand<T> a(s.m, s.k, 9), b(s.k, s.n, 10);
   const Guarded<T> bias(numbers<T>(s.n, 11));

@@ -24,7 +24,7 @@ struct Trace {
   }
 };
 
-/// Two operations over rows, one over all of them, one more, tiles, and one of rows.
+/// Two rowwise operations, one over all rows, another rowwise one, tiles, and a rowwise one.
 Program every_kind(Trace& trace, bool interruptible) {
   Program program;
   program.add_rows(trace.rows('a'));
@@ -38,13 +38,13 @@ Program every_kind(Trace& trace, bool interruptible) {
 
 }  // namespace
 
-TEST_CASE("stages run in order, and a stage of rows tile by tile") {
+TEST_CASE("stages run in order, rowwise stages tile by tile") {
   Trace trace;
   every_kind(trace, false).run(5, 2, 1);
   CHECK(trace.text == "a0-2 b0-2 a2-4 b2-4 a4-5 b4-5 c0-5 d0-2 d2-4 d4-5 t0 t1 e0-2 e2-4 e4-5 ");
 }
 
-TEST_CASE("rows that fill their tiles leave no empty one") {
+TEST_CASE("there is no empty tile if the rows fill their tiles") {
   Trace trace;
   Program program;
   program.add_rows(trace.rows('a'));
@@ -53,7 +53,7 @@ TEST_CASE("rows that fill their tiles leave no empty one") {
   CHECK(trace.text == "a0-2 a2-4 a0-2 ");
 }
 
-TEST_CASE("each thread has as many rows, but a few rows stay together") {
+TEST_CASE("threads get equal numbers of rows, but few rows are not split") {
   CHECK(engine::tile_for_each(256, 256, 2) == 128);
   CHECK(engine::tile_for_each(250, 256, 2) == 128);
   CHECK(engine::tile_for_each(600, 256, 1) == 200);
@@ -62,7 +62,7 @@ TEST_CASE("each thread has as many rows, but a few rows stay together") {
   CHECK(engine::tile_for_each(16, 8, 2) == 8);
 }
 
-TEST_CASE("no rows run once") {
+TEST_CASE("a stage without rows runs once") {
   Trace trace;
   every_kind(trace, false).run(0, 3, 1);
   CHECK(trace.text == "a0-0 b0-0 c0-0 d0-0 t0 t1 e0-0 ");
@@ -77,7 +77,7 @@ TEST_CASE("two operations over all rows are two stages") {
   CHECK(trace.text == "a0-3 b0-3 ");
 }
 
-TEST_CASE("`between` is called where leaving does no harm, and nowhere else") {
+TEST_CASE("check_interrupt is called only where the program may stop") {
   const auto traced = [](bool interruptible) {
     Trace trace;
     const InterruptCheck check_interrupt = trace.check_interrupt('.');
@@ -88,7 +88,7 @@ TEST_CASE("`between` is called where leaving does no harm, and nowhere else") {
   CHECK(traced(true) == "a0-2 b0-2 . a2-3 b2-3 c0-3 d0-2 . d2-3 . t0 . t1 e0-2 . e2-3 ");
 }
 
-TEST_CASE("an exception ends the run, and the program can run again") {
+TEST_CASE("after an exception the program can run again") {
   Trace trace;
   const Program program = every_kind(trace, true);
   const InterruptCheck check_interrupt = [] { throw std::runtime_error("stop"); };

@@ -20,7 +20,7 @@ TEST_CASE("philox gives the published vectors") {
         Counter{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
 }
 
-// Expected values from a second implementation, in Python's integers: saved networks and shuffles depend on them.
+// Expected values from an independent implementation in Python integers: saved networks and shuffles depend on them.
 TEST_CASE("draws are the same on every machine") {
   const Random a(42, Purpose::initialise);
   CHECK(a.bits(0) == 0xf1803ec5ffa71ba4u);
@@ -35,7 +35,7 @@ TEST_CASE("draws are the same on every machine") {
   CHECK(a.uniform(2) == 0x1.d59cdce421742p-2);
 }
 
-TEST_CASE("uniform draws fill [0, 1) evenly") {
+TEST_CASE("uniform draws are uniform on [0, 1)") {
   const Random random(3, Purpose::initialise);
   constexpr int n = 100000, bins = 64;
   std::vector<int> counts(bins);
@@ -53,7 +53,7 @@ TEST_CASE("uniform draws fill [0, 1) evenly") {
   CHECK(chi_squared < 63 + 5 * std::sqrt(2 * 63.0));
 }
 
-TEST_CASE("every part of the key makes another stream") {
+TEST_CASE("every part of the key selects a different stream") {
   const std::vector<Random> streams{
       {5, Purpose::initialise},       {6, Purpose::initialise},       {5 + (1ull << 32), Purpose::initialise},
       {5, Purpose::shuffle},          {5, Purpose::initialise, 1, 0}, {5, Purpose::initialise, 0, 1},
@@ -66,7 +66,7 @@ TEST_CASE("every part of the key makes another stream") {
   CHECK(seen.size() == streams.size() * 100);
 }
 
-TEST_CASE("a permutation holds each index once and hangs on its key alone") {
+TEST_CASE("a permutation contains each index once and depends only on its key") {
   std::vector<Index> order(12);
   permutation(Random(1, Purpose::shuffle, 0), order);
   CHECK(order == std::vector<Index>{8, 1, 7, 6, 3, 2, 9, 10, 5, 0, 11, 4});
@@ -81,7 +81,7 @@ TEST_CASE("a permutation holds each index once and hangs on its key alone") {
   }
 }
 
-TEST_CASE("a permutation puts each index everywhere as often") {
+TEST_CASE("permutations place each index at each position with equal frequency") {
   constexpr int n = 5, rounds = 20000;
   std::vector<int> counts(n * n);
   std::vector<Index> order(n);

@@ -1,4 +1,4 @@
-// What a fit is told ahead, and what it writes down.
+// Schedules and the history of fit.
 #include <doctest/doctest.h>
 
 #include "deltaprop/core/errors.hpp"
@@ -24,7 +24,7 @@ train::Schedule schedule(bool every_update, Index option, std::vector<double> va
 
 }  // namespace
 
-TEST_CASE("a schedule by epoch, and by update, is what setting the option by hand is") {
+TEST_CASE("schedules by epoch and by update equal setting the option manually") {
   const Set<double> set(20, 2, 1);
   const std::vector<double> rates{0.1, 0.05, 0.2, 0.01};
   for (const bool every_update : {false, true}) {
@@ -39,7 +39,7 @@ TEST_CASE("a schedule by epoch, and by update, is what setting the option by han
                seen.push_back(rule.group(0).options[0]);
                return false;
              }});
-    ByHand<double> hand(other, squared_error());
+    ManualStep<double> hand(other, squared_error());
     std::vector<double> used;
     for (Index update = 0; update < 2 * epochs; ++update) {
       used.push_back(rates[at(every_update ? update : update / 2)]);
@@ -49,12 +49,12 @@ TEST_CASE("a schedule by epoch, and by update, is what setting the option by han
     }
     CHECK(seen == used);
     CHECK(first_difference(values_of(model), values_of(other)) == -1);
-    // The rate that an epoch ended with.
+    // The learning rate at the end of the epoch.
     CHECK(history.lr == (every_update ? std::vector<double>{0.05, 0.01} : rates));
   }
 }
 
-TEST_CASE("a schedule's value out of range stops the fit before its update") {
+TEST_CASE("a schedule value out of range stops fit before the update") {
   const Set<double> set(20, 2, 1);
   Model<double> model(small(), 1);
   auto rule = optimizer(model, "SGD", sgd_options(0.5));
@@ -66,7 +66,7 @@ TEST_CASE("a schedule's value out of range stops the fit before its update") {
   CHECK(rule.steps() == 2);
 }
 
-TEST_CASE("recorded norms are means over an epoch's updates, a layer after the other") {
+TEST_CASE("recorded norms are means over the updates of an epoch, layer by layer") {
   const Set<double> set(20, 2, 1);
   Model<double> model(small(), 1), other(small(), 1);
   auto rule = optimizer(model, "SGD", sgd_options(0.1)), other_rule = optimizer(other, "SGD", sgd_options(0.1));
@@ -75,7 +75,7 @@ TEST_CASE("recorded norms are means over an epoch's updates, a layer after the o
   REQUIRE(history.activation_norms.size() == 6);
   REQUIRE(history.delta_norms.size() == 6);
   REQUIRE(history.gradient_norms.size() == 6);
-  ByHand<double> hand(other, squared_error());
+  ManualStep<double> hand(other, squared_error());
   for (std::size_t epoch = 0; epoch < 2; ++epoch) {
     std::vector<double> a(3), delta(3), gradient(3);
     for (const Index first : {0, 10}) {
@@ -97,7 +97,7 @@ TEST_CASE("recorded norms are means over an epoch's updates, a layer after the o
   }
 }
 
-TEST_CASE("what is not asked for is not recorded") {
+TEST_CASE("only requested quantities are recorded") {
   const Set<double> set(20, 2, 1);
   Model<double> model(small(), 1);
   auto rule = optimizer(model, "SGD", sgd_options(0.1));
@@ -108,7 +108,7 @@ TEST_CASE("what is not asked for is not recorded") {
   CHECK(history.delta_norms.size() == 3);
 }
 
-TEST_CASE("a frozen layer's delta is recorded as ever, and its gradient as none") {
+TEST_CASE("for a frozen layer the delta norm is recorded, and the gradient norm is 0") {
   const Set<double> set(20, 2, 1);
   Model<double> model(small(), 1);
   auto rule = optimizer(model, "SGD", sgd_options(1e-12));
@@ -124,7 +124,7 @@ TEST_CASE("a frozen layer's delta is recorded as ever, and its gradient as none"
   for (std::size_t i = 0; i < 3; ++i) {
     CHECK(history.delta_norms[3 + i] == doctest::Approx(history.delta_norms[i]).epsilon(1e-6));
   }
-  // From the first epoch on as well.
+  // Also if frozen from the first epoch.
   Model<double> frozen(small(), 1);
   frozen.set_frozen(0, true);
   auto frozen_rule = optimizer(frozen, "SGD", sgd_options(1e-12));
@@ -133,7 +133,7 @@ TEST_CASE("a frozen layer's delta is recorded as ever, and its gradient as none"
   CHECK(again.delta_norms[0] == history.delta_norms[0]);
 }
 
-TEST_CASE("batch_end sees each update's loss and may stop within an epoch") {
+TEST_CASE("batch_end receives the loss of each update and may stop within an epoch") {
   const Set<double> set(40, 2, 1);
   Model<double> model(small(), 1);
   auto rule = optimizer(model, "SGD", sgd_options(0.1));
@@ -151,7 +151,7 @@ TEST_CASE("batch_end sees each update's loss and may stop within an epoch") {
   CHECK(history.loss[1] == doctest::Approx((losses[4] + losses[5]) / 2).epsilon(1e-14));
 }
 
-TEST_CASE("a stop rule goes on from the looks before") {
+TEST_CASE("a stop rule continues from earlier evaluations") {
   const Set<double> set(40, 2, 1);
   const auto fitted = [&](Model<double>& model, optim::Optimizer<double>& rule, Index epochs,
                           std::vector<double> before) {

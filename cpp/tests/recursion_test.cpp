@@ -21,7 +21,7 @@ struct Pass {
   std::vector<T> gradients;
 };
 
-/// A whole pass, forward and back, in tiles of so many rows.
+/// A forward and backward pass in tiles of `tile` rows.
 template <class T>
 Pass<T> pass(const nn::Network<T>& network, const Set<T>& set, Index rows_per_tile, engine::GradientScope scope) {
   const nn::Subgraph& subgraph = network.plan().subgraph(0);
@@ -49,7 +49,7 @@ Pass<T> pass(const nn::Network<T>& network, const Set<T>& set, Index rows_per_ti
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("a pass has the same bits in tiles of any size", T, float, double) {
+TEST_CASE_TEMPLATE("a pass gives the same bits for tiles of any size", T, float, double) {
   const nn::Network<T> network(mixed(), 1);
   const Set<T> set(301, 20, 5);
   const auto whole = pass(network, set, 301, engine::GradientScope::inputs);
@@ -64,7 +64,7 @@ TEST_CASE_TEMPLATE("a pass has the same bits in tiles of any size", T, float, do
   }
 }
 
-TEST_CASE_TEMPLATE("a delta that nobody wants is not found, and no gradient misses it", T, float, double) {
+TEST_CASE_TEMPLATE("deltas that no gradient needs are not computed, and the gradients are the same", T, float, double) {
   const nn::Network<T> network({activation("Tanh"), linear(20, 9), activation("ReLU"), linear(9, 5)}, 1);
   const Set<T> set(10, 20, 5);
   const auto all = pass(network, set, 4, engine::GradientScope::inputs);
@@ -77,12 +77,12 @@ TEST_CASE_TEMPLATE("a delta that nobody wants is not found, and no gradient miss
   CHECK(first_difference(all.delta[0], untouched) != -1);
 }
 
-TEST_CASE("a network without parameters has nothing to go back for") {
+TEST_CASE("a network without parameters has no gradient tiles") {
   const nn::Network<float> network(Layers{activation("Tanh"), activation("ReLU")}, 1);
   CHECK(engine::gradient_tiles(network).empty());
 }
 
-TEST_CASE("a network's gradient tiles cover its buffer once, each in its own parameter") {
+TEST_CASE("gradient tiles cover the flat buffer once, each within one parameter") {
   const nn::Network<float> network({linear(1000, 300), activation("ReLU"), linear(300, 10)}, 1);
   const auto& list = network.parameters()->list;
   Index end = 0;
@@ -100,13 +100,13 @@ TEST_CASE("a network's gradient tiles cover its buffer once, each in its own par
   CHECK(std::all_of(seen.begin(), seen.end(), [](int n) { return n > 0; }));
 }
 
-TEST_CASE("there are always rows for a tile") {
+TEST_CASE("a tile has at least one row") {
   CHECK(engine::rows_per_tile<float>(0, {0, 0}) > 0);
   CHECK(engine::rows_per_tile<double>(1, {1, 1}) > 0);
   CHECK(engine::rows_per_tile<double>(Index{1} << 40, {1 << 20, 1 << 20}) > 0);
 }
 
-TEST_CASE_TEMPLATE("a row predicted alone has the bits it has among others", T, float, double) {
+TEST_CASE_TEMPLATE("a row predicted alone has the same bits as in a batch", T, float, double) {
   const runtime::Model<T> model(mixed(), 2);
   const Set<T> set(1000, 20, 5);
   const auto all = inferred(model, table(set.x.data(), 1000, 20));
@@ -125,7 +125,7 @@ TEST_CASE_TEMPLATE("a row predicted alone has the bits it has among others", T, 
   }
 }
 
-TEST_CASE_TEMPLATE("inference has the bits of the training pass", T, float, double) {
+TEST_CASE_TEMPLATE("inference gives the bits of the training pass", T, float, double) {
   runtime::Model<T> model(mixed(), 2);
   const Set<T> set(333, 20, 5);
   const StridedView x = table(set.x.data(), 333, 20);
@@ -133,27 +133,27 @@ TEST_CASE_TEMPLATE("inference has the bits of the training pass", T, float, doub
   CHECK(first_difference(inferred(model, x).data(), model.output().data, 333 * 5) == -1);
 }
 
-TEST_CASE_TEMPLATE("blocks can be run alone, one after the other", T, float, double) {
+TEST_CASE_TEMPLATE("running the blocks one by one equals running the network", T, float, double) {
   const runtime::Model<T> model(sequential(linear(20, 33), residual(activation("Tanh"), linear(33, 33)), linear(33, 5)),
                                 2);
   const Set<T> set(600, 20, 5);
   const StridedView x = table(set.x.data(), 600, 20);
   std::vector<T> rows = set.x;
-  // Block 0 is the whole; 3 and 4 are within the residual one.
+  // Block 0 is the whole network; 3 and 4 are inside the residual block.
   for (const Index block : {1, 2, 5}) {
     rows = inferred(model, {table(rows.data(), 600, static_cast<Index>(rows.size()) / 600)}, block)[0];
   }
   CHECK(first_difference(rows, inferred(model, x)) == -1);
 }
 
-TEST_CASE("no rows and no features give as much") {
+TEST_CASE("empty inputs give empty outputs") {
   const runtime::Model<float> model(mixed(), 2), wide(Layers{activation("ReLU")}, 2);
   CHECK(inferred(model, table<float>(nullptr, 0, 20)).empty());
   CHECK(inferred(wide, table<float>(nullptr, 3, 0)).empty());
 }
 
-TEST_CASE("a layer that couples rows is given all of them") {
-  const auto spy = std::make_shared<Spy>(false);
+TEST_CASE("a layer that couples rows gets the whole batch") {
+  const auto spy = std::make_shared<Recorder>(false);
   runtime::Model<float> model({linear(2, 3), spy, activation("ReLU")}, 1);
   const Set<float> set(5000, 2, 3);
   inferred(model, table(set.x.data(), 5000, 2));
@@ -166,7 +166,7 @@ TEST_CASE("a layer that couples rows is given all of them") {
   CHECK(spy->inferred.back().size() == 5000);
 }
 
-TEST_CASE("threads may infer at once") {
+TEST_CASE("several threads may run inference concurrently") {
   const runtime::Model<float> model(mixed(), 2);
   const Set<float> set(500, 20, 5);
   const StridedView x = table(set.x.data(), 500, 20);

@@ -5,7 +5,7 @@
 using namespace deltaprop;
 using namespace deltaprop::testing;
 
-TEST_CASE_TEMPLATE("column sums are blocks of 256 rows, added in order", T, float, double) {
+TEST_CASE_TEMPLATE("column sums add blocks of 256 rows in order", T, float, double) {
   for (const Index rows : {0, 1, 2, 255, 256, 257, 513, 1000, 1024, 2500}) {
     for (const Index cols : {1, 3, 4, 7, 8, 9, 17, 33}) {
       CAPTURE(rows);
@@ -24,11 +24,11 @@ TEST_CASE_TEMPLATE("column sums are blocks of 256 rows, added in order", T, floa
   }
 }
 
-TEST_CASE_TEMPLATE("all_finite sees every element and nothing else", T, float, double) {
+TEST_CASE_TEMPLATE("all_finite checks every element and nothing beyond", T, float, double) {
   using Limits = std::numeric_limits<T>;
   for (const Index n : {0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 40, 64, 67, 130}) {
     const Guarded<T> a(n, Limits::max());
-    // What lies beyond the ends must not count.
+    // Elements beyond the ends must not count.
     a.data()[-1] = a.data()[n] = Limits::quiet_NaN();
     CAPTURE(n);
     CHECK(kernels::get<T>().all_finite(a.data(), n));

@@ -29,7 +29,7 @@ StridedView dense(const std::vector<S>& v, Dtype dtype, Index cols) {
           size};
 }
 
-/// Rows 1, 0, 1 of a table of two, into each type there is to gather into.
+/// Rows 1, 0, 1 of a table of two rows, gathered into each supported type.
 template <class S>
 void check_dtype(Dtype dtype, const std::vector<S>& v) {
   CAPTURE(static_cast<int>(dtype));
@@ -70,7 +70,7 @@ TEST_CASE("gather converts every dtype") {
   check_dtype<long double>(Dtype::longdouble, {0.1L, -1e10L, 1.0L + 0x1p-60L, 3, -4, 1e-300L});
 }
 
-TEST_CASE("gather reads every kind of half") {
+TEST_CASE("gather converts normal, subnormal and special float16 values") {
   const std::vector<std::uint16_t> halves{0x3c00, 0xc000, 0x8000, 0x0001, 0x03ff, 0x7bff, 0x7c00, 0xfc00, 0x7e00};
   const auto got = gathered<double>(dense(halves, Dtype::float16, 9), {0});
   CHECK(got[0] == 1);
@@ -84,7 +84,7 @@ TEST_CASE("gather reads every kind of half") {
   CHECK(std::isnan(got[8]));
 }
 
-TEST_CASE("numbers beyond float32 become infinite") {
+TEST_CASE("numbers beyond the range of float32 become infinite") {
   const std::vector<double> v{1e300, -1e300};
   const auto got = gathered<float>(dense(v, Dtype::float64, 2), {0});
   CHECK(got[0] == std::numeric_limits<float>::infinity());
@@ -106,7 +106,7 @@ TEST_CASE_TEMPLATE("gather follows any strides", T, float, double) {
   };
   const Index row = cols * size;
   const auto d = dtype_of<T>();
-  for (const Index width : {1, 3, 16, 17, 40}) {  // narrow rows are copied otherwise than wide ones
+  for (const Index width : {1, 3, 16, 17, 40}) {  // short and long rows take different paths
     CAPTURE(width);
     expect({begin, d, rows, width, row, size}, [](Index i, Index j) { return i * cols + j; });
     expect({begin + 4 * row, d, rows, width, -row, size}, [](Index i, Index j) { return (4 - i) * cols + j; });
@@ -131,9 +131,9 @@ TEST_CASE_TEMPLATE("gather reads unaligned numbers", T, float, double) {
   }
 }
 
-TEST_CASE("without an order, rows are taken from `first`") {
+TEST_CASE("without an order, rows start at `first`") {
   const auto v = numbers<double>(40, 3);
-  for (const Index rows : {3, 15}) {  // a few, and enough to be copied at once
+  for (const Index rows : {3, 15}) {  // a few, and enough for one memcpy
     const Guarded<double> out(2 * rows);
     gather<double>(table(v.data(), 20, 2), nullptr, 4, {out.data(), rows, 2});
     CHECK(first_difference(out.data(), v.data() + 8, 2 * rows) == -1);
@@ -141,7 +141,7 @@ TEST_CASE("without an order, rows are taken from `first`") {
   }
 }
 
-TEST_CASE("no rows, no columns and no data") {
+TEST_CASE("gather accepts views without rows, columns or data") {
   const Guarded<float> out(0);
   gather<float>(StridedView{nullptr, Dtype::float32, 0, 3, 12, 4}, nullptr, 0, {out.data(), 0, 3});
   const float x = 1;
@@ -150,7 +150,7 @@ TEST_CASE("no rows, no columns and no data") {
   CHECK(out.intact());
 }
 
-TEST_CASE("which dtypes may hold NaN") {
+TEST_CASE("is_floating holds for the floating-point dtypes") {
   CHECK(is_floating(Dtype::float16));
   CHECK(is_floating(Dtype::float32));
   CHECK(is_floating(Dtype::float64));

@@ -11,7 +11,7 @@
 
 using namespace deltaprop;
 
-TEST_CASE("every piece is worked on once, whoever does it") {
+TEST_CASE("every piece runs exactly once") {
   for (const Index threads : {1, 2, 3, 8}) {
     for (int turn = 0; turn < 300; ++turn) {
       const Index pieces = turn % 23;
@@ -27,7 +27,7 @@ TEST_CASE("every piece is worked on once, whoever does it") {
   }
 }
 
-TEST_CASE("nobody shares a number with another at the same time") {
+TEST_CASE("concurrent pieces have different thread numbers") {
   for (int turn = 0; turn < 200; ++turn) {
     std::vector<std::atomic<int>> at_work(4);
     std::atomic<bool> alone{true};
@@ -41,7 +41,7 @@ TEST_CASE("nobody shares a number with another at the same time") {
   }
 }
 
-TEST_CASE("the exception of the first piece is thrown, and the threads go on to the next work") {
+TEST_CASE("the exception of the lowest piece is thrown, and the pool stays usable") {
   for (int turn = 0; turn < 100; ++turn) {
     std::string found;
     try {
@@ -58,7 +58,7 @@ TEST_CASE("the exception of the first piece is thrown, and the threads go on to 
   }
 }
 
-TEST_CASE("work within work, and that of several at once, is done by whoever asks") {
+TEST_CASE("nested and concurrent calls run on the calling thread") {
   std::vector<std::thread> callers;
   std::atomic<Index> sum{0};
   for (int caller = 0; caller < 4; ++caller) {
@@ -73,7 +73,7 @@ TEST_CASE("work within work, and that of several at once, is done by whoever ask
   CHECK(sum == 4 * 50 * 8 * 10);
 }
 
-TEST_CASE("within a piece nothing is worth sharing") {
+TEST_CASE("within a piece one thread is suggested") {
   const Index before = threads::count();
   threads::set_count(3);
   std::atomic<Index> most{0};
@@ -83,7 +83,7 @@ TEST_CASE("within a piece nothing is worth sharing") {
   threads::set_count(before);
 }
 
-TEST_CASE("little work is not worth a thread") {
+TEST_CASE("small jobs are not split over threads") {
   const Index before = threads::count();
   threads::set_count(4);
   CHECK(threads::suggested_threads(1e3) == 1);
@@ -100,7 +100,7 @@ TEST_CASE("little work is not worth a thread") {
 
 namespace {
 
-/// Seconds of so many times, some of each ten disturbed, by one thread or by four.
+/// Total seconds of repeated runs on one thread or four; every tenth run is slowed down.
 double total(threads::Trial& trial, int times, double alone, double shared) {
   double sum = 0;
   for (int i = 0; i < times; ++i) {
@@ -113,7 +113,7 @@ double total(threads::Trial& trial, int times, double alone, double shared) {
 
 }  // namespace
 
-TEST_CASE("work is shared where that takes less long, and found out again when it changes") {
+TEST_CASE("Trial chooses the faster mode and adapts when it changes") {
   threads::Trial trial;
   CHECK(trial.threads(4) == 4);
   CHECK(total(trial, 3000, 2e-4, 1e-4) < 1.04e-4);
@@ -123,7 +123,7 @@ TEST_CASE("work is shared where that takes less long, and found out again when i
   CHECK(total(trial, 3000, 2e-4, 1e-4) < 1.04e-4);
 }
 
-TEST_CASE("long work is always shared") {
+TEST_CASE("Trial always runs long jobs in parallel") {
   threads::Trial trial;
   CHECK(total(trial, 1000, 1, 2) == doctest::Approx(2));
 }

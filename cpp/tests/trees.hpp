@@ -4,14 +4,14 @@
 
 namespace deltaprop::testing {
 
-/// A tree of blocks, with what it takes and gives.
+/// A tree of blocks with its input and output widths.
 struct Tree {
   std::string name;
   nn::Block block;
   std::vector<Index> in, out;
 };
 
-/// Every kind of block, alone and within each other.
+/// Every kind of block, alone and nested.
 inline std::vector<Tree> trees() {
   const auto f = [] { return activation("Tanh"); };
   const auto l = [](Index in, Index out) { return linear(in, out); };

@@ -32,7 +32,7 @@ std::vector<std::vector<T>> outputs_of(const Model<T>& model) {
 
 }  // namespace
 
-TEST_CASE("through every tree gradients and the deltas of the inputs are the derivatives") {
+TEST_CASE("gradients and input deltas of every tree agree with finite differences") {
   for (const Tree& tree : trees()) {
     CAPTURE(tree.name);
     Tables<double> tables(5, tree.in, tree.out);
@@ -43,7 +43,7 @@ TEST_CASE("through every tree gradients and the deltas of the inputs are the der
   }
 }
 
-TEST_CASE("the delta of a residual is that of both ways") {
+TEST_CASE("the delta of a residual block adds both paths") {
   Model<double> model(residual(residual(activation("ReLU"))), 1);
   const std::vector<double> x{2, -3}, c{5, 7};
   forward(model, table(x.data(), 1, 2));
@@ -53,11 +53,11 @@ TEST_CASE("the delta of a residual is that of both ways") {
   CHECK(std::vector<double>(delta.data, delta.data + 2) == std::vector<double>{15, 14});
 }
 
-TEST_CASE("one array for several branches is the same as many times the array") {
+TEST_CASE("one input for all branches equals the same array for each branch") {
   Model<double> model(concat(linear(3, 2), sequential(f(), linear(3, 4))), 1);
   const Tables<double> tables(6, {3}, {6});
   const StridedView x = tables.inputs()[0];
-  ByHand<double> hand(model, squared_error());
+  ManualStep<double> hand(model, squared_error());
   const auto pass = [&](train::Inputs inputs) {
     zero_gradients(model);
     train::Data data = tables.data();
@@ -76,8 +76,8 @@ TEST_CASE("one array for several branches is the same as many times the array") 
   for (Index i = 0; i < 18; ++i) CHECK(first.data[i] + second.data[i] == delta[at(i)]);
 }
 
-TEST_CASE_TEMPLATE("inference through every tree has the bits of the training pass, and every row those it has alone",
-                   T, float, double) {
+TEST_CASE_TEMPLATE("inference of every tree gives the bits of the training pass, for a batch and for single rows", T,
+                   float, double) {
   for (const Tree& tree : trees()) {
     CAPTURE(tree.name);
     const Tables<T> tables(700, tree.in, tree.out);
@@ -97,7 +97,7 @@ TEST_CASE_TEMPLATE("inference through every tree has the bits of the training pa
   }
 }
 
-TEST_CASE_TEMPLATE("a pass through every tree has the same bits in tiles of any size", T, float, double) {
+TEST_CASE_TEMPLATE("a pass through every tree gives the same bits for tiles of any size", T, float, double) {
   for (const Tree& tree : trees()) {
     CAPTURE(tree.name);
     const Tables<T> tables(101, tree.in, tree.out);
@@ -127,7 +127,7 @@ TEST_CASE_TEMPLATE("a pass through every tree has the same bits in tiles of any 
   }
 }
 
-TEST_CASE("in place an activation takes its input's place, where nobody reads that again") {
+TEST_CASE("an in-place activation overwrites its input if no later operation reads it") {
   const nn::Network<double> network(
       {linear(3, 8), activation("Tanh"), activation("ReLU"), linear(8, 8), activation("GELU")}, 1);
   for (const bool in_place : {false, true}) {
@@ -140,13 +140,13 @@ TEST_CASE("in place an activation takes its input's place, where nobody reads th
       return workspace.a(x).data == workspace.a(y).data;
     };
     CHECK(shared(1, 2) == in_place);
-    CHECK_FALSE(shared(2, 3));  // Tanh's delta follows from its output
+    CHECK_FALSE(shared(2, 3));  // the delta of Tanh is computed from its output
     CHECK_FALSE(shared(3, 4));
-    CHECK_FALSE(shared(4, 5));  // GELU's from its input
+    CHECK_FALSE(shared(4, 5));  // that of GELU from its input
   }
 }
 
-TEST_CASE("every block of a tree can be run alone, on its activations in the pass") {
+TEST_CASE("every block of a tree can run alone on the activations of the pass") {
   for (const Tree& tree : trees()) {
     CAPTURE(tree.name);
     const Tables<double> tables(4, tree.in, tree.out);
@@ -168,7 +168,7 @@ TEST_CASE("every block of a tree can be run alone, on its activations in the pas
   }
 }
 
-TEST_CASE("inference takes up slots again: a chain needs two of any length, a residual one more") {
+TEST_CASE("inference reuses buffers: a chain of any length needs two, a residual block one more") {
   const auto slots = [](const nn::Block& block) {
     const Model<float> model(block, 1);
     const std::vector<float> x(12), out(12);
@@ -191,10 +191,10 @@ TEST_CASE("inference takes up slots again: a chain needs two of any length, a re
   CHECK(slots(residual(residual(residual(f(), f(), f())))) == 3);
 }
 
-TEST_CASE("widths that only the input decides are checked when it comes") {
+TEST_CASE("widths that depend on the input are checked when it is known") {
   const Tables<double> narrow(3, {1}, {1}), right(3, {2}, {1}), wide(3, {3}, {1});
   Model<double> model(sequential(concat(f(), f()), linear(4, 1)), 1);
-  // Twice: what failed the first time is not taken for done.
+  // Twice: a failed check must not be cached as passed.
   for (int i = 0; i < 2; ++i) {
     CHECK_THROWS_WITH_AS(model.forward(narrow.inputs()), "Linear(4, 1): expected 4 features, got 2", ValueError);
     CHECK_THROWS_WITH_AS(inferred(model, wide.inputs()), "Linear(4, 1): expected 4 features, got 6", ValueError);
@@ -210,7 +210,7 @@ TEST_CASE("widths that only the input decides are checked when it comes") {
   }
 }
 
-TEST_CASE("inputs that do not fit are refused, by the layer that minds") {
+TEST_CASE("mismatched inputs are rejected, and the message names the layer") {
   const nn::Network<float> network(sequential(concat(linear(3, 2), sequential(f(), linear(4, 2))), f()), 1);
   CHECK_NOTHROW(network.resolve_inputs(0, {{5, 3}, {5, 4}}));
   CHECK_NOTHROW(network.resolve_inputs(0, {{3}, {4}}));
@@ -226,7 +226,7 @@ TEST_CASE("inputs that do not fit are refused, by the layer that minds") {
   refused({{5, 3}, {5, 4}, {5, 4}}, "Concat: expected one input or a tuple of 2, got 3");
 }
 
-TEST_CASE("parameters of a tree are named by the way to them") {
+TEST_CASE("parameters of a tree are named by their path") {
   const nn::Network<float> network(sequential(linear(3, 2), residual(f(), concat(linear(2, 1), linear(2, 1)))), 1);
   std::vector<std::string> names;
   for (const Parameter& p : network.parameters()->list) names.push_back(p.shape.name);

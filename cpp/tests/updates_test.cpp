@@ -7,10 +7,10 @@ using namespace deltaprop::testing;
 
 namespace {
 
-// The length and offset of a run are the executor's choice: the numbers must not show it.
+// The executor chooses length and offset of the ranges: results must not depend on them.
 constexpr Index kLengths[] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 40};
 
-/// Terms under which a formula stands alone.
+/// Terms without preprocessing.
 template <class T>
 kernels::UpdateTerms<T> plain(std::initializer_list<T> coefficients) {
   kernels::UpdateTerms<T> t{};
@@ -44,7 +44,7 @@ std::vector<T> positive(Index n, std::uint64_t seed) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("sgd is its formula to the bit", T, float, double) {
+TEST_CASE_TEMPLATE("sgd equals its formula bit for bit", T, float, double) {
   using kernels::Formula;
   for (const Formula formula : {Formula::sgd, Formula::momentum, Formula::nesterov}) {
     for (const bool first : {false, true}) {
@@ -75,7 +75,7 @@ TEST_CASE_TEMPLATE("sgd is its formula to the bit", T, float, double) {
   }
 }
 
-TEST_CASE_TEMPLATE("adam is its formula to the bit", T, float, double) {
+TEST_CASE_TEMPLATE("adam equals its formula bit for bit", T, float, double) {
   for (const T decay : {T(0), T(0.01)}) {
     for (const Index n : kLengths) {
       const auto p0 = numbers<T>(n, 1), g0 = numbers<T>(n, 2), m0 = numbers<T>(n, 3), v0 = positive<T>(n, 4);
@@ -98,7 +98,7 @@ TEST_CASE_TEMPLATE("adam is its formula to the bit", T, float, double) {
   }
 }
 
-TEST_CASE_TEMPLATE("what all formulas have in common is its formula to the bit", T, float, double) {
+TEST_CASE_TEMPLATE("preprocessing equals its formula bit for bit", T, float, double) {
   for (const Index n : kLengths) {
     auto p0 = numbers<T>(n, 1);
     const auto g0 = numbers<T>(n, 2);
@@ -126,8 +126,8 @@ TEST_CASE_TEMPLATE("what all formulas have in common is its formula to the bit",
   }
 }
 
-// The executor's choice of runs must not show, and no formula may touch what lies beside its run.
-TEST_CASE_TEMPLATE("every formula gives an element the same bits wherever it lies", T, float, double) {
+// Results must not depend on how the executor splits ranges, and no formula may write outside its range.
+TEST_CASE_TEMPLATE("the bits of an element do not depend on its position in a range", T, float, double) {
   for (int formula = 0; formula < static_cast<int>(kernels::Formula::count); ++formula) {
     for (const auto common :
          {kernels::Preprocessing::nothing, kernels::Preprocessing::decay, kernels::Preprocessing::everything}) {
@@ -155,7 +155,7 @@ TEST_CASE_TEMPLATE("every formula gives an element the same bits wherever it lie
   }
 }
 
-// An approximate reciprocal root differs from one maker of CPUs to the next, and fails at both ends of the range.
+// An approximate reciprocal square root differs between CPU vendors and fails at both ends of the range.
 TEST_CASE_TEMPLATE("adam's square root is correctly rounded for every second moment", T, float, double) {
   using Limits = std::numeric_limits<T>;
   std::vector<T> v0 = positive<T>(5000, 5);
@@ -176,7 +176,7 @@ TEST_CASE_TEMPLATE("adam's square root is correctly rounded for every second mom
   CHECK(wrong == 0);
 }
 
-TEST_CASE_TEMPLATE("means of gradients that are 0 end at 0", T, float, double) {
+TEST_CASE_TEMPLATE("moments of zero gradients decay to exactly 0", T, float, double) {
   for (const Index n : kLengths) {
     const Guarded<T> p(numbers<T>(n, 1)), g(n, T(0)), m(n, -std::numeric_limits<T>::min()), v(positive<T>(n, 4));
     run<T>(kernels::Formula::adam, adam_terms<T>(), n, p, g, {m.data(), v.data()});

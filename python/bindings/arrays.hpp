@@ -12,19 +12,19 @@
 #include "deltaprop/core/errors.hpp"
 #include "deltaprop/core/strided_view.hpp"
 
-/// The border between NumPy and the core: the only place where arrays become views, and buffers arrays.
+/// Conversions between NumPy arrays and the core: arrays to strided views, buffers to arrays. No other file does this.
 namespace deltaprop::python {
 
 namespace py = pybind11;
 
-/// What a message calls the kind of a thing.
+/// The type of an object, for messages.
 inline std::string type_name(const py::handle& value) {
   return py::str(py::type::of(value).attr("__name__")).cast<std::string>();
 }
 
 inline std::vector<Index> shape_of(const py::array& array) { return {array.shape(), array.shape() + array.ndim()}; }
 
-/// TypeError unless the elements are real numbers in this machine's byte order.
+/// TypeError unless the elements are real numbers in native byte order.
 inline Dtype dtype_of(const py::array& array, const char* name) {
   const py::dtype dtype = array.dtype();
   const auto size = dtype.itemsize();
@@ -41,7 +41,7 @@ inline Dtype dtype_of(const py::array& array, const char* name) {
   throw TypeError(std::string(name) + ": expected real numbers, got dtype " + py::str(dtype).cast<std::string>());
 }
 
-/// What a method written in Python gave back, in this machine's byte order; null for what is not an array.
+/// The result of a method written in Python as an array in native byte order; null if it is not array-like.
 inline py::array returned(const py::object& value) {
   py::array array = value.is_none() ? py::array() : py::array::ensure(value);
   if (value.is_none() || !array) {
@@ -52,7 +52,7 @@ inline py::array returned(const py::object& value) {
   return array;
 }
 
-/// TypeError or ValueError unless an array of this shape came back from `name`.
+/// TypeError or ValueError unless the result of `name` is an array of this shape.
 inline void check_returned(const py::array& array, const py::object& value, const std::vector<Index>& shape,
                            const std::string& name) {
   const std::string expected = name + ": expected an array " + shape_text(shape) + " back, got ";
@@ -60,8 +60,8 @@ inline void check_returned(const py::array& array, const py::object& value, cons
   if (shape_of(array) != shape) throw ValueError(expected + shape_text(shape_of(array)));
 }
 
-/// Keeps arrays where they are in memory while the core reads them: NumPy refuses to resize what is referred to weakly,
-/// whoever asks. So too the arrays that they are views of.
+/// Pins arrays in memory while the core reads them: NumPy does not resize an array that has weak references. Pins their
+/// base arrays too.
 class Pins {
  public:
   void add(const py::array& array) {
@@ -78,7 +78,7 @@ class Pins {
   std::vector<py::weakref> pins_;
 };
 
-/// A table (rows, cols) as it lies in memory; the array must outlive it.
+/// View of an array (rows, cols), which must outlive the view.
 inline StridedView table(const py::array& array, const char* name) {
   return {static_cast<const std::byte*>(array.data()),
           dtype_of(array, name),
@@ -87,32 +87,32 @@ inline StridedView table(const py::array& array, const char* name) {
           array.strides(0),
           array.strides(1)};
 }
-/// (cols,) as one row.
+/// View of (cols,) as one row.
 inline StridedView row(const py::array& array, const char* name) {
   return {static_cast<const std::byte*>(array.data()), dtype_of(array, name), 1, array.shape(0), 0, array.strides(0)};
 }
-/// (rows,) as one column.
+/// View of (rows,) as one column.
 inline StridedView column(const py::array& array, const char* name) {
   return {static_cast<const std::byte*>(array.data()), dtype_of(array, name), array.shape(0), 1, array.strides(0), 0};
 }
-/// () as one number.
+/// View of () as one element.
 inline StridedView cell(const py::array& array, const char* name) {
   return {static_cast<const std::byte*>(array.data()), dtype_of(array, name), 1, 1, 0, 0};
 }
 
-/// (cols,) or (rows, cols), as inputs and outputs come.
+/// View of (cols,) or (rows, cols): inputs and outputs.
 inline StridedView one_or_more_rows(const py::array& array, const char* name) {
   return array.ndim() == 1 ? row(array, name) : table(array, name);
 }
 
-/// One array, or a tuple of them, as they are given for one input or several.
+/// The arrays of one input, or of a tuple of inputs.
 inline std::vector<py::array> array_or_tuple(const py::object& value) {
   if (!py::isinstance<py::tuple>(value)) return {value.cast<py::array>()};
   std::vector<py::array> list;
   for (const py::handle item : value) list.push_back(item.cast<py::array>());
   return list;
 }
-/// The other way round: one alone as it is, several as a tuple.
+/// A single element as it is, several as a tuple.
 inline py::object one_or_tuple(const std::vector<py::object>& list) {
   if (list.size() == 1) return list[0];
   py::tuple tuple(list.size());
@@ -120,13 +120,13 @@ inline py::object one_or_tuple(const std::vector<py::object>& list) {
   return tuple;
 }
 
-/// A fresh array.
+/// A new array, uninitialised.
 template <class T>
 py::array_t<T> fresh(const std::vector<Index>& shape) {
   return py::array_t<T>(std::vector<py::ssize_t>(shape.begin(), shape.end()));
 }
 
-/// An array that shows `data`, row-major in `shape` (its axes reversed if `transposed`), and keeps `owner` alive.
+/// A view of `data`, row-major in `shape` (axes reversed if `transposed`), that keeps `owner` alive.
 template <class T>
 py::array view(T* data, std::vector<Index> shape, bool transposed, bool writable, const py::object& owner) {
   std::vector<py::ssize_t> sizes(shape.begin(), shape.end());
@@ -142,7 +142,7 @@ py::array view(T* data, std::vector<Index> shape, bool transposed, bool writable
   return array;
 }
 
-/// Keeps a buffer alive for the arrays that show it.
+/// An owner that holds a reference to a buffer, for view().
 inline py::capsule keep(std::shared_ptr<void> memory) {
   return py::capsule(new std::shared_ptr<void>(std::move(memory)),
                      [](void* p) { delete static_cast<std::shared_ptr<void>*>(p); });

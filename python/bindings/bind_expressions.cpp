@@ -9,10 +9,9 @@ namespace {
 
 using graph::Node;
 
-/// Has a Python function write down what it does with nodes: once for each shape, with the GIL held. What comes of it
-/// is nobody else's, so that it can be run without.
-/// `owner`, whose attribute the function is, is held weakly: it holds its core, and a cycle through the core is one
-/// that Python does not see.
+/// Traces a Python function of nodes, once per shape and with the GIL held. The graph is a private copy, so it can run
+/// without the GIL. `owner`, whose attribute the function is, is held by a weak reference: it owns the core object that
+/// owns this tracer, and Python's garbage collector does not see cycles through the core.
 nn::Tracer tracer(const py::object& owner, std::string name) {
   return [weak = py::weakref(owner), name = std::move(name)](const nn::TraceShape& s) {
     const WithGil gil;
@@ -44,7 +43,7 @@ nn::Tracer tracer(const py::object& owner, std::string name) {
     }
     std::vector<graph::NodePtr*> leaves{&t.x};
     if (loss) leaves.push_back(&t.y);
-    t.result = graph::copied(t.result, leaves);
+    t.result = graph::clone_graph(t.result, leaves);
     return t;
   };
 }

@@ -13,7 +13,7 @@ namespace {
 
 using runtime::Model;
 
-/// A network that nobody trains, called with as little around it as can be.
+/// Inference with minimal call overhead, for a network that is not trained meanwhile.
 class Predictor {
  public:
   virtual ~Predictor() = default;
@@ -23,7 +23,7 @@ class Predictor {
 template <class T>
 class PredictorOf final : public Predictor {
  public:
-  /// `owner` is the same network in Python, which takes whatever can be taken.
+  /// `owner`: the network's Python object, which handles all inputs that the fast path does not.
   PredictorOf(std::shared_ptr<Model<T>> model, py::object owner) : model_(std::move(model)), owner_(std::move(owner)) {
     const nn::Network<T>& network = model_->network();
     const std::vector<Index> in = network.block(0).inputs();
@@ -38,14 +38,14 @@ class PredictorOf final : public Predictor {
 
   PyObject* call(PyObject* x, PyObject* out) override {
     if (inference_) {
-      if (PyObject* result = few_rows(x, out)) return result;
+      if (PyObject* result = fast_call(x, out)) return result;
       if (PyErr_Occurred() != nullptr) throw py::error_already_set();
     }
     return owner_(py::handle(x), py::handle(out)).release().ptr();
   }
 
  private:
-  static constexpr Index kNumbers = 1 << 15;  // of a tile of rows, held for each thread
+  static constexpr Index kNumbers = 1 << 15;  // size of the thread-local workspace
   static constexpr int kWritable = py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
 
   static const py::detail::npy_api& numpy() {
@@ -57,7 +57,7 @@ class PredictorOf final : public Predictor {
     return own;
   }
 
-  /// Whether it is an array that can be read, or written, as it lies.
+  /// The array if it has the network's dtype, is C-contiguous and has the flags; else null.
   static const py::detail::PyArray_Proxy* plain(PyObject* object, int flags) {
     if (Py_TYPE(object) != numpy().PyArray_Type_) return nullptr;
     const auto* array = py::detail::array_proxy(object);
@@ -66,7 +66,7 @@ class PredictorOf final : public Predictor {
     return fits ? array : nullptr;
   }
 
-  /// A new array (rows, out), or (out,) as x is (in,).
+  /// A new array: (out,) if x is (in,), else (rows, out).
   PyObject* empty(const py::detail::PyArray_Proxy& x) const {
     Py_intptr_t shape[] = {x.dimensions[0], x.dimensions[0]};
     shape[x.nd - 1] = out_;
@@ -74,8 +74,8 @@ class PredictorOf final : public Predictor {
                                          0, nullptr);
   }
 
-  /// Null for what is not a plain array of a few rows; whoever knows all about arrays takes that.
-  PyObject* few_rows(PyObject* x_object, PyObject* out_object) const {
+  /// Null, without an exception, if x or out is not a plain array or has too many rows: then the owner handles it.
+  PyObject* fast_call(PyObject* x_object, PyObject* out_object) const {
     const auto* x = plain(x_object, 0);
     if (x == nullptr || x->dimensions[x->nd - 1] != in_) return nullptr;
     const Index rows = x->nd == 1 ? 1 : x->dimensions[0];
@@ -116,11 +116,11 @@ class PredictorOf final : public Predictor {
   std::shared_ptr<Model<T>> model_;
   py::object owner_;
   Index in_ = 0, out_ = 0;
-  double operations_ = 0;  // a row
+  double operations_ = 0;  // per row
   std::unique_ptr<runtime::Inference<T>> inference_;
 };
 
-/// predictor(x, out=None), without pybind11's own way of calling, which takes longer than a small network.
+/// tp_call of predictor(x, out=None): pybind11's dispatch takes longer than a small network.
 PyObject* call_predictor(PyObject* self, PyObject* args, PyObject* options) {
   try {
     PyObject* out = Py_None;

@@ -5,8 +5,8 @@
 
 namespace deltaprop::python {
 
-// The C library's functions, number by number: NumPy's own differ in the last bit from machine to machine, and between
-// a value alone and the same one in a table.
+// The C library's functions, element by element: the last bit of NumPy's own depends on the machine, and on whether a
+// value is a scalar or an array element.
 void bind_schedules(py::module_& m) {
   m.def("cos", py::vectorize([](double x) { return std::cos(x); }), py::arg("x"));
   m.def("power", py::vectorize([](double base, double exponent) { return std::pow(base, exponent); }), py::arg("base"),

@@ -6,26 +6,26 @@
 #include <chrono>
 #include <utility>
 
-/// The GIL, as pybind11's guards hold it, but for one thing: a daemon thread that wants it back while the interpreter
-/// ends never returns. Before 3.14 CPython ends such a thread by unwinding it, which no destructor survives that
-/// touches Python or may not throw.
+/// GIL guards like pybind11's, except that a daemon thread which requests the GIL while the interpreter shuts down
+/// blocks forever. Before 3.14, CPython terminates such a thread by unwinding its stack, which aborts in destructors
+/// that are noexcept or use Python.
 namespace deltaprop::python {
 
-inline void wait_for_the_end_if_near() {
+inline void block_if_finalizing() {
 #if PY_VERSION_HEX >= 0x030d0000
-  const bool ending = Py_IsFinalizing() != 0;
+  const bool finalizing = Py_IsFinalizing() != 0;
 #else
-  const bool ending = _Py_IsFinalizing() != 0;
+  const bool finalizing = _Py_IsFinalizing() != 0;
 #endif
-  while (ending && PyGILState_Check() == 0) pause();
+  while (finalizing && PyGILState_Check() == 0) pause();
 }
 
-/// Releases it for a scope.
+/// Releases the GIL for a scope.
 class WithoutGil {
  public:
   WithoutGil() : state_(PyEval_SaveThread()) {}
   ~WithoutGil() noexcept(false) {
-    wait_for_the_end_if_near();
+    block_if_finalizing();
     PyEval_RestoreThread(state_);
   }
   WithoutGil(const WithoutGil&) = delete;
@@ -35,15 +35,15 @@ class WithoutGil {
   PyThreadState* state_;
 };
 
-/// Holds it for a scope.
+/// Holds the GIL for a scope.
 class WithGil {
  public:
   WithGil() {
-    wait_for_the_end_if_near();
+    block_if_finalizing();
     state_ = PyGILState_Ensure();
   }
   ~WithGil() {
-    wait_for_the_end_if_near();
+    block_if_finalizing();
     PyGILState_Release(state_);
   }
   WithGil(const WithGil&) = delete;
@@ -53,8 +53,8 @@ class WithGil {
   PyGILState_STATE state_;
 };
 
-/// Looks at signals, twenty times a second at the most; to be called, without the GIL, from work that takes long.
-/// Throws what a handler raises: KeyboardInterrupt for Ctrl-C.
+/// Checks for signals, at most twenty times a second; to be called without the GIL from long-running work. Throws the
+/// exception of a signal handler: KeyboardInterrupt for Ctrl-C.
 class SignalCheck {
  public:
   void operator()() {
@@ -69,15 +69,15 @@ class SignalCheck {
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
-/// f(args..., **options), with the GIL held.
+/// Calls f(args..., **options); the caller holds the GIL.
 template <class... Args>
 pybind11::object call(const pybind11::object& f, const pybind11::dict& options, Args&&... args) {
   const pybind11::tuple positional = pybind11::make_tuple(std::forward<Args>(args)...);
   PyObject* result = nullptr;
   {
-    // The innermost destructor, so the first one that an ending thread would come to.
+    // The innermost destructor: a thread that is unwound blocks here before it reaches any other.
     struct Guard {
-      ~Guard() { wait_for_the_end_if_near(); }
+      ~Guard() { block_if_finalizing(); }
     } guard;
     result = PyObject_Call(f.ptr(), positional.ptr(), options.ptr());
   }

@@ -10,7 +10,7 @@
 namespace deltaprop {
 namespace {
 
-/// The high 64 bits of a * n: a uniform integer below n, with a bias below n / 2^64.
+/// The high 64 bits of a * n: for uniform 64-bit `a`, a uniform integer below n with bias below n / 2^64.
 std::uint64_t below(std::uint64_t a, std::uint64_t n) {
   __extension__ using Wide = unsigned __int128;
   return static_cast<std::uint64_t>((static_cast<Wide>(a) * n) >> 64);
@@ -32,8 +32,7 @@ std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> c, std::array<s
 }
 
 Random::Random(std::uint64_t seed, Purpose purpose, std::uint32_t step, std::uint32_t layer) {
-  // Purpose, step and layer are hashed into the key by one more application of the same function, which leaves
-  // the whole counter to the element.
+  // One more Philox call hashes purpose, step and layer into the key, so the whole counter is free for the element.
   const auto mixed = philox({static_cast<std::uint32_t>(purpose), step, layer, 0x64656c74u},
                             {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)});
   key_ = {mixed[0], mixed[1]};

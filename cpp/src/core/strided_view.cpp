@@ -26,7 +26,7 @@ void gather_as(const StridedView& source, const Index* order, Index first, Matri
     const std::byte* from = source.data + (order == nullptr ? first + i : order[i]) * source.row_stride;
     T* to = out.row(i);
     if (dense && std::is_same_v<T, S>) {
-      // A handful of numbers is copied faster by this loop than by a call.
+      // For short rows this loop is faster than a call of memcpy.
       if (out.cols > 16) {
         std::memcpy(to, from, static_cast<std::size_t>(row_bytes));
       } else {

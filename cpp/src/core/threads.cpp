@@ -22,9 +22,8 @@
 namespace deltaprop::threads {
 namespace {
 
-/// The stages of a step follow each other within microseconds: until then a thread that has nothing to do looks again
-/// and again. Then it sleeps.
-constexpr int kLooks = 2000;
+/// Polls of an idle thread before it sleeps: the stages of a training step follow each other within microseconds.
+constexpr int kSpins = 2000;
 
 void pause() {
 #if defined(__x86_64__)
@@ -36,7 +35,7 @@ void pause() {
 
 class Pool {
  public:
-  /// False where others share.
+  /// False if another call occupies the pool.
   bool run(Index pieces, Index threads, const Piece& work) {
     if (in_use_.exchange(true, std::memory_order_acquire)) return false;
     grow(threads - 1);
@@ -48,14 +47,14 @@ class Pool {
       portion.next.store(t * pieces / threads, std::memory_order_relaxed);
       portion.end = (t + 1) * pieces / threads;
     }
-    inside_.store(0, std::memory_order_release);
-    call();
+    active_helpers_.store(0, std::memory_order_release);
+    wake_helpers();
     {
-      const Limit alone(1);  // within a piece nothing is worth sharing
-      take_pieces(0);
+      const Limit serial(1);  // no nested parallelism
+      run_pieces(0);
     }
-    // Nobody comes in any more; whoever is inside is at a last piece.
-    for (Index nobody = 0; !inside_.compare_exchange_weak(nobody, kClosed, std::memory_order_acquire); nobody = 0) {
+    // Once no helper is active, later ones find the job closed.
+    for (Index none = 0; !active_helpers_.compare_exchange_weak(none, kClosed, std::memory_order_acquire); none = 0) {
       pause();
     }
     const std::exception_ptr failure = std::exchange(failure_, nullptr);
@@ -67,8 +66,8 @@ class Pool {
  private:
   static constexpr Index kClosed = -1;
 
-  /// The pieces that a thread takes before it helps others. They are the same ones in each step, so that what they
-  /// read and write is in its cache.
+  /// The pieces that a thread runs before it steals from other threads. They are the same in each step, so their data
+  /// stays in that thread's cache.
   struct alignas(64) Portion {
     std::atomic<Index> next{0};
     Index end = 0;
@@ -76,54 +75,55 @@ class Pool {
 
   void grow(Index helpers) {
     while (static_cast<Index>(portions_.size()) <= helpers) portions_.emplace_back();
-    // Signals are for the threads that others have made.
+    // Helpers block all signals: the application's own threads handle them.
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     try {
       for (; helpers_ < helpers; ++helpers_) {
-        std::thread([this, own = helpers_ + 1, seen = calls_.load()] { help(own, seen); }).detach();
+        std::thread([this, own = helpers_ + 1, seen = generation_.load()] { helper_loop(own, seen); }).detach();
       }
     } catch (const std::system_error&) {
-      // With fewer it takes longer.
+      // Fewer helpers are slower, but give the same result.
     }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
 
-  void call() {
-    calls_.fetch_add(1);
+  void wake_helpers() {
+    generation_.fetch_add(1);
     if (sleepers_.load() == 0) return;
     const std::lock_guard lock(sleep_);
     wake_.notify_all();
   }
 
-  /// Until there is another call than that.
-  std::uint64_t wait(std::uint64_t seen) {
-    for (int look = 0; look < kLooks; ++look) {
-      if (const auto calls = calls_.load(std::memory_order_acquire); calls != seen) return calls;
+  /// Returns the generation once it differs from `seen`.
+  std::uint64_t wait_for_job(std::uint64_t seen) {
+    for (int spin = 0; spin < kSpins; ++spin) {
+      if (const auto now = generation_.load(std::memory_order_acquire); now != seen) return now;
       pause();
     }
     std::unique_lock lock(sleep_);
     ++sleepers_;
-    wake_.wait(lock, [&] { return calls_.load() != seen; });
+    wake_.wait(lock, [&] { return generation_.load() != seen; });
     --sleepers_;
-    return calls_.load();
+    return generation_.load();
   }
 
-  [[noreturn]] void help(Index own, std::uint64_t seen) {
-    const Limit alone(1);
+  [[noreturn]] void helper_loop(Index own, std::uint64_t seen) {
+    const Limit serial(1);
     while (true) {
-      seen = wait(seen);
-      Index inside = inside_.load(std::memory_order_acquire);
-      while (inside != kClosed && !inside_.compare_exchange_weak(inside, inside + 1, std::memory_order_acq_rel)) {
+      seen = wait_for_job(seen);
+      Index active = active_helpers_.load(std::memory_order_acquire);
+      while (active != kClosed &&
+             !active_helpers_.compare_exchange_weak(active, active + 1, std::memory_order_acq_rel)) {
       }
-      if (inside == kClosed) continue;
-      if (own < threads_) take_pieces(own);
-      inside_.fetch_sub(1, std::memory_order_release);
+      if (active == kClosed) continue;
+      if (own < threads_) run_pieces(own);
+      active_helpers_.fetch_sub(1, std::memory_order_release);
     }
   }
 
-  void take_pieces(Index thread) {
+  void run_pieces(Index thread) {
     for (Index t = 0; t < threads_; ++t) {
       Portion& portion = portions_[static_cast<std::size_t>((thread + t) % threads_)];
       for (Index i = 0; (i = portion.next.fetch_add(1, std::memory_order_relaxed)) < portion.end;) {
@@ -145,22 +145,22 @@ class Pool {
 
   std::atomic<bool> in_use_{false};
   Index helpers_ = 0;
-  // The work:
+  // The current job:
   const Piece* work_ = nullptr;
   Index threads_ = 0;
-  std::deque<Portion> portions_;        // of each thread
-  std::atomic<Index> inside_{kClosed};  // helpers
+  std::deque<Portion> portions_;                // by thread
+  std::atomic<Index> active_helpers_{kClosed};  // kClosed between jobs
   std::mutex failing_;
   std::atomic<Index> failed_piece_{0};
   std::exception_ptr failure_;
-  // How helpers hear of it:
-  std::atomic<std::uint64_t> calls_{0};
+  // Wake-up of the helpers:
+  std::atomic<std::uint64_t> generation_{0};  // number of jobs so far
   std::atomic<int> sleepers_{0};
   std::mutex sleep_;
   std::condition_variable wake_;
 };
 
-/// Never destroyed: its threads may outlive whatever is. A child process has none of them, and begins anew.
+/// Never destroyed, as its threads may outlive static objects. A forked child has no threads and gets a new pool.
 Pool*& pool() {
   static Pool* current = [] {
     pthread_atfork(nullptr, nullptr, [] { pool() = new Pool; });
@@ -169,9 +169,8 @@ Pool*& pool() {
   return current;
 }
 
-/// The whole number of 1 or more that a variable of the environment begins with, as OMP_NUM_THREADS may be a list; 0
-/// where it does not.
-Index number_in(const char* text) {
+/// The positive integer at the start of `text` (OMP_NUM_THREADS may be a list), or 0.
+Index leading_number(const char* text) {
   char* end = nullptr;
   const long long number = std::strtoll(text, &end, 10);
   return end != text && number > 0 ? static_cast<Index>(number) : 0;
@@ -185,26 +184,26 @@ Index processors() {
   return std::max<Index>(std::thread::hardware_concurrency(), 1);
 }
 
-Index first_count() {
+Index initial_count() {
   if (const char* own = std::getenv("DELTAPROP_NUM_THREADS"); own != nullptr && *own != '\0') {
-    const Index number = number_in(own);
+    const Index number = leading_number(own);
     if (number > 0 && number <= kMax) return number;
     throw ValueError("DELTAPROP_NUM_THREADS: expected a number from 1 to " + std::to_string(kMax) + ", got '" + own +
                      "'");
   }
-  const Index here = std::min(processors(), kMax);
-  const char* common = std::getenv("OMP_NUM_THREADS");
-  const Index most = common == nullptr ? 0 : number_in(common);
-  return most > 0 ? std::min(most, here) : here;
+  const Index available = std::min(processors(), kMax);
+  const char* openmp = std::getenv("OMP_NUM_THREADS");
+  const Index cap = openmp == nullptr ? 0 : leading_number(openmp);
+  return cap > 0 ? std::min(cap, available) : available;
 }
 
 std::atomic<Index>& current_count() {
-  static std::atomic<Index> current{first_count()};
+  static std::atomic<Index> current{initial_count()};
   return current;
 }
 
 thread_local Index limit = 0;
-std::atomic<double> operations_worth_it{2e6};
+std::atomic<double> operations_per_thread{2e6};
 
 }  // namespace
 
@@ -217,30 +216,32 @@ void set_count(Index count) {
   current_count().store(count, std::memory_order_relaxed);
 }
 
-Limit::Limit(Index most) : before_(std::exchange(limit, most)) {}
-Limit::~Limit() { limit = before_; }
+Limit::Limit(Index max_threads) : previous_(std::exchange(limit, max_threads)) {}
+Limit::~Limit() { limit = previous_; }
 
 Index suggested_threads(double operations) {
-  const double threads = operations / operations_worth_it.load(std::memory_order_relaxed);
+  const double threads = operations / operations_per_thread.load(std::memory_order_relaxed);
   if (threads < 2) return 1;
-  const Index most = limit > 0 ? limit : count();
-  return threads < static_cast<double>(most) ? static_cast<Index>(threads) : most;
+  const Index max_threads = limit > 0 ? limit : count();
+  return threads < static_cast<double>(max_threads) ? static_cast<Index>(threads) : max_threads;
 }
 
-void set_operations_per_thread(double operations) { operations_worth_it.store(operations, std::memory_order_relaxed); }
+void set_operations_per_thread(double operations) {
+  operations_per_thread.store(operations, std::memory_order_relaxed);
+}
 
 void Trial::took(double seconds, double work) {
   if (!trying()) {
     seconds_ += seconds;
     work_ += work;
-    if (seconds < kLong || alone_) ++times_;
+    if (seconds < kLong || serial_) ++runs_;
     return;
   }
   best_ = tries_ == 0 ? seconds / work : std::min(best_, seconds / work);
   if (++tries_ < kTries) return;
-  if (best_ < kBetter * seconds_ / work_) alone_ = !alone_;
-  due_ = std::min(2 * due_, kLast);
-  times_ = tries_ = 0;
+  if (best_ < kBetter * seconds_ / work_) serial_ = !serial_;
+  interval_ = std::min(2 * interval_, kMaxInterval);
+  runs_ = tries_ = 0;
   seconds_ = work_ = 0;
 }
 

@@ -11,9 +11,9 @@
 namespace deltaprop::graph {
 namespace {
 
-constexpr std::size_t kArrays = formulas::kMostInputs + 1;  // the inputs, then the output
+constexpr std::size_t kArrays = formulas::kMaxInputs + 1;  // inputs, then output
 
-/// A formula, on arrays that broadcast.
+/// An elementwise formula over arrays that broadcast.
 template <class F>
 class Elementwise final : public Op {
  public:
@@ -30,8 +30,8 @@ class Elementwise final : public Op {
       }
       const Walk<kArrays> walk = walk_of(y);
       kernels::FormulaForward<T> call{
-          .n = walk.length(), .x = {}, .single = {}, .y = nullptr, .streamed = y.streamed()};
-      set_single(walk, call);
+          .n = walk.length(), .x = {}, .is_scalar = {}, .y = nullptr, .streamed = y.streamed()};
+      set_is_scalar(walk, call);
       walk.each([&](const auto& at) {
         set_inputs(y, at, call);
         call.y = out + at[kArrays - 1];
@@ -43,15 +43,15 @@ class Elementwise final : public Op {
   void backward(Node& y) const override {
     with_type(y.precision(), [&]<class T>() {
       const Walk<kArrays> walk = walk_of(y);
-      kernels::FormulaBackward<T> call{.n = walk.length(), .x = {}, .single = {}};
+      kernels::FormulaBackward<T> call{.n = walk.length(), .x = {}, .is_scalar = {}};
       call.streamed = y.streamed();
-      set_single(walk, call);
+      set_is_scalar(walk, call);
       for (std::size_t i = 0; i < F::inputs; ++i) {
         Node& input = *y.inputs()[i];
         if (!y.sends_delta(i)) continue;
-        if (F::passes(i) && input.size() == y.size() && input.borrow_delta(y)) continue;
+        if (F::passes_delta(i) && input.size() == y.size() && input.borrow_delta(y)) continue;
         call.input = static_cast<int>(i);
-        // Repeated elements get a sum, so they begin with nothing.
+        // The delta of a broadcast input is a sum over the broadcast axes, so it is accumulated from 0.
         T* gradient = nullptr;
         if (input.size() == y.size()) {
           const auto share = input.share<T>();
@@ -100,14 +100,15 @@ class Elementwise final : public Op {
   static Walk<kArrays> walk_of(const Node& y) {
     std::array<Shape, kArrays> strides;
     strides.fill(Shape(y.shape().size(), 0));
-    for (std::size_t i = 0; i < y.inputs().size(); ++i) strides[i] = repeated(y.inputs()[i]->shape(), y.shape());
-    strides[kArrays - 1] = contiguous(y.shape());
+    for (std::size_t i = 0; i < y.inputs().size(); ++i)
+      strides[i] = broadcast_strides(y.inputs()[i]->shape(), y.shape());
+    strides[kArrays - 1] = contiguous_strides(y.shape());
     return {y.shape(), strides};
   }
 
   template <class Call>
-  static void set_single(const Walk<kArrays>& walk, Call& call) {
-    for (std::size_t i = 0; i < F::inputs; ++i) call.single[i] = walk.strides()[i] == 0;
+  static void set_is_scalar(const Walk<kArrays>& walk, Call& call) {
+    for (std::size_t i = 0; i < F::inputs; ++i) call.is_scalar[i] = walk.strides()[i] == 0;
   }
   template <class Call>
   static void set_inputs(const Node& y, const std::array<Index, kArrays>& at, Call& call) {
@@ -119,21 +120,21 @@ class Elementwise final : public Op {
 };
 
 template <class F>
-const Op* the_one() {
+const Op* instance() {
   static const Elementwise<F> op;
   return &op;
 }
 
-/// Each formula's is there for good, so nobody counts who holds it.
+/// The op of a formula. It is static, so the pointer needs no reference count.
 std::shared_ptr<const Op> op_of(int formula) {
-  static const auto list = formulas::each_formula<const Op*>([]<class F>() { return the_one<F>(); });
+  static const auto list = formulas::each_formula<const Op*>([]<class F>() { return instance<F>(); });
   return {std::shared_ptr<void>(), list[static_cast<std::size_t>(formula)]};
 }
 
 Shape broadcast_shape(const char* name, const Inputs& inputs) {
   Shape shape;
   for (const NodePtr& x : inputs) {
-    if (widen(shape, x->shape())) continue;
+    if (broadcast_into(shape, x->shape())) continue;
     std::string shapes;
     for (const NodePtr& each : inputs) shapes += (shapes.empty() ? "" : " and ") + shape_text(each->shape());
     throw ValueError(std::string(name) + ": expected shapes that broadcast together, got " + shapes);
@@ -160,10 +161,11 @@ NodePtr number(double value) {
 
 NodePtr apply(int formula, Inputs inputs) {
   auto op = op_of(formula);
-  // A condition says nothing of the precision, and what is not 0 has to stay so.
-  const bool chooses = formula == formulas::formula_index<formulas::Where>();
-  const Precision precision = common_precision(inputs.begin() + chooses, inputs.end());
-  if (chooses && inputs[0]->precision() != precision) {
+  // The condition of `where` does not take part in the precision. It is compared with 0 before it is cast, as a cast
+  // may round a number to 0.
+  const bool is_where = formula == formulas::formula_index<formulas::Where>();
+  const Precision precision = common_precision(inputs.begin() + is_where, inputs.end());
+  if (is_where && inputs[0]->precision() != precision) {
     *inputs.begin() = apply<formulas::NotEqual>({inputs[0], number(0)});
   }
   for (NodePtr& x : inputs) {

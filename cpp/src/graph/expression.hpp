@@ -2,7 +2,7 @@
 
 #include "deltaprop/graph/ops.hpp"
 
-/// What a formula is written in, for nodes.
+/// The operators that formulas.hpp needs, for graph nodes.
 namespace deltaprop::graph {
 
 inline Expression operator-(const Expression& a) { return {apply<formulas::Negative>({a.node})}; }

@@ -8,8 +8,8 @@
 namespace deltaprop::graph {
 namespace {
 
-/// A share of a delta, of the shape that its node was repeated to: brought to the node's own.
-NodePtr fitted(const NodePtr& share, const Shape& shape) {
+/// Sums a share, which has the broadcast shape of its node, over the broadcast axes.
+NodePtr reduce_to_shape(const NodePtr& share, const Shape& shape) {
   if (share->shape() == shape) return share;
   std::vector<Index> axes;
   const std::size_t extra = share->shape().size() - shape.size();
@@ -33,7 +33,7 @@ std::vector<NodePtr> gradient(const NodePtr& y, const NodePtr& delta, const std:
       const NodePtr& x = (*node)->inputs()[i];
       if (!(*node)->sends_delta(i)) continue;
       const Expression share{
-          fitted((*node)->op()->delta((*node)->shared_from_this(), i, {delta_of_node}).node, x->shape())};
+          reduce_to_shape((*node)->op()->delta((*node)->shared_from_this(), i, {delta_of_node}).node, x->shape())};
       NodePtr& sum = deltas[x.get()];
       sum = sum ? (Expression{sum} + share).node : share.node;
     }
@@ -47,17 +47,17 @@ std::vector<NodePtr> gradient(const NodePtr& y, const NodePtr& delta, const std:
   return gradients;
 }
 
-NodePtr leaf_of(Node& node, Node::Kind kind) {
-  node.reveal_value();
+NodePtr make_leaf(Node& node, Node::Kind kind) {
+  node.materialize_value();
   auto leaf = std::make_shared<Node>(kind, node.shape(), node.precision(), node.weak());
   with_type(node.precision(), [&]<class T>() { std::copy_n(node.value<T>(), node.size(), leaf->fresh_value<T>()); });
   return leaf;
 }
 
-NodePtr copied(const NodePtr& y, std::vector<NodePtr*> leaves) {
+NodePtr clone_graph(const NodePtr& y, std::vector<NodePtr*> leaves) {
   std::unordered_map<const Node*, NodePtr> copies;
   for (NodePtr* leaf : leaves) {
-    NodePtr copy = leaf_of(**leaf, (*leaf)->kind());
+    NodePtr copy = make_leaf(**leaf, (*leaf)->kind());
     copies[leaf->get()] = copy;
     *leaf = std::move(copy);
   }
@@ -65,7 +65,7 @@ NodePtr copied(const NodePtr& y, std::vector<NodePtr*> leaves) {
     NodePtr& copy = copies[node];
     if (copy) continue;
     if (node->kind() != Node::Kind::computed) {
-      copy = leaf_of(*node, Node::Kind::constant);
+      copy = make_leaf(*node, Node::Kind::constant);
       continue;
     }
     Inputs inputs;

@@ -10,7 +10,7 @@ namespace {
 
 NodePtr swapped(const NodePtr& x);
 
-/// y = a b for stacks of matrices: a (..., m, k), b (..., k, n), y (..., m, n).
+/// Batched product y = a b: a (..., m, k), b (..., k, n), y (..., m, n).
 class MatMul final : public Op {
  public:
   MatMul(Index stack, Index m, Index k, Index n) : stack_(stack), m_(m), k_(k), n_(n) {}
@@ -59,10 +59,10 @@ class MatMul final : public Op {
   Index stack_, m_, k_, n_;
 };
 
-/// The matrices of a stack, each transposed.
+/// x with its last two axes swapped.
 NodePtr swapped(const NodePtr& x) {
   const auto last = static_cast<std::ptrdiff_t>(x->shape().size());
-  View v{x->shape(), contiguous(x->shape()), 0};
+  View v{x->shape(), contiguous_strides(x->shape()), 0};
   std::iter_swap(v.shape.begin() + last - 1, v.shape.begin() + last - 2);
   std::iter_swap(v.strides.begin() + last - 1, v.strides.begin() + last - 2);
   return view(x, std::move(v), "swapaxes", "-1, -2");
@@ -78,7 +78,7 @@ NodePtr matmul(const NodePtr& a, const NodePtr& b) {
   if (a->shape().empty() || b->shape().empty()) throw refuse();
   const Inputs both{a, b};
   const Precision precision = common_precision(both.begin(), both.end());
-  // A row or column of one, as NumPy does.
+  // Vectors become a row on the left, a column on the right, as in NumPy.
   const bool row = a->shape().size() == 1, column = b->shape().size() == 1;
   NodePtr left = cast(row ? reshape(a, {1, a->size()}) : a, precision);
   NodePtr right = cast(column ? reshape(b, {b->size(), 1}) : b, precision);
@@ -86,9 +86,9 @@ NodePtr matmul(const NodePtr& a, const NodePtr& b) {
   const Shape& r = right->shape();
   const Index m = l[l.size() - 2], k = l.back(), n = r.back();
   if (r[r.size() - 2] != k) throw refuse();
-  // Stacks broadcast.
-  Shape stack;
-  if (!widen(stack, Shape(l.begin(), l.end() - 2)) || !widen(stack, Shape(r.begin(), r.end() - 2))) throw refuse();
+  Shape stack;  // the leading axes broadcast
+  if (!broadcast_into(stack, Shape(l.begin(), l.end() - 2)) || !broadcast_into(stack, Shape(r.begin(), r.end() - 2)))
+    throw refuse();
   const auto of = [&](Index rows, Index cols) {
     Shape shape = stack;
     shape.push_back(rows);

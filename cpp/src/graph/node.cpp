@@ -19,7 +19,7 @@ std::uint64_t next_serial() {
 
 }  // namespace
 
-void Node::own(Memory& memory) const {
+void Node::make_unique_memory(Memory& memory) const {
   if (size_ <= 1 || (memory && memory.use_count() == 1)) return;
   memory = std::static_pointer_cast<std::byte>(Buffer<std::byte>(static_cast<Index>(bytes())).owner());
 }
@@ -32,7 +32,7 @@ Node::Node(Kind kind, Shape shape, Precision precision, bool weak)
       size_(element_count(shape)),
       serial_(next_serial()),
       shape_(std::move(shape)) {
-  own(value_);
+  make_unique_memory(value_);
 }
 
 Node::Node(std::shared_ptr<const Op> op, Inputs inputs, Shape shape, Precision precision)
@@ -46,41 +46,41 @@ Node::Node(std::shared_ptr<const Op> op, Inputs inputs, Shape shape, Precision p
       inputs_(std::move(inputs)),
       shape_(std::move(shape)) {
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
-    inputs_[i]->reveal_value();
+    inputs_[i]->materialize_value();
     active_ |= inputs_[i]->active_ && op_->differentiable(i);
   }
   op_->forward(*this);
 }
 
-// A chain is taken apart link by link: as deep as it is, the stack does not grow.
+// Releases the ancestors iteratively: recursion would overflow the stack on deep graphs.
 Node::~Node() {
-  unhide(value_hider_);
-  unhide(delta_hider_);
-  std::vector<NodePtr> loose;
+  detach(value_region_);
+  detach(delta_region_);
+  std::vector<NodePtr> doomed;
   const auto take = [&](Inputs& inputs) {
     for (NodePtr& x : inputs) {
-      NodePtr own = std::move(x);
-      if (own.use_count() == 1 && own->inputs_.size() > 0) loose.push_back(std::move(own));
+      NodePtr input = std::move(x);
+      if (input.use_count() == 1 && input->inputs_.size() > 0) doomed.push_back(std::move(input));
     }
   };
   take(inputs_);
-  while (!loose.empty()) {
-    const NodePtr node = std::move(loose.back());
-    loose.pop_back();
+  while (!doomed.empty()) {
+    const NodePtr node = std::move(doomed.back());
+    doomed.pop_back();
     take(node->inputs_);
   }
 }
 
-void Node::clear_delta() {
-  own(delta_);
-  std::fill_n(place<std::byte>(), bytes(), std::byte{0});
+void Node::zero_delta() {
+  make_unique_memory(delta_);
+  std::fill_n(delta_data<std::byte>(), bytes(), std::byte{0});
   filled_ = true;
 }
 
-void Node::forget_shares() {
+void Node::begin_pass() {
   if (std::exchange(borrowed_, false)) delta_ = std::move(spare_);
-  unhide(delta_hider_);
-  reached_ = true;
+  detach(delta_region_);
+  has_delta_ = true;
   filled_ = uniform_ = false;
 }
 
@@ -95,18 +95,18 @@ bool Node::borrow_delta(const Node& y) {
 }
 
 void Node::fill_delta() const {
-  own(delta_);
+  make_unique_memory(delta_);
   with_type(precision_, [&]<class T>() {
     std::fill_n(reinterpret_cast<T*>(delta_.get()), size_, *reinterpret_cast<const T*>(cell_.delta));
   });
   uniform_ = false;
 }
 
-void Node::own_delta() {
+void Node::make_delta_unique() {
   if (uniform_) return fill_delta();
   if (!std::exchange(borrowed_, false)) return;
   const Memory other = std::exchange(delta_, std::move(spare_));
-  own(delta_);
+  make_unique_memory(delta_);
   std::copy_n(other.get(), bytes(), delta_.get());
 }
 
@@ -133,34 +133,34 @@ Program& Node::program() {
   return *program_;
 }
 
-void Node::hide(std::shared_ptr<Region>& hider, const std::shared_ptr<Region>& region) {
-  if (hider == region) return;
-  unhide(hider);
-  hider = region;
+void Node::attach(std::shared_ptr<Region>& slot, const std::shared_ptr<Region>& region) {
+  if (slot == region) return;
+  detach(slot);
+  slot = region;
 }
 
-void Node::unhide(std::shared_ptr<Region>& hider) {
-  const auto region = std::exchange(hider, nullptr);
-  if (region && region != value_hider_ && region != delta_hider_) region->forget(*this);
+void Node::detach(std::shared_ptr<Region>& slot) {
+  const auto region = std::exchange(slot, nullptr);
+  if (region && region != value_region_ && region != delta_region_) region->forget(*this);
 }
 
-void Node::reveal_value() {
-  if (const auto hider = value_hider_) hider->reveal_values();
+void Node::materialize_value() {
+  if (const auto region = value_region_) region->materialize_values();
 }
 
 void Node::materialize() {
-  reveal_value();
-  if (const auto hider = delta_hider_) hider->reveal_deltas();
+  materialize_value();
+  if (const auto region = delta_region_) region->materialize_deltas();
 }
 
 void Node::forward() { program().forward(); }
 
 template <class T>
-void Node::backward(const T* delta, bool single) {
+void Node::backward(const T* delta, bool is_scalar) {
   if (!active_) throw ValueError("backward: expected a node that depends on a variable, got one of constants alone");
   Program& steps = program();
   steps.clear();
-  if (!single || !share_uniform(*delta)) std::copy_n(delta, size_, share<T>().data);
+  if (!is_scalar || !share_uniform(*delta)) std::copy_n(delta, size_, share<T>().data);
   steps.backward();
 }
 template void Node::backward<float>(const float*, bool);

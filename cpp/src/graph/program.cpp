@@ -8,8 +8,8 @@
 namespace deltaprop::graph {
 namespace {
 
-// What the last cache may be thought to hold: beyond, nothing written early is still there when it is read.
-constexpr std::size_t kCached = 20 << 20;
+// Assumed size of the last-level cache: with more data, values written early are evicted before they are read.
+constexpr std::size_t kCacheBytes = 20 << 20;
 
 }  // namespace
 
@@ -17,7 +17,7 @@ Program::Program(Node& root) {
   const std::vector<Node*> nodes = root.ancestors();
   std::size_t bytes = 0;
   for (Node* node : nodes) {
-    if (node->active_) (node->size_ == 1 ? numbers_ : arrays_).push_back(node);
+    if (node->active_) (node->size_ == 1 ? scalars_ : arrays_).push_back(node);
     const Part* last = parts_.empty() ? nullptr : &parts_.back();
     if (node->kind_ == Node::Kind::computed && node->size_ == 1 && node->op_->formula() >= 0) {
       const auto here = static_cast<Index>(steps_.size());
@@ -26,8 +26,8 @@ Program::Program(Node& root) {
       }
       steps_.push_back(scalar_step(*node));
       parts_.back().end = here + 1;
-    } else if (Region::takes(*node)) {
-      if (last == nullptr || !last->region || !last->region->has_room_for(*node)) {
+    } else if (Region::accepts(*node)) {
+      if (last == nullptr || !last->region || !last->region->can_add(*node)) {
         parts_.push_back({.precision = node->precision_, .region = std::make_shared<Region>(*node)});
       }
       parts_.back().region->add(*node);
@@ -37,7 +37,7 @@ Program::Program(Node& root) {
     }
   }
   for (const Part& part : parts_) bytes += part.region ? part.region->bytes() : 0;
-  for (Node* node : nodes) node->streamed_ = bytes > kCached;
+  for (Node* node : nodes) node->streamed_ = bytes > kCacheBytes;
 }
 
 Program::~Program() = default;
@@ -60,10 +60,10 @@ void Program::clear() {
   for (const Part& part : parts_) {
     if (part.region) part.region->clear();
   }
-  for (Node* node : arrays_) node->forget_shares();
-  // Always filled, so that whoever comes can add.
-  for (Node* node : numbers_) {
-    node->reached_ = node->filled_ = true;
+  for (Node* node : arrays_) node->begin_pass();
+  // Scalar steps only add, so the deltas start at 0.
+  for (Node* node : scalars_) {
+    node->has_delta_ = node->filled_ = true;
     std::fill_n(node->cell_.delta, sizeof(node->cell_.delta), std::byte{0});
   }
 }
@@ -77,12 +77,12 @@ void Program::backward() {
         kernels::get<T>().scalars_backward(steps_.data() + part->begin, part->end - part->begin);
       });
     } else if (part->node->active_) {
-      if (!part->node->filled_) part->node->clear_delta();
+      if (!part->node->filled_) part->node->zero_delta();
       part->node->op_->backward(*part->node);
     }
   }
   for (Node* node : arrays_) {
-    if (!node->filled_ && !node->delta_hider_) node->clear_delta();
+    if (!node->filled_ && !node->delta_region_) node->zero_delta();
   }
 }
 

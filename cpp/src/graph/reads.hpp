@@ -4,57 +4,56 @@
 
 #include "deltaprop/kernels/formulas.hpp"
 
-/// What the share of a delta is computed of, found by following a formula with the places of what it reads in place of
-/// numbers.
+/// Which operands the delta of an input reads, found by evaluating the formula with sets of operands for numbers.
 namespace deltaprop::graph {
 
-struct Places {
+struct OperandSet {
   unsigned bits = 0;
 };
 
-inline Places operator|(Places a, Places b) { return {a.bits | b.bits}; }
-inline Places operator-(Places a) { return a; }
-inline Places operator+(Places a, Places b) { return a | b; }
-inline Places operator-(Places a, Places b) { return a | b; }
-inline Places operator*(Places a, Places b) { return a | b; }
-inline Places operator/(Places a, Places b) { return a | b; }
-inline Places operator<(Places a, Places b) { return a | b; }
-inline Places operator<=(Places a, Places b) { return a | b; }
-inline Places operator==(Places a, Places b) { return a | b; }
-inline Places select(Places c, Places a, Places b) { return c | a | b; }
-inline Places log(Places a) { return a; }
-inline Places sin(Places a) { return a; }
-inline Places cos(Places a) { return a; }
-inline Places sign(Places a) { return a; }
-inline Places pow(Places a, Places b) { return a | b; }
+inline OperandSet operator|(OperandSet a, OperandSet b) { return {a.bits | b.bits}; }
+inline OperandSet operator-(OperandSet a) { return a; }
+inline OperandSet operator+(OperandSet a, OperandSet b) { return a | b; }
+inline OperandSet operator-(OperandSet a, OperandSet b) { return a | b; }
+inline OperandSet operator*(OperandSet a, OperandSet b) { return a | b; }
+inline OperandSet operator/(OperandSet a, OperandSet b) { return a | b; }
+inline OperandSet operator<(OperandSet a, OperandSet b) { return a | b; }
+inline OperandSet operator<=(OperandSet a, OperandSet b) { return a | b; }
+inline OperandSet operator==(OperandSet a, OperandSet b) { return a | b; }
+inline OperandSet select(OperandSet c, OperandSet a, OperandSet b) { return c | a | b; }
+inline OperandSet log(OperandSet a) { return a; }
+inline OperandSet sin(OperandSet a) { return a; }
+inline OperandSet cos(OperandSet a) { return a; }
+inline OperandSet sign(OperandSet a) { return a; }
+inline OperandSet pow(OperandSet a, OperandSet b) { return a | b; }
 
 }  // namespace deltaprop::graph
 
 namespace deltaprop::formulas {
 
 template <>
-struct Number<graph::Places> {
-  static graph::Places of(double) { return {}; }
+struct Number<graph::OperandSet> {
+  static graph::OperandSet of(double) { return {}; }
 };
 
 }  // namespace deltaprop::formulas
 
 namespace deltaprop::graph {
 
-/// By the input that gets the share: a bit for each input that is read, and the next one for the value.
-using Reads = std::array<unsigned, formulas::kMostInputs>;
-inline constexpr unsigned kReadsValue = 1U << formulas::kMostInputs;
+/// For each input, the operands that its delta reads: a bit per input, then one for the value.
+using Reads = std::array<unsigned, formulas::kMaxInputs>;
+inline constexpr unsigned kReadsValue = 1U << formulas::kMaxInputs;
 
 template <class F>
 Reads reads_of() {
-  const Places x[] = {{1}, {2}, {4}};
-  static_assert(std::size(x) == formulas::kMostInputs);
+  const OperandSet x[] = {{1}, {2}, {4}};
+  static_assert(std::size(x) == formulas::kMaxInputs);
   return [&]<std::size_t... i>(std::index_sequence<i...>) {
     Reads reads{};
     (
         [&] {
           if constexpr (F::differentiable[i]) {
-            reads[i] = F::template delta<static_cast<int>(i)>(x, Places{kReadsValue}, Places{}).bits;
+            reads[i] = F::template delta<static_cast<int>(i)>(x, OperandSet{kReadsValue}, OperandSet{}).bits;
           }
         }(),
         ...);

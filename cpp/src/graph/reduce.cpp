@@ -9,34 +9,34 @@
 namespace deltaprop::graph {
 namespace {
 
-/// A reduction seen from its input: the output repeated over the axes that are gone.
+/// A reduction, described from its input: the output broadcast over the reduced axes.
 struct Reduction {
-  View over;    // the input's shape, the output's strides
-  Shape kept;   // of the output with axes of length 1 for those that are gone
-  Shape shape;  // of the output
-  Index count;  // elements that make one
+  View over;             // shape of the input, strides of the output
+  Shape keepdims_shape;  // of the output with reduced axes of length 1
+  Shape shape;           // of the output
+  Index count;           // input elements per output element
   std::string details;
 };
 
 Reduction reduction(const char* name, const NodePtr& x, const Axes& axes, bool keepdims) {
   const auto ndim = static_cast<Index>(x->shape().size());
-  std::vector<bool> gone(x->shape().size(), !axes);
+  std::vector<bool> is_reduced(x->shape().size(), !axes);
   for (const Index given : axes.value_or(std::vector<Index>{})) {
     const Index axis = given < 0 ? given + ndim : given;
-    if (axis < 0 || axis >= ndim || gone[static_cast<std::size_t>(axis)]) {
+    if (axis < 0 || axis >= ndim || is_reduced[static_cast<std::size_t>(axis)]) {
       throw ValueError(std::string(name) + ": expected different axes of an array " + shape_text(x->shape()) +
                        ", got axis " + std::to_string(given));
     }
-    gone[static_cast<std::size_t>(axis)] = true;
+    is_reduced[static_cast<std::size_t>(axis)] = true;
   }
   Reduction r{{x->shape(), {}, 0}, {}, {}, 1, {}};
-  for (std::size_t axis = 0; axis < gone.size(); ++axis) {
+  for (std::size_t axis = 0; axis < is_reduced.size(); ++axis) {
     const Index length = x->shape()[axis];
-    r.kept.push_back(gone[axis] ? 1 : length);
-    if (gone[axis]) r.count *= length;
-    if (!gone[axis] || keepdims) r.shape.push_back(r.kept.back());
+    r.keepdims_shape.push_back(is_reduced[axis] ? 1 : length);
+    if (is_reduced[axis]) r.count *= length;
+    if (!is_reduced[axis] || keepdims) r.shape.push_back(r.keepdims_shape.back());
   }
-  r.over.strides = repeated(r.kept, x->shape());
+  r.over.strides = broadcast_strides(r.keepdims_shape, x->shape());
   if (axes) {
     const bool one = axes->size() == 1;
     r.details = "axis=" + (one ? std::to_string(axes->front()) : shape_text(*axes));
@@ -45,7 +45,7 @@ Reduction reduction(const char* name, const NodePtr& x, const Axes& axes, bool k
   return r;
 }
 
-/// sum x, or the mean.
+/// y = sum x, or the mean.
 class Sum final : public Op {
  public:
   Sum(Reduction r, bool mean) : reduction_(std::move(r)), mean_(mean) {}
@@ -85,7 +85,7 @@ class Sum final : public Op {
   bool mean_;
 };
 
-/// max x
+/// y = max x
 class Max final : public Op {
  public:
   explicit Max(Reduction r) : reduction_(std::move(r)) {}
@@ -101,9 +101,9 @@ class Max final : public Op {
       walk.each([&](const auto& at) {
         const T* in = y.inputs()[0]->value<T>() + at[0];
         if (stride == 0) {
-          larger(out[at[1]], kernels::get<T>().largest(in, n));
+          update_max(out[at[1]], kernels::get<T>().largest(in, n));
         } else {
-          for (Index i = 0; i < n; ++i) larger(out[at[1] + i * stride], in[i]);
+          for (Index i = 0; i < n; ++i) update_max(out[at[1] + i * stride], in[i]);
         }
       });
     });
@@ -128,7 +128,9 @@ class Max final : public Op {
   }
 
  private:
-  Walk<2> walk() const { return {reduction_.over.shape, {contiguous(reduction_.over.shape), reduction_.over.strides}}; }
+  Walk<2> walk() const {
+    return {reduction_.over.shape, {contiguous_strides(reduction_.over.shape), reduction_.over.strides}};
+  }
   template <class F>
   void each(F&& f) const {
     const Walk<2> walk = this->walk();
@@ -136,27 +138,27 @@ class Max final : public Op {
       for (Index i = 0; i < walk.length(); ++i) f(at[0] + i * walk.strides()[0], at[1] + i * walk.strides()[1]);
     });
   }
-  /// NaN is, as in NumPy.
+  /// True for NaN, as in NumPy.
   template <class T>
-  static bool is_largest(T value, T most) {
-    return value == most || value != value;
+  static bool is_largest(T value, T largest) {
+    return value == largest || value != value;
   }
   template <class T>
-  static void larger(T& most, T value) {
-    if (most < value || value != value) most = value;
+  static void update_max(T& largest, T value) {
+    if (largest < value || value != value) largest = value;
   }
   Axes axes() const {
-    std::vector<Index> gone;
-    for (std::size_t axis = 0; axis < reduction_.kept.size(); ++axis) {
-      if (reduction_.kept[axis] == 1) gone.push_back(static_cast<Index>(axis));
+    std::vector<Index> reduced_axes;
+    for (std::size_t axis = 0; axis < reduction_.keepdims_shape.size(); ++axis) {
+      if (reduction_.keepdims_shape[axis] == 1) reduced_axes.push_back(static_cast<Index>(axis));
     }
-    return gone;
+    return reduced_axes;
   }
 
   Reduction reduction_;
 };
 
-/// Op(reduction, options...) of x.
+/// The node ReducingOp(r, options...)(x).
 template <class ReducingOp, class... Options>
 NodePtr reduced(const NodePtr& x, Reduction r, Options... options) {
   Shape shape = r.shape;
@@ -164,8 +166,8 @@ NodePtr reduced(const NodePtr& x, Reduction r, Options... options) {
                                 x->precision());
 }
 
-/// ValueError where there is nothing to reduce.
-Reduction of_some(const char* name, const NodePtr& x, const Axes& axes, bool keepdims) {
+/// reduction(); ValueError if there are no elements to reduce.
+Reduction nonempty_reduction(const char* name, const NodePtr& x, const Axes& axes, bool keepdims) {
   Reduction r = reduction(name, x, axes, keepdims);
   if (r.count > 0) return r;
   throw ValueError(std::string(name) + ": expected an element or more, got an array " + shape_text(x->shape()));
@@ -178,11 +180,11 @@ NodePtr sum(const NodePtr& x, const Axes& axes, bool keepdims) {
 }
 
 NodePtr mean(const NodePtr& x, const Axes& axes, bool keepdims) {
-  return reduced<Sum>(x, of_some("mean", x, axes, keepdims), true);
+  return reduced<Sum>(x, nonempty_reduction("mean", x, axes, keepdims), true);
 }
 
 NodePtr max(const NodePtr& x, const Axes& axes, bool keepdims) {
-  return reduced<Max>(x, of_some("max", x, axes, keepdims));
+  return reduced<Max>(x, nonempty_reduction("max", x, axes, keepdims));
 }
 
 }  // namespace deltaprop::graph

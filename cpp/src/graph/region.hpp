@@ -8,112 +8,115 @@
 
 namespace deltaprop::graph {
 
-/// Formulas over arrays of one size, run together a tile after the other, so that what one hands to the next stays in
-/// the cache. Values and deltas that only members read are not kept. The region knows what they came of, and brings
-/// them back when somebody comes by to look.
+/// A fused group of elementwise formulas over arrays of one size, run tile by tile so that intermediate results stay in
+/// cache. Values and deltas that only members read are not stored ("deferred"); the region recomputes them when they
+/// are read from outside.
 class Region : public std::enable_shared_from_this<Region> {
  public:
   static constexpr std::size_t kMax = 32;  // members
 
-  /// Whether its inputs are arrays of its own size, or single numbers that get no delta.
-  static bool takes(const Node& y);
+  /// Whether y is an elementwise formula whose inputs are arrays of its size, or scalars that get no delta.
+  static bool accepts(const Node& y);
 
   explicit Region(const Node& first) : size_(first.size()), precision_(first.precision()) {}
-  bool has_room_for(const Node& y) const;
+  bool can_add(const Node& y) const;
   void add(Node& y);
-  /// Of the values that are kept.
+  /// Size of the values that are stored.
   std::size_t bytes() const;
 
   void forward();
-  /// Forgets the last pass back.
-  void clear() { back_ = {}; }
+  /// Discards the state of the last backward pass.
+  void clear() { backward_ = {}; }
   void backward();
 
-  void reveal_values();
-  void reveal_deltas();
-  /// This node is gone, or has nothing hidden here any more.
+  void materialize_values();
+  void materialize_deltas();
+  /// To be called when y is destroyed, or neither its value nor its delta is deferred any more.
   void forget(const Node& y);
 
  private:
-  /// What a formula reads: the value of a member, or of a source.
+  /// An operand of a formula: the value of a member or of a source.
   struct Operand {
-    bool member;
-    std::size_t place;
+    bool is_member;
+    std::size_t index;
   };
   struct Member {
     Node* node;
     std::size_t formula, inputs;
-    Operand operands[formulas::kMostInputs];
+    Operand operands[formulas::kMaxInputs];
     bool active;
-    bool sends[formulas::kMostInputs];  // a share of its delta
-    bool costly;                        // to compute again
-    bool needed = false;                // for somebody's share
-    int uses = 0;                       // by members
-    std::size_t last = 0;               // of the members that use it
-    int shares = 0;                     // of its delta that come from members
-    Node* hidden = nullptr;             // it, while something of it is hidden here: other nodes may die
+    bool sends[formulas::kMaxInputs];  // which inputs get a share of its delta
+    bool expensive;                    // worth storing rather than recomputing
+    bool value_needed = false;         // by some share
+    int uses = 0;                      // as an operand of members
+    std::size_t last = 0;              // the last member that reads its value
+    int shares = 0;                    // of its delta, from members
+    Node* deferred = nullptr;          // = node while its value or delta is deferred; otherwise it may be destroyed
   };
-  /// An input from outside.
+  /// A node outside the region that members read.
   struct Source {
     Node* node;
     int shares = 0;
   };
-  /// An array, or one number for all elements of it.
-  struct Array {
+  /// An array, or a scalar that stands for all elements.
+  struct ArrayOrScalar {
     Memory memory;
     alignas(8) std::byte number[8];
   };
   struct Delta {
-    bool hidden, known;
-    Array array;
+    bool deferred, known;  // known: some share has been added
+    ArrayOrScalar array;
   };
-  /// The last pass back.
-  struct Back {
-    std::vector<Array> sources;
+  /// State of the last backward pass.
+  struct BackwardState {
+    std::vector<ArrayOrScalar> sources;
     std::vector<Delta> deltas;  // of the members
   };
-  /// An array walked tile by tile, or what lies in the same place for every tile.
+  /// An array, which advances from tile to tile, or a buffer that every tile reuses.
   template <class T>
-  struct Walked {
+  struct TilePointer {
     T* first = nullptr;
-    bool moves = false;
-    T* at(Index i) const { return first + (moves ? i : 0); }
+    bool advances = false;
+    T* at(Index i) const { return first + (advances ? i : 0); }
   };
   template <class T>
-  using Walks = std::array<Walked<T>, kMax>;  // of the members
+  using TilePointers = std::array<TilePointer<T>, kMax>;  // by member
   template <class T>
   struct ForwardStep;
   template <class T>
   struct BackwardStep;
 
   Operand operand(Node& x);
-  int& shares(const Operand& x) { return x.member ? members_[x.place].shares : sources_[x.place].shares; }
-  Node& node(const Operand& x) { return x.member ? *members_[x.place].node : *sources_[x.place].node; }
-  /// Whether none but members read it.
-  static bool unseen(const Member& m);
-  bool hides_value(const Member& m) const { return m.hidden != nullptr && m.hidden->value_hider_.get() == this; }
-  bool hides_delta(const Member& m) const { return m.hidden != nullptr && m.hidden->delta_hider_.get() == this; }
-  std::vector<Array> taken() const;
+  int& shares(const Operand& x) { return x.is_member ? members_[x.index].shares : sources_[x.index].shares; }
+  Node& node(const Operand& x) { return x.is_member ? *members_[x.index].node : *sources_[x.index].node; }
+  /// Whether only members read it: the reference count of its node equals the number of uses.
+  static bool is_internal(const Member& m);
+  bool defers_value(const Member& m) const { return m.deferred != nullptr && m.deferred->value_region_.get() == this; }
+  bool defers_delta(const Member& m) const { return m.deferred != nullptr && m.deferred->delta_region_.get() == this; }
+  /// The current values of the sources. Holding a reference protects the arrays from being overwritten.
+  std::vector<ArrayOrScalar> read_sources() const;
   template <class T, class Step>
-  static void set_inputs(const Member& m, const std::vector<Array>& sources, const Walks<T>& values, Step& step);
+  static void set_inputs(const Member& m, const std::vector<ArrayOrScalar>& sources, const TilePointers<T>& values,
+                         Step& step);
   template <class T>
-  ForwardStep<T> forward_step(std::size_t k, const std::vector<Array>& sources, const Walks<T>& values) const;
+  ForwardStep<T> forward_step(std::size_t k, const std::vector<ArrayOrScalar>& sources,
+                              const TilePointers<T>& values) const;
   template <class T, class Step>
   void run(std::vector<ForwardStep<T>> before, std::vector<Step> steps) const;
   template <class T>
-  void evaluate(Walks<T> values, bool streamed) const;
+  void evaluate(TilePointers<T> values, bool streamed) const;
   template <class T>
-  std::vector<BackwardStep<T>> backward_steps(const Walks<T>& values, bool revealing);
+  std::vector<BackwardStep<T>> backward_steps(const TilePointers<T>& values, bool materializing);
   template <class T>
-  Walked<T> hidden_delta(std::size_t k, bool revealing) const;
-  void run_back(bool revealing);
+  TilePointer<T> deferred_delta(std::size_t k, bool materializing) const;
+  void run_backward(bool materializing);
 
   Index size_;
   Precision precision_;
   std::vector<Member> members_;
   std::vector<Source> sources_;
-  std::vector<Array> before_;  // what the sources were in the last pass forward
-  Back back_;
+  std::vector<ArrayOrScalar> forward_sources_;  // values of the sources in the last forward pass
+  BackwardState backward_;
 };
 
 }  // namespace deltaprop::graph

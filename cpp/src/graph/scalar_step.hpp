@@ -4,7 +4,7 @@
 
 namespace deltaprop::graph {
 
-/// A formula of single numbers, where it reads and where it writes.
+/// The step of a scalar node, with pointers to the cells of its inputs and its own.
 inline kernels::ScalarStep scalar_step(Node& y) {
   kernels::ScalarStep step{static_cast<std::int16_t>(y.op()->formula()), {}, {}, &y.cell()};
   for (std::size_t i = 0; i < y.inputs().size(); ++i) {

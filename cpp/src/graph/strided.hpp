@@ -8,10 +8,10 @@
 
 namespace deltaprop::graph {
 
-/// to (+)= from through a view; `to` is contiguous.
+/// Gather: to = from[view], or to += from[view] if `to` accumulates; `to` is contiguous.
 template <class T>
 void gather(const View& v, const T* from, Node::Share<T> to) {
-  const Walk<2> walk(v.shape, {contiguous(v.shape), v.strides});
+  const Walk<2> walk(v.shape, {contiguous_strides(v.shape), v.strides});
   const Index n = walk.length(), stride = walk.strides()[1];
   walk.each([&](const auto& at) {
     T* out = to.data + at[0];
@@ -28,10 +28,10 @@ void gather(const View& v, const T* from, Node::Share<T> to) {
   });
 }
 
-/// The other way: to += from, `to` through a view of it. Elements that the view repeats get sums.
+/// Scatter-add, the adjoint of gather: to[view] += from. Elements that the view repeats accumulate a sum.
 template <class T>
 void add_through(const View& v, const T* from, T* to) {
-  const Walk<2> walk(v.shape, {contiguous(v.shape), v.strides});
+  const Walk<2> walk(v.shape, {contiguous_strides(v.shape), v.strides});
   const Index n = walk.length(), stride = walk.strides()[1];
   to += v.offset;
   if (walk.rows() > 0 && stride == 1 && walk.row_strides()[1] == 0) {

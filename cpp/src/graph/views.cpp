@@ -11,10 +11,10 @@ namespace {
 
 NodePtr scatter(const NodePtr& y, const View& v, const Shape& shape);
 
-/// y = x through a view.
-class Seen final : public Op {
+/// y = x[view].
+class ViewOp final : public Op {
  public:
-  Seen(View v, const char* name, std::string details)
+  ViewOp(View v, const char* name, std::string details)
       : view_(std::move(v)), name_(name), details_(std::move(details)) {}
 
   const char* name() const override { return name_; }
@@ -37,10 +37,10 @@ class Seen final : public Op {
   std::string details_;
 };
 
-/// The other way: each element of y is the sum of those of x that a view of y would make of it.
-class Scattered final : public Op {
+/// The adjoint of ViewOp: y = 0, then y[view] += x.
+class ScatterOp final : public Op {
  public:
-  explicit Scattered(View v) : view_(std::move(v)) {}
+  explicit ScatterOp(View v) : view_(std::move(v)) {}
 
   const char* name() const override { return "scatter"; }
   void forward(Node& y) const override {
@@ -62,11 +62,10 @@ class Scattered final : public Op {
 };
 
 NodePtr scatter(const NodePtr& y, const View& v, const Shape& shape) {
-  return std::make_shared<Node>(std::make_shared<Scattered>(v), Inputs{broadcast(y, v.shape)}, shape, y->precision());
+  return std::make_shared<Node>(std::make_shared<ScatterOp>(v), Inputs{broadcast(y, v.shape)}, shape, y->precision());
 }
 
-/// The same numbers in the other precision.
-class Cast final : public Op {
+class CastOp final : public Op {
  public:
   const char* name() const override { return "cast"; }
   void forward(Node& y) const override {
@@ -96,36 +95,36 @@ class Cast final : public Op {
 
 NodePtr view(const NodePtr& x, View v, const char* name, std::string details) {
   Shape shape = v.shape;
-  return std::make_shared<Node>(std::make_shared<Seen>(std::move(v), name, std::move(details)), Inputs{x},
+  return std::make_shared<Node>(std::make_shared<ViewOp>(std::move(v), name, std::move(details)), Inputs{x},
                                 std::move(shape), x->precision());
 }
 
 NodePtr reshape(const NodePtr& x, Shape shape) {
   Index known = 1;
-  const auto open = std::find(shape.begin(), shape.end(), -1);
+  const auto inferred = std::find(shape.begin(), shape.end(), -1);
   bool fits = true;
   for (auto axis = shape.begin(); axis != shape.end(); ++axis) {
-    if (axis == open) continue;
+    if (axis == inferred) continue;
     if (*axis < 0) throw ValueError("reshape: expected lengths of 0 or more and one -1, got " + shape_text(shape));
     fits &= !__builtin_mul_overflow(known, *axis, &known);
   }
-  const std::string wanted = shape_text(shape);
-  if (open != shape.end()) {
+  const std::string requested = shape_text(shape);
+  if (inferred != shape.end()) {
     fits &= known != 0 && x->size() % std::max<Index>(known, 1) == 0;
-    if (fits) *open = x->size() / known;
+    if (fits) *inferred = x->size() / known;
   } else {
     fits &= known == x->size();
   }
   if (!fits) {
     throw ValueError("reshape: expected a shape of " + std::to_string(x->size()) + " elements, as " +
-                     shape_text(x->shape()) + " has, got " + wanted);
+                     shape_text(x->shape()) + " has, got " + requested);
   }
-  Shape strides = contiguous(shape);
-  return view(x, {std::move(shape), std::move(strides), 0}, "reshape", wanted);
+  Shape strides = contiguous_strides(shape);
+  return view(x, {std::move(shape), std::move(strides), 0}, "reshape", requested);
 }
 
 NodePtr transpose(const NodePtr& x) {
-  View v{x->shape(), contiguous(x->shape()), 0};
+  View v{x->shape(), contiguous_strides(x->shape()), 0};
   std::reverse(v.shape.begin(), v.shape.end());
   std::reverse(v.strides.begin(), v.strides.end());
   return view(x, std::move(v), "transpose");
@@ -133,7 +132,7 @@ NodePtr transpose(const NodePtr& x) {
 
 NodePtr broadcast(const NodePtr& x, const Shape& shape) {
   if (x->shape() == shape) return x;
-  return view(x, {shape, repeated(x->shape(), shape), 0}, "broadcast_to", shape_text(shape));
+  return view(x, {shape, broadcast_strides(x->shape(), shape), 0}, "broadcast_to", shape_text(shape));
 }
 
 NodePtr cast(const NodePtr& x, Precision precision) {
@@ -145,7 +144,7 @@ NodePtr cast(const NodePtr& x, Precision precision) {
     });
     return node;
   }
-  return std::make_shared<Node>(std::make_shared<Cast>(), Inputs{x}, x->shape(), precision);
+  return std::make_shared<Node>(std::make_shared<CastOp>(), Inputs{x}, x->shape(), precision);
 }
 
 }  // namespace deltaprop::graph

@@ -8,9 +8,9 @@
 
 namespace deltaprop::graph {
 
-/// The strides of an array that is repeated to fill `shape`: 0 where it is.
-inline Shape repeated(const Shape& from, const Shape& shape) {
-  const Shape own = contiguous(from);
+/// The strides of an array broadcast to `shape`: 0 along broadcast axes.
+inline Shape broadcast_strides(const Shape& from, const Shape& shape) {
+  const Shape own = contiguous_strides(from);
   Shape strides(shape.size(), 0);
   for (std::size_t i = 0; i < from.size(); ++i) {
     if (from[i] != 1) strides[shape.size() - from.size() + i] = own[i];
@@ -18,8 +18,8 @@ inline Shape repeated(const Shape& from, const Shape& shape) {
   return strides;
 }
 
-/// Lengthens the axes of `shape` so that `own` can be repeated to it too; false where it cannot.
-inline bool widen(Shape& shape, const Shape& own) {
+/// Broadcasts `shape` against `own`, in place; false if they do not broadcast.
+inline bool broadcast_into(Shape& shape, const Shape& own) {
   if (own.size() > shape.size()) shape.insert(shape.begin(), own.size() - shape.size(), 1);
   for (std::size_t i = 0; i < own.size(); ++i) {
     Index& length = shape[shape.size() - own.size() + i];
@@ -30,8 +30,8 @@ inline bool widen(Shape& shape, const Shape& own) {
   return true;
 }
 
-/// Several arrays of one shape, each by strides of its own, walked together in runs along the last axis. Axes that can
-/// be walked as one are.
+/// Iterates over several strided arrays of one shape together, in runs along the last axis. Adjacent axes that are
+/// contiguous in all arrays are merged.
 template <std::size_t count>
 class Walk {
  public:
@@ -52,14 +52,14 @@ class Walk {
     if (axes_.empty()) axes_.push_back({1, {}});
   }
 
-  /// Elements of a run, and how far they are from each other.
+  /// Length of a run, and stride of each array along it.
   Index length() const { return axes_.back().length; }
   const Offsets& strides() const { return axes_.back().strides; }
-  /// The axis above the runs, where it is the only one; a length of 0 otherwise.
+  /// Number of runs and their strides if there is exactly one outer axis; 0 otherwise.
   Index rows() const { return axes_.size() == 2 ? axes_[0].length : 0; }
   const Offsets& row_strides() const { return axes_[0].strides; }
 
-  /// f(offsets of a run) for each.
+  /// Calls f(offset of each array) for each run.
   template <class F>
   void each(F&& f) const {
     for (const Axis& axis : axes_) {
@@ -73,9 +73,9 @@ class Walk {
       for (; axis > 0; --axis) {
         const Axis& a = axes_[axis - 1];
         Index& i = index[axis - 1];
-        const bool over = ++i == a.length;
-        for (std::size_t k = 0; k < count; ++k) at[k] += a.strides[k] * (over ? 1 - a.length : 1);
-        if (!over) break;
+        const bool wrapped = ++i == a.length;
+        for (std::size_t k = 0; k < count; ++k) at[k] += a.strides[k] * (wrapped ? 1 - a.length : 1);
+        if (!wrapped) break;
         i = 0;
       }
       if (axis == 0) return;

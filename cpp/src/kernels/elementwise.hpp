@@ -10,7 +10,7 @@
 #include "functions.hpp"
 #include "reductions.hpp"
 
-/// The formulas of computational graphs, over arrays and over single numbers.
+/// The elementwise formulas of computational graphs, over arrays and over scalars.
 namespace deltaprop::formulas {
 
 template <class T>
@@ -22,8 +22,8 @@ struct Number<kernels::Vector<T>> {
 
 namespace deltaprop::kernels {
 
-/// The inputs of a formula, each as an array: a single one as so many copies as a vector holds, which it never leaves.
-/// In local memory, where no store can be thought to change it.
+/// The inputs of a formula, each read as an array: a scalar is copied into a vector that every index refers to. The
+/// copy is a local object, so the compiler knows that stores to the output do not alias it.
 template <class F, class T>
 class Operands {
  public:
@@ -32,7 +32,7 @@ class Operands {
     unroll<F::inputs>([&](auto k) {
       x_[k] = c.x[k];
       mask_[k] = ~Index{0};
-      if (!c.single[k]) return;
+      if (!c.is_scalar[k]) return;
       std::fill_n(copies_[k], Vector<T>::size, *c.x[k]);
       x_[k] = copies_[k];
       mask_[k] = 0;
@@ -41,7 +41,7 @@ class Operands {
   Operands(const Operands&) = delete;
   Operands& operator=(const Operands&) = delete;
 
-  /// At elements i, ..., by `load`.
+  /// The inputs at elements i, i + 1, ...
   template <class Load>
   [[gnu::always_inline]] std::array<Vector<T>, F::inputs> at(Index i, Load&& load) const {
     std::array<Vector<T>, F::inputs> x;
@@ -61,18 +61,18 @@ void formula_forward(const FormulaForward<T>& c) {
   T* const y = c.y;
   for_each_vector<T>(
       c.n, [&](Index i, auto load, auto store) { store(y + i, F::value(inputs.at(i, load).data())); },
-      c.streamed && streams(y, c.n));
+      c.streamed && can_stream(y, c.n));
 }
 
 template <class F, int input, class T>
-void formula_backward_of(const FormulaBackward<T>& c) {
+void formula_backward_for(const FormulaBackward<T>& c) {
   const Operands<F, T> inputs(c);
   const T *const y = c.y, *const delta = c.delta;
   T* const gradient = c.gradient;
   const auto share = [&](Index i, auto load) {
     return F::template delta<input>(inputs.at(i, load).data(), load(y + i), load(delta + i));
   };
-  if (c.single[input]) {
+  if (c.is_scalar[input]) {
     *gradient += static_cast<T>(long_sum<T>(c.n, share));
   } else if (c.accumulate) {
     for_each_vector<T>(
@@ -80,7 +80,7 @@ void formula_backward_of(const FormulaBackward<T>& c) {
   } else {
     for_each_vector<T>(
         c.n, [&](Index i, auto load, auto store) { store(gradient + i, share(i, load)); },
-        c.streamed && streams(gradient, c.n));
+        c.streamed && can_stream(gradient, c.n));
   }
 }
 
@@ -88,35 +88,35 @@ template <class F, class T>
 void formula_backward(const FormulaBackward<T>& c) {
   unroll<F::inputs>([&](auto k) {
     if constexpr (F::differentiable[k]) {
-      if (c.input == k) formula_backward_of<F, k>(c);
+      if (c.input == k) formula_backward_for<F, k>(c);
     }
   });
 }
 
 template <class T>
-T& number_in(std::byte* place) {
-  return *reinterpret_cast<T*>(place);
+T& as(std::byte* bytes) {
+  return *reinterpret_cast<T*>(bytes);
 }
 template <class F, class T>
 [[gnu::always_inline]] inline std::array<Vector<T>, F::inputs> inputs_of(const ScalarStep& s) {
   std::array<Vector<T>, F::inputs> x;
-  unroll<F::inputs>([&](auto k) { x[k] = Vector<T>::all(number_in<T>(s.x[k]->value)); });
+  unroll<F::inputs>([&](auto k) { x[k] = Vector<T>::all(as<T>(s.x[k]->value)); });
   return x;
 }
 
 template <class F, class T>
 void scalar_forward(const ScalarStep& s) {
-  number_in<T>(s.y->value) = first_lane(F::value(inputs_of<F, T>(s).data()));
+  as<T>(s.y->value) = first_lane(F::value(inputs_of<F, T>(s).data()));
 }
 
 template <class F, class T>
 void scalar_backward(const ScalarStep& s) {
   const auto x = inputs_of<F, T>(s);
-  const auto y = Vector<T>::all(number_in<T>(s.y->value));
-  const auto d = Vector<T>::all(number_in<T>(s.y->delta));
+  const auto y = Vector<T>::all(as<T>(s.y->value));
+  const auto d = Vector<T>::all(as<T>(s.y->delta));
   unroll<F::inputs>([&](auto k) {
     if constexpr (F::differentiable[k]) {
-      if (s.active[k]) number_in<T>(s.x[k]->delta) += first_lane(F::template delta<k>(x.data(), y, d));
+      if (s.active[k]) as<T>(s.x[k]->delta) += first_lane(F::template delta<k>(x.data(), y, d));
     }
   });
 }
@@ -147,7 +147,7 @@ double total(const T* a, Index n) {
   return long_sum<T>(n, [&](Index i, auto load) { return load(a + i); });
 }
 
-/// NaN where one of them is.
+/// NaN if any element is NaN.
 template <class T>
 T largest(const T* a, Index n) {
   const auto larger = [](Vector<T> u, Vector<T> v) {
@@ -155,7 +155,7 @@ T largest(const T* a, Index n) {
     return formulas::Maximum::value(x);
   };
   T lanes[Vector<T>::size];
-  folded(a, n, larger).store(lanes);
+  fold_vectors(a, n, larger).store(lanes);
   for (Index lane = 1; lane < Vector<T>::size; ++lane) {
     lanes[0] = first_lane(larger(Vector<T>::all(lanes[0]), Vector<T>::all(lanes[lane])));
   }

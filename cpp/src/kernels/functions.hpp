@@ -6,7 +6,7 @@
 
 #include "vector.hpp"
 
-/// Elementary functions of our own: libm's and Eigen's differ between machines and instruction sets.
+/// Elementary functions. Results of libm and Eigen differ between machines and instruction sets; these do not.
 namespace deltaprop::kernels {
 
 template <class T>
@@ -15,10 +15,10 @@ struct Constants;
 template <>
 struct Constants<float> {
   static constexpr float log2e = 0x1.715476p+0f;
-  static constexpr float ln2_high = 0x1.62e4p-1f;  // few enough bits that n * ln2_high is exact
+  static constexpr float ln2_high = 0x1.62e4p-1f;  // so short that n * ln2_high is exact
   static constexpr float ln2_low = 0x1.7f7d1cp-20f;
   static constexpr float exp_min = -104.0f, exp_max = 89.0f;  // beyond: 0 and infinity
-  static constexpr float exp_normal = 87.0f;                  // up to which neither e^x nor e^-x is subnormal
+  static constexpr float exp_normal = 87.0f;                  // up to here e^x and e^-x are normal numbers
   static constexpr float tanh_max = 10.0f;                    // beyond: 1 to the last bit
   static constexpr float expm1_series[] = {0x1.6b6e4cp-10f, 0x1.122f88p-7f, 0x1.55568cp-5f, 0x1.5554a4p-3f, 0.5f};
   static constexpr float log_series[] = {-0x1.2ee656p-2f, -0x1.997c2ep-2f, -0x1.55555cp-1f};
@@ -98,7 +98,8 @@ struct Constants<double> {
                                             0x1.62bfd4775fbb5p-20, 0x1.ffcbfc670dd34p-17, 0x1.430913096fe05p-13,
                                             0x1.5d87fe78a5276p-10, 0x1.3b2ab6fba1ddap-7,  0x1.c6b08d704a0c2p-5,
                                             0x1.ebfbdff82c598p-3,  0x1.62e42fefa39efp-1};
-  // log2 m = s (a + b s^2 + s^4 P(s^2)), s = (m - 1) / (m + 1), a and b in two parts; then all of it for float.
+  // log2 m = s (a + b s^2 + s^4 P(s^2)), s = (m - 1) / (m + 1), a and b as double-double; log2_short: one polynomial in
+  // s^2, for float.
   static constexpr double log2_first[] = {0x1.71547652b82fep+1, 0x1.777d0ffda0d24p-55};
   static constexpr double log2_second[] = {0x1.ec709dc3a03fdp-1, 0x1.d27f05548af0cp-55};
   static constexpr double log2_series[] = {0x1.5a5fbbf26f582p-3, 0x1.59e09f3ee5f43p-3, 0x1.89fed19e58092p-3,
@@ -116,8 +117,8 @@ template <class T, std::size_t n>
   return sum;
 }
 
-/// The same by pairs, (c[0] x + c[1]) x^2 + (c[2] x + c[3]) ...: for functions so long that they wait for each other's
-/// results.
+/// The same polynomial as (c[0] x + c[1]) x^2 + (c[2] x + c[3]) ...: half the dependency chain of Horner's scheme, for
+/// functions limited by latency.
 template <class T, std::size_t n>
 [[gnu::always_inline]] inline Vector<T> polynomial_by_pairs(Vector<T> x, const T (&c)[n]) {
   constexpr Index odd = n % 2;
@@ -130,8 +131,8 @@ template <class T, std::size_t n>
   return sum;
 }
 
-/// x = n ln 2 + r with n whole and |r| <= ln2 / 2: 2^n, where that is a normal number, and
-/// e^r - 1 = r + r^2 P(r), P the minimax polynomial of e^r's relative error (Remez, in 50 digits).
+/// Range reduction of exp: x = n ln 2 + r with integer n and |r| <= ln2 / 2. `power` is 2^n if that is a normal number,
+/// `expm1` is e^r - 1 = r + r^2 P(r), P minimax in the relative error of e^r (Remez, in 50 digits).
 template <class T>
 struct Reduced {
   Vector<T> n, power, expm1;
@@ -141,7 +142,7 @@ template <class T>
 [[gnu::always_inline]] inline Reduced<T> reduce(Vector<T> x) {
   using C = Constants<T>;
   using B = Bits<T>;
-  // A sum so large is rounded to whole numbers; its last bits are then 2^n's exponent.
+  // At this magnitude the sum is rounded to an integer, and its low bits are the exponent field of 2^n.
   const auto base = Vector<T>::all(T(1.5) * B::base + B::bias);
   const auto shifted = fma(x, Vector<T>::all(C::log2e), base);
   const auto n = shifted - base;
@@ -150,31 +151,31 @@ template <class T>
   return {n, B::number(B::of(shifted) << B::mantissa), expm1};
 }
 
-/// Whether neither e^x nor e^-x overflows, underflows or is NaN: almost always so, and much the faster then.
+/// Lanes in which e^x and e^-x are normal numbers. Almost always all of them: the fast path.
 template <class T>
 [[gnu::always_inline]] inline Mask<T> exp_is_normal(Vector<T> x) {
   return abs(x) < Vector<T>::all(Constants<T>::exp_normal);
 }
 
-/// exp of any numbers.
+/// exp for all x, including overflow, underflow and NaN.
 template <class T>
-[[gnu::always_inline]] inline Vector<T> exp_anywhere(Vector<T> x) {
+[[gnu::always_inline]] inline Vector<T> exp_full_range(Vector<T> x) {
   using C = Constants<T>;
   const auto [n, power, expm1] = reduce(max(min(x, Vector<T>::all(C::exp_max)), Vector<T>::all(C::exp_min)));
   return select(x == x, scale_by_power_of_two(Vector<T>::all(T(1)) + expm1, n), x);
 }
 
-/// e^x, within 1.1 ulp; NaN stays NaN.
+/// e^x, error at most 1.1 ulp; NaN propagates.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> exp(Vector<T> x) {
   if (!all(exp_is_normal(x))) [[unlikely]] {
-    return exp_anywhere(x);
+    return exp_full_range(x);
   }
   const auto [n, power, expm1] = reduce(x);
   return fma(power, expm1, power);
 }
 
-/// e^x - 1, within 3 ulp; NaN stays NaN, -0 stays -0.
+/// e^x - 1, error at most 3 ulp; NaN propagates, -0 gives -0.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> expm1(Vector<T> x) {
   const auto one = Vector<T>::all(T(1));
@@ -182,13 +183,13 @@ template <class T>
   const auto y = with_sign(fma(power, expm1, power - one), x);
   const auto normal = exp_is_normal(x);
   if (!all(normal)) [[unlikely]] {
-    return select(normal, y, exp_anywhere(x) - one);
+    return select(normal, y, exp_full_range(x) - one);
   }
   return y;
 }
 
-/// tanh x = (e^2|x| - 1) / (e^2|x| + 1) with the sign of x, through e^x - 1 so that small x keeps its digits;
-/// within 3 ulp.
+/// tanh x = (e^2|x| - 1) / (e^2|x| + 1) with the sign of x, from expm1, which does not cancel for small x; error at
+/// most 3 ulp.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> tanh(Vector<T> x) {
   const auto size = min(abs(x), Vector<T>::all(Constants<T>::tanh_max));
@@ -197,43 +198,43 @@ template <class T>
   return with_sign(over / (over + Vector<T>::all(T(2))), x);
 }
 
-/// 1 / (1 + e^-x) from e^-|x|.
+/// 1 / (1 + e^-x), given e = e^-|x|.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> logistic(Vector<T> x, Vector<T> e) {
   const auto one = Vector<T>::all(T(1));
   return select(x < Vector<T>::zero(), e, one) / (one + e);
 }
 
-/// 1 / (1 + e^-x), within 3 ulp; the exponential taken of -|x| so that it never overflows.
+/// 1 / (1 + e^-x), error at most 3 ulp; from e^-|x|, which cannot overflow.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> sigmoid(Vector<T> x) {
   return logistic(x, exp(-abs(x)));
 }
 
-/// log(2^n m) for m from sqrt(1/2) to sqrt(2), less `rest`: m = 1 + f, s = f / (2 + f), log m = 2 atanh(s) =
+/// log(2^n m) - correction for m in [sqrt(1/2), sqrt(2)): with m = 1 + f and s = f / (2 + f), log m = 2 atanh(s) =
 /// f - s (f + s^2 P(s^2)), P interpolated in 40 digits.
 template <class T>
-[[gnu::always_inline]] inline Vector<T> log_of(Split<T> x, Vector<T> rest) {
+[[gnu::always_inline]] inline Vector<T> log_of(Split<T> x, Vector<T> correction) {
   using C = Constants<T>;
   const auto one = Vector<T>::all(T(1));
   const auto [m, n] = x;
   const auto f = m - one, s = f / (m + one), s2 = s * s;
   const auto less = fma(s2, polynomial_by_pairs(s2, C::log_series), f);
-  const auto lost = fma(s, less, fma(n, Vector<T>::all(-C::ln2_low), rest));
-  return fma(n, Vector<T>::all(C::ln2_high), f - lost);
+  const auto low = fma(s, less, fma(n, Vector<T>::all(-C::ln2_low), correction));
+  return fma(n, Vector<T>::all(C::ln2_high), f - low);
 }
 
-/// Whether x is positive, finite and not subnormal: almost always so, and much the faster then.
+/// Lanes in which x is a positive normal number. Almost always all of them: the fast path.
 template <class T>
 [[gnu::always_inline]] inline Mask<T> is_normal(Vector<T> x) {
-  const auto least = Vector<T>::all(std::numeric_limits<T>::min()),
-             most = Vector<T>::all(std::numeric_limits<T>::max());
-  return (least <= x) & (x <= most);
+  const auto smallest = Vector<T>::all(std::numeric_limits<T>::min()),
+             largest = Vector<T>::all(std::numeric_limits<T>::max());
+  return (smallest <= x) & (x <= largest);
 }
 
-/// log of any numbers.
+/// log for all x, including subnormal numbers, 0, negative numbers, infinity and NaN.
 template <class T>
-[[gnu::always_inline]] inline Vector<T> log_anywhere(Vector<T> x) {
+[[gnu::always_inline]] inline Vector<T> log_full_range(Vector<T> x) {
   const auto infinity = Vector<T>::all(std::numeric_limits<T>::infinity());
   const auto nan = Vector<T>::all(std::numeric_limits<T>::quiet_NaN());
   const auto y = log_of(split(x), Vector<T>::zero());
@@ -241,30 +242,30 @@ template <class T>
   return select(Vector<T>::zero() < x, select(x == infinity, x, y), at_zero);
 }
 
-/// log x, within 1 ulp; -infinity at 0, NaN below it.
+/// log x, error at most 1 ulp; -infinity at 0, NaN for negative x.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> log(Vector<T> x) {
   if (!all(is_normal(x))) [[unlikely]] {
-    return log_anywhere(x);
+    return log_full_range(x);
   }
   return log_of(split_normal(x), Vector<T>::zero());
 }
 
-/// log(1 + x), within 1 ulp, -0 stays -0; -infinity at -1, NaN below it.
+/// log(1 + x), error at most 1 ulp; -0 gives -0, -1 gives -infinity, smaller x NaN.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> log1p(Vector<T> x) {
   const auto one = Vector<T>::all(T(1));
   const auto sum = one + x;
-  // What rounding added to the sum (Knuth).
-  const auto rounded = sum - one, gained = ((sum - rounded) - one) + (rounded - x);
-  const auto y = log_of(split_normal(sum), gained / sum);
+  // The rounding error of the sum (Knuth's TwoSum).
+  const auto rounded = sum - one, error = ((sum - rounded) - one) + (rounded - x);
+  const auto y = log_of(split_normal(sum), error / sum);
   const auto normal = is_normal(sum);
-  const auto z = all(normal) ? y : select(normal, y, log_anywhere(sum));
+  const auto z = all(normal) ? y : select(normal, y, log_full_range(sum));
   return select(x == Vector<T>::zero(), x, z);
 }
 
-/// log(1 + e) for e from 0 to 1, within 3 ulp and much faster: 2 atanh(s) = 2 s + s^3 P(s^2), s = e / (2 + e), P
-/// interpolated in 40 digits.
+/// log(1 + e) for e in [0, 1], error at most 3 ulp, much faster than log1p: 2 atanh(s) = 2 s + s^3 P(s^2),
+/// s = e / (2 + e), P interpolated in 40 digits.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> log1p_below_one(Vector<T> e) {
   const auto s = e / (e + Vector<T>::all(T(2)));
@@ -272,43 +273,42 @@ template <class T>
   return fma(s * s2, polynomial_by_pairs(s2, Constants<T>::log1p_series), s + s);
 }
 
-/// log(1 / (1 + e^-x)) = min(x, 0) - log(1 + e^-|x|), within 3 ulp: neither part overflows
-/// nor cancels the other.
+/// log(1 / (1 + e^-x)) = min(x, 0) - log(1 + e^-|x|), error at most 3 ulp: no overflow, no cancellation.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> log_sigmoid(Vector<T> x) {
   const auto below = select(x < Vector<T>::zero(), x, Vector<T>::zero());
   return below - log1p_below_one(exp(-abs(x)));
 }
 
-/// e^-|x| for the sum of two, which a large x needs: e^x would be wrong by |x| ulp else.
+/// e^-|x| for a double-double x: the error of a rounded x would be amplified to |x| ulp of the result.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> exp_minus_abs(Sum<T> x) {
   const auto e = exp(-abs(x.high));
   const auto low = select(x.high < Vector<T>::zero(), x.low, -x.low);
-  // At an infinite x its low part is NaN.
+  // For infinite x, the low part is NaN.
   return select(e == Vector<T>::zero(), e, fma(e, low, e));
 }
 
-/// 1 / (1 + e^-x), and 1 / (1 + e^x), which is what is left of 1, to its own last digits.
+/// s = 1 / (1 + e^-x) and rest = 1 - s = 1 / (1 + e^x), both without cancellation.
 template <class T>
-struct Halves {
+struct SigmoidPair {
   Vector<T> s, rest;
 };
 template <class T>
-[[gnu::always_inline]] inline Halves<T> sigmoid_and_rest(Vector<T> x, Vector<T> e) {
+[[gnu::always_inline]] inline SigmoidPair<T> sigmoid_and_rest(Vector<T> x, Vector<T> e) {
   const auto one = Vector<T>::all(T(1));
   const auto larger = one / (one + e), smaller = e * larger;
   const auto below = x < Vector<T>::zero();
   return {select(below, smaller, larger), select(below, larger, smaller)};
 }
 
-/// log(1 + e^x) = max(x, 0) + log(1 + e^-|x|), within 4 ulp.
+/// log(1 + e^x) = max(x, 0) + log(1 + e^-|x|), error at most 4 ulp.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> softplus(Sum<T> x) {
   return max(x.high, Vector<T>::zero()) + log1p_below_one(exp_minus_abs(x));
 }
 
-/// The standard normal distribution: its function Phi(x), and e^(-x^2/2), which is its density times sqrt(2 pi).
+/// Standard normal distribution: cdf Phi(x), and bell e^(-x^2/2), the density times sqrt(2 pi).
 template <class T>
 struct Normal {
   Vector<T> cdf, bell;
@@ -316,7 +316,8 @@ struct Normal {
 
 /// Phi(-a) e^(a^2/2) = t P((a - 4) t), t = 1 / (a + 4), for a >= 0: the map of Shepherd and Laframboise, "Chebyshev
 /// approximation of (1 + 2x) exp(x^2) erfc x in 0 <= x < inf" (1981), P interpolated in 40 digits; Phi(x) is
-/// 1 - Phi(-x). Within 6 and 2 ulp, far below 0 too, where (1 + erf) / 2 has no digits left. For NaN it is any number.
+/// 1 - Phi(-x). Errors at most 6 ulp (cdf) and 2 ulp (bell), also far below 0, where (1 + erf) / 2 cancels. Unspecified
+/// for NaN.
 template <class T>
 [[gnu::always_inline]] inline Normal<T> normal(Vector<T> x) {
   using C = Constants<T>;
@@ -330,24 +331,24 @@ template <class T>
   return {select(x < Vector<T>::zero(), tail, one - tail), bell};
 }
 
-/// x - tanh x, within 3 ulp: up to 1.5, where the two cancel, x^3 / D(x^2), D(u) = 3 + 6/5 u - ... interpolated in 40
-/// digits.
+/// x - tanh x, error at most 3 ulp. For |x| < 1.5, where the difference cancels, x^3 / D(x^2), D(u) = 3 + 6/5 u - ...
+/// interpolated in 40 digits.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> x_minus_tanh(Vector<T> x) {
   const auto u = x * x;
-  const auto near = x * (u / polynomial(u, Constants<T>::tanhshrink));
-  return select(abs(x) < Vector<T>::all(T(1.5)), near, x - tanh(x));
+  const auto small = x * (u / polynomial(u, Constants<T>::tanhshrink));
+  return select(abs(x) < Vector<T>::all(T(1.5)), small, x - tanh(x));
 }
 
-/// x = quarters pi / 2 + rest with quarters whole, but for a multiple of 4, and |rest| <= pi / 4.
+/// Range reduction of sin, cos and tan: x = quarters pi / 2 + rest, |rest| <= pi / 4, quarters an integer modulo 4.
 template <class T>
 struct Angle {
   Vector<T> quarters, rest;
 };
 
 inline constexpr double two_over_pi = 0x1.45f306dc9c883p-1;
-/// pi / 2 in three parts: the first two of few enough bits that their products with whole numbers up to 2^16 are exact,
-/// which are enough for angles up to `angle_max`.
+/// pi / 2 in three parts. The first two are so short that their products with integers up to 2^16 are exact, which
+/// suffices for angles up to `angle_max`.
 inline constexpr double half_pi[] = {0x1.921fb54440000p+0, 0x1.68c234c4c0000p-39, 0x1.98a2e03707345p-77};
 template <class T>
 inline constexpr T angle_max = T(1e5);
@@ -358,9 +359,9 @@ inline constexpr std::uint64_t two_over_pi_bits[] = {
     0x3991d639835339f4, 0x9c845f8bbdf9283b, 0x1ff897ffde05980f, 0xef2f118b5a0a6d1f, 0x6d367ecf27cb09b7,
     0x4f463f669e5fea2d, 0x7527bac7ebe5f17b, 0x3d0739f78a5292ea, 0x6bfb5fb11f8d5d08, 0x56033046fc7b6bab};
 
-/// The angle of one large finite number, to the last place: x times the bits of 2 / pi, but for those that give only
-/// multiples of 4 (Payne and Hanek). Signs come and go by masks: a branch on them would be foretold wrong half the
-/// time.
+/// Range reduction of one large finite number, accurate to the last place (Payne and Hanek): x times the bits of 2 / pi
+/// except for those that contribute only multiples of 4. Signs are applied by masks: a branch on them would be
+/// mispredicted half the time.
 template <class T>
 inline void reduce_large(T x, T& quarters, T& rest) {
   __extension__ using Wide = unsigned __int128;
@@ -368,23 +369,25 @@ inline void reduce_large(T x, T& quarters, T& rest) {
   const auto bits = std::bit_cast<std::uint64_t>(static_cast<double>(x));
   const std::uint64_t m = (bits & ((one << 52) - 1)) | one << 52;
   const std::uint64_t start = (bits >> 52 & 0x7ff) - 1075 + 62;  // for x = m 2^e the bit of 2^(1 - e)
-  const auto word = [start](std::uint64_t i) -> Wide {
+  const auto word = [start](std::uint64_t i) -> Wide {           // 64 bits of 2 / pi from bit `start` + 64 i
     const std::uint64_t *at = two_over_pi_bits + start / 64 + i, shift = start % 64;
     return at[0] << shift | at[1] >> 1 >> (63 - shift);
   };
   const Wide negative = -Wide(bits >> 63);
-  const Wide turn = (((m * word(0) << 64) + m * word(1) + (m * word(2) >> 64)) ^ negative) - negative;  // 2^128 in all
-  const Wide part = turn << 2, below = -(part >> 127);                                                  // of a quarter
+  const Wide turn =
+      (((m * word(0) << 64) + m * word(1) + (m * word(2) >> 64)) ^ negative) - negative;  // in 2^-128 turns
+  const Wide part = turn << 2, below = -(part >> 127);  // fraction of a quarter in 2^-128; a mask if above 1/2
   const Wide size = (part ^ below) - below;
-  const int zeros = std::countl_zero(static_cast<std::uint64_t>(size >> 64));  // no double comes nearer than 2^-62
-  const Wide whole = 0xc90fdaa22168c235;                                       // pi / 2
+  // No double is closer than 2^-62 to a multiple of pi / 2, so the leading word is not 0.
+  const int zeros = std::countl_zero(static_cast<std::uint64_t>(size >> 64));
+  const Wide whole = 0xc90fdaa22168c235;                                             // pi / 2
   const auto arc = static_cast<std::uint64_t>((size << zeros >> 64) * whole >> 64);  // in 2^-(63 + zeros)
   const auto sign = static_cast<std::uint64_t>(below) & one << 63;
   const auto unit = std::bit_cast<double>(static_cast<std::uint64_t>(1023 - 63 - zeros) << 52 | sign);
   rest = static_cast<T>(static_cast<double>(arc) * unit);
   quarters = static_cast<T>(static_cast<int>(turn >> 126) + static_cast<int>(below & 1));
 }
-/// The same for those of a vector's lanes that are large.
+/// reduce_large() for the lanes of a vector that are large.
 template <class T>
 [[gnu::noinline]] inline void reduce_large(const T* x, T* quarters, T* rest) {
   for (Index i = 0; i < Vector<T>::size; ++i) {
@@ -393,7 +396,7 @@ template <class T>
   }
 }
 
-/// The same for a vector that is not large: parts of pi / 2 subtracted (Cody and Waite).
+/// Range reduction up to angle_max (Cody and Waite): subtracts the parts of pi / 2 one by one.
 template <bool last_digits = true>
 [[gnu::always_inline]] inline Angle<double> reduce_small(Vector<double> x) {
   const auto part = [](int i) { return Vector<double>::all(-half_pi[i]); };
@@ -425,13 +428,13 @@ template <class T>
   return {quarters, rest};
 }
 
-/// The sine of an angle: with a whole number of quarters, sin is 0 where cos is 1 or -1. The polynomials of sin and
-/// cos up to pi / 4, and those of tan, are interpolated in 40 digits.
+/// Sine of a reduced angle. Of the sine and cosine of the quarters, one is 0 and the other 1 or -1, so one polynomial
+/// contributes. The polynomials of sin, cos and tan up to pi / 4 are interpolated in 40 digits.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> sine(Angle<T> a) {
   using C = Constants<T>;
   const auto turn = fma(round(a.quarters * Vector<T>::all(T(0.25))), Vector<T>::all(T(-4)), a.quarters);
-  const auto cos_turn = Vector<T>::all(T(1)) - abs(turn);  // and sin_turn is `turn` where this is 0
+  const auto cos_turn = Vector<T>::all(T(1)) - abs(turn);  // where this is 0, the sine is `turn`
   const auto odd = cos_turn == Vector<T>::zero();
   const auto square = a.rest * a.rest;
   const auto sin_rest = fma(a.rest * square, polynomial(square, C::sine), a.rest);
@@ -439,20 +442,20 @@ template <class T>
   return select(odd, turn, cos_turn) * select(odd, cos_rest, sin_rest);
 }
 
-/// sin x, within 2 ulp; -0 stays -0.
+/// sin x, error at most 2 ulp; -0 gives -0.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> sin(Vector<T> x) {
   return select(x == Vector<T>::zero(), x, sine(angle_of(x)));
 }
 
-/// cos x, within 2 ulp.
+/// cos x, error at most 2 ulp.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> cos(Vector<T> x) {
   const auto [quarters, rest] = angle_of(x);
   return sine(Angle<T>{quarters + Vector<T>::all(T(1)), rest});
 }
 
-/// tan x, that of the rest or at odd quarters -1 / it; within 3 ulp; -0 stays -0.
+/// tan x = tan(rest), or -1 / tan(rest) for odd quarters; error at most 3 ulp; -0 gives -0.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> tan(Vector<T> x) {
   const auto [quarters, rest] = angle_of(x);
@@ -463,7 +466,7 @@ template <class T>
   return select(x == Vector<T>::zero(), x, y);
 }
 
-/// a + b and a b in twice the digits, but for the last few; the sum where a is 0 or no smaller than b.
+/// a + b and a b in double-double, accurate except for the last few bits. The sum requires a = 0 or |a| >= |b|.
 template <class T>
 [[gnu::always_inline]] inline Sum<T> add(Vector<T> a, Sum<T> b) {
   const auto high = a + b.high;
@@ -475,13 +478,14 @@ template <class T>
   return {high, low + fma(a.high, b.low, a.low * b.high)};
 }
 
-/// whole + rest, |rest| no more than about 1/2 unless the whole is huge.
+/// whole + rest with integer `whole`; |rest| is at most about 1/2 unless `whole` is huge.
 template <class T>
 struct Parts {
   Vector<T> whole, rest;
 };
 
-/// y log2(2^n m), so near that 2 to that power has its last digits: some 2^-65 of it for double, 2^-37 for float.
+/// y log2(2^n m) with relative error about 2^-65 for double and 2^-37 for float, so that 2 to this power is accurate to
+/// the last place.
 [[gnu::always_inline]] inline Parts<double> times_log2(Split<double> x, Vector<double> y) {
   using C = Constants<double>;
   using V = Vector<double>;
@@ -512,39 +516,39 @@ struct Parts {
   return {narrow(whole), narrow(rest)};
 }
 
-/// 2^x for |x| no more than 1/2.
+/// 2^x for |x| <= 1/2.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> exp2_below_half(Vector<T> x) {
   return fma(x, polynomial_by_pairs(x, Constants<T>::power_of_two), Vector<T>::all(T(1)));
 }
 
-/// x^y where x is no positive number or y is NaN: `power`, |x|^y, elsewhere. As C has it, 1^y = x^0 = 1 even for NaN.
+/// Corrects `power` = |x|^y where x is negative, 0, infinite or NaN, or y is NaN. As in C, 1^y = x^0 = 1 even for NaN.
 template <class T>
-[[gnu::always_inline]] inline Vector<T> pow_at_the_ends(Vector<T> x, Vector<T> y, Vector<T> power) {
+[[gnu::always_inline]] inline Vector<T> pow_special_cases(Vector<T> x, Vector<T> y, Vector<T> power) {
   using V = Vector<T>;
   const auto zero = V::zero(), one = V::all(T(1)), infinity = V::all(std::numeric_limits<T>::infinity());
   const auto size = abs(x), half = V::all(T(0.5)) * y;
-  const auto at_the_ends = select(y < zero, one / size, size);
-  power = select((zero < size) & (size < infinity), power, at_the_ends);
-  const auto to_whole = select(half == round(half), power, with_sign(power, x));
+  const auto zero_or_infinity = select(y < zero, one / size, size);
+  power = select((zero < size) & (size < infinity), power, zero_or_infinity);
+  const auto to_integer = select(half == round(half), power, with_sign(power, x));
   const auto not_real = V::all(std::numeric_limits<T>::quiet_NaN());
   const auto to_fraction = select((x < zero) & (size < infinity), not_real, power);
-  const auto number = select(y == round(y), to_whole, to_fraction);
+  const auto number = select(y == round(y), to_integer, to_fraction);
   const auto z = select(x == x, select(y == y, number, y), x);
   return select(x == one, one, select(y == zero, one, z));
 }
 
-/// x^y for any x >= 0, but for what pow_at_the_ends mends.
+/// x^y for x >= 0 with overflow and underflow, except for the cases of pow_special_cases().
 template <class T>
-[[gnu::always_inline]] inline Vector<T> pow_anywhere(Vector<T> x, Vector<T> y) {
+[[gnu::always_inline]] inline Vector<T> pow_full_range(Vector<T> x, Vector<T> y) {
   const auto one = Vector<T>::all(T(1));
-  // Beyond 2^64 every power but those of 1 is 0 or infinity.
+  // For |y| > 2^64, x^y is 0 or infinity for every x but 1.
   const auto bound = Vector<T>::all(T(0x1p64));
   const auto [whole, rest] = times_log2(split(x), max(min(y, bound), -bound));
   return scale_by_power_of_two(exp2_below_half(max(min(rest, one), -one)), whole);
 }
 
-/// x^y = 2^(y log2 |x|), within 2 ulp; negative for negative x and odd y, NaN for negative x and y not whole.
+/// x^y = 2^(y log2 |x|), error at most 2 ulp; negative for negative x and odd y, NaN for negative x and non-integer y.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> pow(Vector<T> x, Vector<T> y) {
   using B = Bits<T>;
@@ -553,7 +557,7 @@ template <class T>
   const auto power = B::number(B::of(whole + Vector<T>::all(B::base + B::bias)) << B::mantissa) * exp2_below_half(rest);
   const auto normal = is_normal(size) & (abs(whole) < Vector<T>::all(B::bias - 1));
   if (!all(normal & (Vector<T>::zero() < x))) [[unlikely]] {
-    return pow_at_the_ends(x, y, all(normal) ? power : pow_anywhere(size, y));
+    return pow_special_cases(x, y, all(normal) ? power : pow_full_range(size, y));
   }
   return power;
 }

@@ -13,11 +13,10 @@ namespace {
 const Table* loaded = nullptr;
 Choice chosen;
 
-/// A set that there can be kernels for, whether this CPU has it (and its system saves the registers), and who does.
 struct InstructionSet {
   const char* name;
-  bool (*here)();
-  const char* who;
+  bool (*supported)();  // by the CPU, and the operating system saves its registers
+  const char* cpus;     // for messages
 };
 constexpr InstructionSet kSets[] = {
     {"plain", [] { return true; }, "any"},
@@ -50,31 +49,31 @@ std::string joined(const std::vector<std::string>& names) {
   return all;
 }
 
-/// The best that is built and that the CPU has, or the one that DELTAPROP_ISA asks for.
+/// The best instruction set that is built and supported, or the one that DELTAPROP_ISA names.
 Choice choose() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
 #endif
   Choice choice;
-  const InstructionSet* least = nullptr;
+  const InstructionSet* oldest = nullptr;
   for (const auto& set : kSets) {
     if (!built(set.name)) continue;
-    if (least == nullptr) least = &set;
+    if (oldest == nullptr) oldest = &set;
     choice.built.emplace_back(set.name);
-    if (set.here()) choice.available.emplace_back(set.name);
+    if (set.supported()) choice.available.emplace_back(set.name);
   }
   if (choice.available.empty()) {
-    throw std::runtime_error(std::string("deltaprop needs an ") + least->name + " CPU (" + least->who +
+    throw std::runtime_error(std::string("deltaprop needs an ") + oldest->name + " CPU (" + oldest->cpus +
                              "), which this one is not");
   }
   choice.name = choice.available.back();
-  const char* asked = std::getenv("DELTAPROP_ISA");
-  if (asked == nullptr || *asked == '\0') return choice;
+  const char* requested = std::getenv("DELTAPROP_ISA");
+  if (requested == nullptr || *requested == '\0') return choice;
   choice.forced = true;
   for (const auto& set : choice.available) {
-    if (set == asked) return choice.name = set, choice;
+    if (set == requested) return choice.name = set, choice;
   }
-  throw std::runtime_error("DELTAPROP_ISA is '" + std::string(asked) + "': there are kernels for " +
+  throw std::runtime_error("DELTAPROP_ISA is '" + std::string(requested) + "': there are kernels for " +
                            joined(choice.built) + ", of which this CPU has " + joined(choice.available));
 }
 

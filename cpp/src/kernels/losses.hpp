@@ -240,7 +240,7 @@ void add_rows(const LossRows<T>& l, Index first, Index rows, const double* eleme
   for (; i + V::size <= rows; i += V::size) {
     const auto weights = l.weights == nullptr ? V::all(1) : in_double(l.weights + first + i, V::size);
     auto sums = V::load(l.values + first + i);
-    for (Index j = 0; j < of_row; ++j) sums = sums + V::load_apart(elements + i * of_row + j, of_row) * weights;
+    for (Index j = 0; j < of_row; ++j) sums = sums + V::load_strided(elements + i * of_row + j, of_row) * weights;
     sums.store(l.values + first + i);
   }
   for (; i < rows; ++i) {

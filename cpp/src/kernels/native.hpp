@@ -8,12 +8,13 @@
 
 #include "deltaprop/core/types.hpp"
 
-/// What every instruction set does in a way of its own; all else is Eigen's packets. Only vector.hpp uses it.
+/// Operations that Eigen's packets lack or that need intrinsics: masks, partial loads and stores, non-temporal stores.
+/// Only vector.hpp uses them.
 namespace deltaprop::kernels {
 
 namespace packets = Eigen::internal;
 
-/// By packets and through memory: right everywhere.
+/// By Eigen's packets and through memory, on any instruction set.
 template <class T>
 struct Portable {
   using Packet = typename packets::packet_traits<T>::type;
@@ -70,7 +71,7 @@ struct Native {
   }
   static bool all(Mask mask) { return mask.bits == static_cast<Bits>(~Bits{0}); }
 
-  /// a 2^exponent, in one rounding.
+  /// a 2^exponent, rounded once.
   static Packet scale(Packet a, Packet exponent) {
     if constexpr (single) {
       return _mm512_scalef_ps(a, exponent);

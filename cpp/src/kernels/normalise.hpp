@@ -5,7 +5,7 @@
 #include "deltaprop/kernels/table.hpp"
 #include "reductions.hpp"
 
-/// Normalisation of rows and of columns: formula and derivative side by side.
+/// Normalisation over rows and over columns: formula and derivative side by side.
 namespace deltaprop::kernels {
 
 /// y = xhat weight + bias with xhat = (x - m) r, r = 1 / sqrt(mean((x - m)^2) + epsilon) over each row; m is its mean
@@ -39,7 +39,7 @@ void row_norm(const RowNorm<T>& s) {
   }
 }
 
-/// dx = r (g - mean(g) - xhat mean(g xhat)), g = dy weight; without mean(g) where the row was not centred
+/// dx = r (g - mean(g) - xhat mean(g xhat)), g = dy weight; without mean(g) if the row was not centred.
 template <bool centred, class T>
 void row_norm_delta(const RowNormDelta<T>& s) {
   const T count = static_cast<T>(s.cols);
@@ -99,8 +99,8 @@ void column_norm(const ColumnNorm<T>& s) {
   }
 }
 
-/// dx = weight r (dy - (sum dy + xhat sum(dy xhat)) / n), the sums over the batch; weight r dy where the moments did
-/// not hang on x
+/// dx = weight r (dy - (sum dy + xhat sum(dy xhat)) / n), sums over the batch; weight r dy with running moments, which
+/// do not depend on x.
 template <class T>
 void column_norm_delta(const ColumnNormDelta<T>& s) {
   const auto share = Vector<T>::all(T(1) / static_cast<T>(s.batch));

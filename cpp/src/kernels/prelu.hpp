@@ -4,10 +4,10 @@
 #include "deltaprop/kernels/table.hpp"
 #include "reductions.hpp"
 
-/// LeakyReLU with slopes w that are learned, one for all features or one for each.
+/// LeakyReLU with learned slopes w, one for all features or one per feature.
 namespace deltaprop::kernels {
 
-/// f(element, load, store, w) over all elements.
+/// Calls f(element, load, store, w) over all elements.
 template <class T, class F>
 [[gnu::always_inline]] inline void for_each_slope(const Prelu<T>& p, F&& f) {
   if (p.shared) {
@@ -34,7 +34,7 @@ void prelu_backward(const Prelu<T>& p) {
   });
 }
 
-/// Sums over rows of dy min(x, 0); where features share a slope, of each row's own sum.
+/// Sums of dy min(x, 0) over rows; for a shared slope, each row is summed over its features first.
 template <class T>
 void prelu_gradient(const Prelu<T>& p) {
   const auto term = [&](Index i, auto load) {

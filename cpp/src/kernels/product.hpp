@@ -8,37 +8,41 @@
 #include "packing.hpp"
 #include "vector.hpp"
 
-/// The matrix product: a tile of c is held in registers while one chain of fused multiply-adds runs along k.
-/// Blocks along k, panels of b and packed rows of a serve the caches (Goto and van de Geijn, "Anatomy of
-/// high-performance matrix multiplication", 2008) and never change a bit: a chain that is interrupted goes
-/// on from the value it had.
+/// The matrix product: the micro-kernel holds a tile of c in registers while one chain of fused multiply-adds runs
+/// along k. Cache blocking and packing follow Goto and van de Geijn, "Anatomy of high-performance matrix
+/// multiplication" (2008), with their names: blocks of mc rows, nc columns and depth kc, register tiles of mr rows and
+/// nr columns. None of it changes a bit: a chain that is split along k continues from its stored value.
 namespace deltaprop::kernels {
 
 template <class T>
-struct Tile {
+struct RegisterTile {
 #ifdef __AVX512F__
-  static constexpr Index rows = 8;  // of 32 registers: 16 sums suffice, and batches are multiples of 8 rather than 12
+  // 32 registers: the 16 accumulators of 8 rows hide the latency, and batches are multiples of 8 rather than of 12.
+  static constexpr Index mr = 8;
 #else
-  static constexpr Index rows = 6;  // of 16 registers: 12 sums, 2 of b, the rest for a
+  // 16 registers: 12 accumulators, 2 for b, the rest for a.
+  static constexpr Index mr = 6;
 #endif
-  /// Vectors of c side by side, by the rows that there are: so many sums at least that none waits for itself.
-  static constexpr Index vectors(Index rows_of_c) { return rows_of_c == 1 ? 8 : rows_of_c == 2 ? 4 : 2; }
+  static constexpr Index max_vectors = 8;
+  /// Columns, in vectors. With fewer rows there are more, so that the accumulators still hide the latency of an FMA.
+  static constexpr Index vectors(Index rows) { return rows == 1 ? max_vectors : rows == 2 ? 4 : 2; }
 };
 
 enum class Chain {
   fresh,       // c = sum
-  accumulate,  // the chain goes on from c
+  accumulate,  // the chain continues from c
   add_total,   // c = c + sum
 };
 
+/// One call of the micro-kernel: a tile of c.
 template <class T>
-struct Micro {
+struct MicroCall {
   Index k;
   const T* a;
   Index a_row, a_col;
   const T* b;
   Index b_row;
-  Index tail;  // columns in the last vector, where it is not full
+  Index tail;  // columns in the last vector where it is partial
   T* c;
   Index c_row;
   Chain chain;
@@ -46,7 +50,7 @@ struct Micro {
 };
 
 template <class T, Index Rows, Index Vectors, bool Tail>
-void micro(const Micro<T>& m) {
+void micro_kernel(const MicroCall<T>& m) {
   using V = Vector<T>;
   const auto load = [&](const T* from, auto v) {
     return Tail && v == Vectors - 1 ? V::load(from + v * V::size, m.tail) : V::load(from + v * V::size);
@@ -87,138 +91,168 @@ void micro(const Micro<T>& m) {
   });
 }
 
-/// micro for numbers of rows and columns known only now; `cols` no more than the tile of so many rows has.
+/// Selects the instance of micro_kernel for a tile of `rows` by `cols`, at most RegisterTile::vectors(rows) vectors.
 template <class T>
-void micro_any(Index rows, Index cols, Micro<T>& m) {
-  using Function = void (*)(const Micro<T>&);
-  constexpr Index width = Vector<T>::size, most = Tile<T>::vectors(1);
+void dispatch_micro_kernel(Index rows, Index cols, MicroCall<T>& m) {
+  using Function = void (*)(const MicroCall<T>&);
+  using Tile = RegisterTile<T>;
+  constexpr Index width = Vector<T>::size, max_vectors = Tile::max_vectors;
   static constexpr auto functions = []<Index... I>(std::integer_sequence<Index, I...>) {
     // [rows - 1][vectors - 1][tail]
     return std::array<Function, sizeof...(I)>{[] {
-      constexpr Index r = I / 2 / most + 1, v = I / 2 % most + 1;
-      if constexpr (v <= Tile<T>::vectors(r)) {
-        return &micro<T, r, v, I % 2 != 0>;
+      constexpr Index r = I / 2 / max_vectors + 1, v = I / 2 % max_vectors + 1;
+      if constexpr (v <= Tile::vectors(r)) {
+        return &micro_kernel<T, r, v, I % 2 != 0>;
       } else {
         return Function(nullptr);
       }
     }()...};
-  }(std::make_integer_sequence<Index, Tile<T>::rows * most * 2>{});
+  }(std::make_integer_sequence<Index, Tile::mr * max_vectors * 2>{});
   m.tail = cols % width;
   const Index vectors = (cols - 1) / width;
-  functions[static_cast<std::size_t>(((rows - 1) * most + vectors) * 2 + (m.tail != 0))](m);
+  functions[static_cast<std::size_t>(((rows - 1) * max_vectors + vectors) * 2 + (m.tail != 0))](m);
 }
 
-/// What is packed at a time, in numbers: panels of b stay near while rows of a stream by.
+/// Budgets in elements: the depth of a block, the packed blocks of b and a, and a whole b that is read from cache.
 template <class T>
-struct Cache {
+struct CacheBudget {
   static constexpr Index depth = 4096 / sizeof(T);
-  static constexpr Index b = (1 << 18) / sizeof(T);
-  static constexpr Index a = (1 << 20) / sizeof(T);
-  /// Unpacked rows of a b that is as large as this are read so many at a time: memory follows no more of them at once.
-  static constexpr Index far = (1 << 23) / sizeof(T), streamed = 16;
+  static constexpr Index packed_b = (1 << 18) / sizeof(T);
+  static constexpr Index packed_a = (1 << 20) / sizeof(T);
+  static constexpr Index whole_b = (1 << 23) / sizeof(T);
 };
 
-/// How many of n rows or columns, in whole tiles of `unit`, are taken together: all, or those whose copies have room.
-inline Index together(bool packed, Index n, Index room, Index depth, Index unit) {
-  const Index whole = ceil_div(n, unit);
-  return (packed ? std::min(whole, std::max<Index>(room / depth / unit, 1)) : whole) * unit;
-}
-
-/// What will be packed after columns of b up to `to`, spread over the tiles of these.
-template <class T>
-Prefetcher<T> next_group(const Product<T>& p, Index k, const T* b, Index to, Index group, Index rows, Index step) {
-  const Index cols = std::min(group, p.n - to);
-  if (cols == 0) return {};
-  const Index calls = ceil_div(rows, Tile<T>::rows) * (group / step);
-  Prefetcher<T> ahead = p.b_col == 1 ? Prefetcher<T>{b + group, k, p.b_row, cols, 0}
-                                     : Prefetcher<T>{b + group * p.b_col, cols, p.b_col, k, 0};
-  ahead.each = ceil_div(ahead.rows, calls);
-  return ahead;
-}
+/// Cache blocking of one product. A dimension whose operand is not packed is not blocked.
+struct Blocking {
+  bool pack_a, pack_b;
+  bool stream_b;     // b is read from memory, unpacked
+  Index mc, nc, kc;  // mc in whole tiles of mr rows, nc in whole panels
+  Index nr;          // columns of a panel of b
+};
 
 template <class T, bool Blocked>
-void run_wide(const Product<T>& p) {
-  using Shape = Tile<T>;
-  // Rows of b are packed where they run down instead of across, or lie far apart: they would share cache sets and
-  // pages. Columns of a are worth it once several panels of b meet them, its rows only if they do not stay near.
-  const bool down = p.b_col != 1;
-  const bool far_apart = p.b_row * static_cast<Index>(sizeof(T)) >= 1024 && p.m > 4 * Shape::rows;
-  const Index step = std::min<Index>(Shape::vectors(p.m), down ? 4 : 8) * Vector<T>::size;
-  const bool pack_b = down || far_apart;
-  const bool pack_a = p.a_col != 1 ? p.n > step && p.k > 4 : p.n > 4 * step && p.m * p.k > 2 * Cache<T>::a;
-  const bool streams = !pack_b && p.k * p.b_row > Cache<T>::far;
-  const Index most = streams ? Cache<T>::streamed : std::min(Cache<T>::depth, Cache<T>::b / step);
-  const Index depth = std::clamp<Index>(p.k, 1, Blocked ? kBlock : most);
-  const Index group = together(pack_b, p.n, Cache<T>::b, depth, step);
-  const Index block = together(pack_a, p.m, Cache<T>::a, depth, Shape::rows);
+[[gnu::always_inline]] inline Blocking choose_blocking(const Product<T>& p) {
+  using Tile = RegisterTile<T>;
+  using Cache = CacheBudget<T>;
+  // b is packed where its columns are not contiguous, or where its rows are so far apart that they compete for cache
+  // sets and TLB entries. Packing the columns of a pays once several panels of b reuse them, its rows only if a does
+  // not stay in cache.
+  const bool strided = p.b_col != 1;
+  const bool far_apart = p.b_row * static_cast<Index>(sizeof(T)) >= 1024 && p.m > 4 * Tile::mr;
+  Blocking s{};
+  s.nr = std::min<Index>(Tile::vectors(p.m), strided ? 4 : 8) * Vector<T>::size;
+  s.pack_b = strided || far_apart;
+  s.pack_a = p.a_col != 1 ? p.n > s.nr && p.k > 4 : p.n > 4 * s.nr && p.m * p.k > 2 * Cache::packed_a;
+  s.stream_b = !s.pack_b && p.k * p.b_row > Cache::whole_b;
+  constexpr Index streams = 16;  // rows of b at a time: the hardware prefetcher follows no more streams
+  const Index max_kc = s.stream_b ? streams : std::min(Cache::depth, Cache::packed_b / s.nr);
+  s.kc = std::clamp<Index>(p.k, 1, Blocked ? kBlock : max_kc);
+  const auto block = [&s](bool packed, Index n, Index capacity, Index unit) {
+    const Index units = ceil_div(n, unit);
+    return (packed ? std::min(units, std::max<Index>(capacity / s.kc / unit, 1)) : units) * unit;
+  };
+  s.nc = block(s.pack_b, p.n, Cache::packed_b, s.nr);
+  s.mc = block(s.pack_a, p.m, Cache::packed_a, Tile::mr);
+  return s;
+}
+
+/// Part of a product: rows ic, ..., ic + m - 1 and columns jc, ..., jc + n - 1 of c, terms pc, ..., pc + k - 1 of their
+/// sums.
+struct Block {
+  Index ic, jc, pc, m, n, k;
+};
+
+/// Prefetches the block of b that is packed after `x`, spread over the calls of the micro-kernel for `x`.
+template <class T>
+Prefetcher<T> next_block_of_b(const Product<T>& p, const Blocking& s, const Block& x, const T* b) {
+  const Index cols = std::min(s.nc, p.n - (x.jc + x.n));
+  if (cols == 0) return {};
+  const Index calls = ceil_div(x.m, RegisterTile<T>::mr) * (s.nc / s.nr);
+  Prefetcher<T> prefetcher = p.b_col == 1 ? Prefetcher<T>{b + s.nc, x.k, p.b_row, cols, 0}
+                                          : Prefetcher<T>{b + s.nc * p.b_col, cols, p.b_col, x.k, 0};
+  prefetcher.rows_per_call = ceil_div(prefetcher.rows, calls);
+  return prefetcher;
+}
+
+/// The macro-kernel: packs a block of b if it is to be packed, and runs the micro-kernel over the tiles of c. `a` is
+/// the block of a, packed or not; `call` has the fields that all tiles share.
+template <class T>
+[[gnu::always_inline]] inline void macro_kernel(const Product<T>& p, const Blocking& s, const Block& x, const T* a,
+                                                T* packed_b, MicroCall<T>& call) {
+  constexpr Index mr = RegisterTile<T>::mr;
+  const T* b = p.b + x.pc * p.b_row + x.jc * p.b_col;
+  const bool last = x.pc + x.k >= p.k;
+  Prefetcher<T> prefetcher{};
+  if (s.pack_b) {
+    pack(x.k, x.n, s.nr, b, p.b_row, p.b_col, packed_b);
+    prefetcher = next_block_of_b(p, s, x, b);
+  }
+  for (Index jr = 0; jr < x.n; jr += s.nr) {
+    const Index cols = std::min(s.nr, x.n - jr);
+    call.b = s.pack_b ? packed_b + jr * x.k : b + jr;
+    call.bias = last && p.bias != nullptr ? p.bias + x.jc + jr : nullptr;
+    if (s.stream_b) {
+      const Index rows = std::min(s.kc, p.k - x.pc - x.k);
+      prefetcher = {call.b + x.k * p.b_row, rows, p.b_row, cols, ceil_div(rows * mr, x.m)};
+    }
+    for (Index ir = 0; ir < x.m; ir += mr) {
+      call.a = s.pack_a ? a + ir * x.k : a + ir * p.a_row;
+      call.c = p.c + (x.ic + ir) * p.c_row + x.jc + jr;
+      prefetcher.advance();
+      dispatch_micro_kernel(std::min(mr, x.m - ir), cols, call);
+    }
+  }
+}
+
+/// c = a b, vector lanes along the columns of c.
+template <class T, bool Blocked>
+void multiply(const Product<T>& p) {
+  constexpr Index mr = RegisterTile<T>::mr;
+  const Blocking s = choose_blocking<T, Blocked>(p);
   T *packed_a = nullptr, *packed_b = nullptr;
-  if (pack_a || pack_b) {
-    const Index size = pack_b ? group * depth + kSpill : 0;
-    packed_b = scratch<T>(size + (pack_a ? block * depth + kSpill : 0));
+  if (s.pack_a || s.pack_b) {
+    const Index size = s.pack_b ? s.nc * s.kc + kPackingSlack : 0;
+    packed_b = packing_buffer<T>(size + (s.pack_a ? s.mc * s.kc + kPackingSlack : 0));
     packed_a = packed_b + size;
   }
-
-  Index first = 0;
-  do {
-    const Index k = std::min(depth, p.k - first);
-    Micro<T> m{};
-    m.k = k;
-    m.c_row = p.c_row;
-    m.chain = Blocked ? (first > 0 || p.accumulate ? Chain::add_total : Chain::fresh)
-                      : (first > 0 ? Chain::accumulate : Chain::fresh);
-    const bool last = first + k >= p.k;
-    for (Index row = 0; row < p.m; row += block) {
-      const Index rows = std::min(block, p.m - row);
-      const T* a = p.a + row * p.a_row + first * p.a_col;
-      if (pack_a) pack(k, rows, Shape::rows, a, p.a_col, p.a_row, packed_a);
-      for (Index from = 0; from < p.n; from += group) {
-        const Index to = std::min(from + group, p.n);
-        const T* b = p.b + first * p.b_row + from * p.b_col;
-        Prefetcher<T> ahead{};
-        if (pack_b) {
-          pack(k, to - from, step, b, p.b_row, p.b_col, packed_b);
-          ahead = next_group(p, k, b, to, group, rows, step);
-        }
-        for (Index col = from; col < to; col += step) {
-          const Index cols = std::min(step, to - col);
-          m.b = pack_b ? packed_b + (col - from) * k : b + (col - from);
-          m.b_row = pack_b ? step : p.b_row;
-          m.bias = last && p.bias != nullptr ? p.bias + col : nullptr;
-          if (streams) {
-            const Index rows_ahead = std::min(depth, p.k - first - k);
-            ahead = {m.b + k * p.b_row, rows_ahead, p.b_row, cols, ceil_div(rows_ahead * Shape::rows, rows)};
-          }
-          for (Index r = 0; r < rows; r += Shape::rows) {
-            m.a = pack_a ? packed_a + r * k : a + r * p.a_row;
-            m.a_row = pack_a ? 1 : p.a_row;
-            m.a_col = pack_a ? Shape::rows : p.a_col;
-            m.c = p.c + (row + r) * p.c_row + col;
-            ahead.some();
-            micro_any(std::min(Shape::rows, rows - r), cols, m);
-          }
-        }
+  MicroCall<T> call{};
+  call.a_row = s.pack_a ? 1 : p.a_row;
+  call.a_col = s.pack_a ? mr : p.a_col;
+  call.b_row = s.pack_b ? s.nr : p.b_row;
+  call.c_row = p.c_row;
+  Block x{};
+  do {  // at least once: with k = 0, c is 0 and the bias
+    x.k = call.k = std::min(s.kc, p.k - x.pc);
+    call.chain = Blocked ? (x.pc > 0 || p.accumulate ? Chain::add_total : Chain::fresh)
+                         : (x.pc > 0 ? Chain::accumulate : Chain::fresh);
+    for (x.ic = 0; x.ic < p.m; x.ic += s.mc) {
+      x.m = std::min(s.mc, p.m - x.ic);
+      const T* a = p.a + x.ic * p.a_row + x.pc * p.a_col;
+      if (s.pack_a) pack(x.k, x.m, mr, a, p.a_col, p.a_row, packed_a);
+      for (x.jc = 0; x.jc < p.n; x.jc += s.nc) {
+        x.n = std::min(s.nc, p.n - x.jc);
+        macro_kernel(p, s, x, s.pack_a ? packed_a : a, packed_b, call);
       }
     }
-    first += k;
-  } while (first < p.k);
+    x.pc += x.k;
+  } while (x.pc < p.k);
 }
 
-/// c^T = b^T a^T: where c has few columns the lanes are its rows.
+/// c^T = b^T a^T: where c has few columns, the vector lanes run along its rows.
 template <class T, bool Blocked>
-void run_narrow(const Product<T>& p) {
-  constexpr Index most = 8 * Vector<T>::size;
-  T turned[most];
-  const bool straight = p.c_row == 1;
-  const Index step = Tile<T>::vectors(p.n) * Vector<T>::size;
-  for (Index first = 0; first < p.m; first += step) {
-    const Index rows = std::min(step, p.m - first);
+void multiply_transposed(const Product<T>& p) {
+  T transposed[RegisterTile<T>::max_vectors * Vector<T>::size];  // a tile of c^T
+  const bool contiguous = p.c_row == 1;
+  const Index width = RegisterTile<T>::vectors(p.n) * Vector<T>::size;
+  for (Index first = 0; first < p.m; first += width) {
+    const Index rows = std::min(width, p.m - first);
     T* const c = p.c + first * p.c_row;
-    if (p.accumulate && !straight) {
+    if (p.accumulate && !contiguous) {
       for (Index i = 0; i < rows; ++i) {
-        for (Index j = 0; j < p.n; ++j) turned[j * step + i] = c[i * p.c_row + j];
+        for (Index j = 0; j < p.n; ++j) transposed[j * width + i] = c[i * p.c_row + j];
       }
     }
-    run_wide<T, Blocked>({.m = p.n,
+    multiply<T, Blocked>({.m = p.n,
                           .n = rows,
                           .k = p.k,
                           .a = p.b,
@@ -227,11 +261,11 @@ void run_narrow(const Product<T>& p) {
                           .b = p.a + first * p.a_row,
                           .b_row = p.a_col,
                           .b_col = p.a_row,
-                          .c = straight ? c : turned,
-                          .c_row = step,
+                          .c = contiguous ? c : transposed,
+                          .c_row = width,
                           .bias = nullptr,
                           .accumulate = p.accumulate});
-    if (straight) {
+    if (contiguous) {
       if (p.bias != nullptr) {
         for (Index i = 0; i < rows; ++i) c[i] += p.bias[0];
       }
@@ -239,7 +273,8 @@ void run_narrow(const Product<T>& p) {
     }
     for (Index i = 0; i < rows; ++i) {
       for (Index j = 0; j < p.n; ++j) {
-        c[i * p.c_row + j] = p.bias == nullptr ? turned[j * step + i] : turned[j * step + i] + p.bias[j];
+        const T sum = transposed[j * width + i];
+        c[i * p.c_row + j] = p.bias == nullptr ? sum : sum + p.bias[j];
       }
     }
   }
@@ -248,9 +283,9 @@ void run_narrow(const Product<T>& p) {
 template <class T, bool Blocked>
 void run_product(const Product<T>& p) {
   if ((p.n == 1 || 4 * p.n <= Vector<T>::size) && p.m >= Vector<T>::size) {
-    run_narrow<T, Blocked>(p);
+    multiply_transposed<T, Blocked>(p);
   } else {
-    run_wide<T, Blocked>(p);
+    multiply<T, Blocked>(p);
   }
 }
 

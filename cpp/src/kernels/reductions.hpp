@@ -8,17 +8,17 @@
 
 namespace deltaprop::kernels {
 
-/// Adds to `total` what `add(block, i)` adds for each row i: chains of kBlock rows, the blocks added in order. So many
-/// `together` run side by side, as each waits for its own last sum.
-template <Index together = 1, class S, class F>
+/// Sum over rows in the fixed order: block = add(block, i) for each row i of a block of kBlock rows, then the blocks
+/// are added to `total` in order. `blocks_at_once` blocks are interleaved to hide the latency of the additions.
+template <Index blocks_at_once = 1, class S, class F>
 [[gnu::always_inline]] inline S sum_over_rows(Index rows, S total, F&& add) {
   Index first = 0;
-  for (; together > 1 && first + together * kBlock <= rows; first += together * kBlock) {
-    S blocks[together]{};
+  for (; blocks_at_once > 1 && first + blocks_at_once * kBlock <= rows; first += blocks_at_once * kBlock) {
+    S blocks[blocks_at_once]{};
     for (Index i = first; i < first + kBlock; ++i) {
-      unroll<together>([&](auto b) { blocks[b] = add(blocks[b], i + b * kBlock); });
+      unroll<blocks_at_once>([&](auto b) { blocks[b] = add(blocks[b], i + b * kBlock); });
     }
-    unroll<together>([&](auto b) { total = total + blocks[b]; });
+    unroll<blocks_at_once>([&](auto b) { total = total + blocks[b]; });
   }
   for (; first < rows; first += kBlock) {
     const Index last = std::min(first + kBlock, rows);
@@ -29,7 +29,7 @@ template <Index together = 1, class S, class F>
   return total;
 }
 
-/// Several vectors side by side: rows far apart in memory are read by more than a cache line at a time.
+/// Several adjacent vectors as one, so that strided rows are read several cache lines at a time.
 template <class T>
 struct Wide {
   static constexpr Index vectors = 16;
@@ -55,15 +55,14 @@ struct Wide {
   }
 };
 
-/// Adds each column over the rows, or its products with another.
 template <class T>
 void column_sums(const ColumnSums<T>& s) {
   const Index stride = s.factor_stride == 0 ? s.cols : s.factor_stride;
   const auto columns = [&](Index j, auto load, auto store) {
     using V = decltype(load(s.a));
     const auto before = s.accumulate ? load(s.sums + j) : V{};
-    constexpr Index together = std::is_same_v<V, Wide<T>> ? 1 : 4;
-    const auto sum = [&](auto add) { store(s.sums + j, sum_over_rows<together>(s.rows, before, add)); };
+    constexpr Index blocks_at_once = std::is_same_v<V, Wide<T>> ? 1 : 4;
+    const auto sum = [&](auto add) { store(s.sums + j, sum_over_rows<blocks_at_once>(s.rows, before, add)); };
     if (s.factors == nullptr) {
       sum([&](const V& block, Index i) { return block + load(s.a + i * s.cols + j); });
     } else {
@@ -79,22 +78,22 @@ void column_sums(const ColumnSums<T>& s) {
   for_each_vector<T>(s.cols - done, [&](Index j, auto load, auto store) { columns(done + j, load, store); });
 }
 
-/// Whether no element is infinite or NaN: 0 x is 0 exactly for the finite ones.
+/// Whether all elements are finite: 0 x is 0 for finite x and NaN otherwise.
 template <class T>
 bool all_finite(const T* a, Index n) {
-  constexpr Index together = 4, run = together * Vector<T>::size;
+  constexpr Index chains = 4, run = chains * Vector<T>::size;
   const auto zero = Vector<T>::zero();
-  Vector<T> sums[together] = {zero, zero, zero, zero};
+  Vector<T> sums[chains] = {zero, zero, zero, zero};
   Index first = 0;
   for (; first + run <= n; first += run) {
-    unroll<together>([&](auto k) { sums[k] = fma(Vector<T>::load(a + first + k * Vector<T>::size), zero, sums[k]); });
+    unroll<chains>([&](auto k) { sums[k] = fma(Vector<T>::load(a + first + k * Vector<T>::size), zero, sums[k]); });
   }
   for_each_vector<T>(n - first, [&](Index i, auto load, auto) { sums[0] = fma(load(a + first + i), zero, sums[0]); });
   return all((sums[0] + sums[1]) + (sums[2] + sums[3]) == zero);
 }
 
-/// The columns of so many rows, Vector<T>::size at the most, as a vector each: a row in each lane, those past the rows
-/// zero. `to` has room for whole squares of vectors.
+/// Transposes up to Vector<T>::size rows: column j becomes a vector with one row per lane, unused lanes 0. `to` holds
+/// cols vectors, rounded up to a multiple of Vector<T>::size.
 template <class T>
 void rows_to_lanes(const T* from, Index rows, Index cols, T* to) {
   constexpr Index width = Vector<T>::size;
@@ -107,7 +106,7 @@ void rows_to_lanes(const T* from, Index rows, Index cols, T* to) {
     unroll<width>([&](auto k) { Vector<T>{square.packet[k]}.store(to + (j + k) * width); });
   }
 }
-/// And back.
+/// The inverse of rows_to_lanes().
 template <class T>
 void lanes_to_rows(const T* from, Index rows, Index cols, T* to) {
   constexpr Index width = Vector<T>::size;
@@ -121,8 +120,8 @@ void lanes_to_rows(const T* from, Index rows, Index cols, T* to) {
   }
 }
 
-/// The sum within a row, of f over its elements, by a tree that its length alone fixes: 16 chains, element j in
-/// chain j mod 16, then halves added.
+/// Sum of f over the n elements of a row by a reduction tree that depends on n alone: element j is added to chain
+/// j mod 16, then the 16 chains are added pairwise by halves.
 template <class T, class F>
 [[gnu::always_inline]] inline T row_sum(Index n, F&& f) {
   constexpr Index chains = 16;
@@ -145,7 +144,7 @@ template <class T, class F>
   return sums[0];
 }
 
-/// The sum of f(first element, load) over n elements, however many: row sums of runs, added in float64.
+/// Sum of f(first element, load) over any number of elements: row_sum() of runs of 4096, added in float64.
 template <class T, class F>
 [[gnu::always_inline]] inline double long_sum(Index n, F&& f) {
   constexpr Index run = 4096;
@@ -160,21 +159,21 @@ template <class T, class F>
   return sum;
 }
 
-/// f of a row's vectors, one after the other; its lanes are still to be put together.
+/// Left fold of f over the vectors of a row. The lanes of the result remain to be combined.
 template <class T, class F>
-[[gnu::always_inline]] inline Vector<T> folded(const T* a, Index n, F&& f) {
+[[gnu::always_inline]] inline Vector<T> fold_vectors(const T* a, Index n, F&& f) {
   constexpr Index width = Vector<T>::size;
-  auto so_far = Vector<T>::all(a[0]);
+  auto result = Vector<T>::all(a[0]);
   Index j = 0;
-  for (; j + width <= n; j += width) so_far = f(so_far, Vector<T>::load(a + j));
-  return j < n ? f(so_far, Vector<T>::load(a + j, n - j, a[0])) : so_far;
+  for (; j + width <= n; j += width) result = f(result, Vector<T>::load(a + j));
+  return j < n ? f(result, Vector<T>::load(a + j, n - j, a[0])) : result;
 }
 
-/// The largest element; where one is NaN, any of them.
+/// The largest element; unspecified if any is NaN.
 template <class T>
 [[gnu::always_inline]] inline T row_max(const T* a, Index n) {
   T lanes[Vector<T>::size];
-  folded(a, n, [](Vector<T> u, Vector<T> v) { return max(u, v); }).store(lanes);
+  fold_vectors(a, n, [](Vector<T> u, Vector<T> v) { return max(u, v); }).store(lanes);
   return *std::max_element(lanes, lanes + Vector<T>::size);
 }
 

@@ -1,4 +1,4 @@
-// One instruction set's kernels: compiled once for each, with that set's flags.
+// The kernels of one instruction set. This file is compiled once per instruction set, with its compiler flags.
 
 #include <array>
 

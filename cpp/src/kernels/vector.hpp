@@ -10,14 +10,14 @@
 #include "deltaprop/core/types.hpp"
 #include "native.hpp"
 
-/// A thin layer over Eigen's packets: as many numbers at once as the instruction set of this build holds. Each
-/// operation rounds as IEEE 754 says, so results do not depend on how many that is.
+/// SIMD vectors: a thin layer over Eigen's packets, as wide as the instruction set of this build. Every operation
+/// rounds as in IEEE 754, so results do not depend on the width.
 namespace deltaprop::kernels {
 
 template <class T>
 struct Vector;
 
-/// A truth for each lane.
+/// A boolean per lane.
 template <class T>
 struct Mask {
   typename Native<T>::Mask m;
@@ -35,14 +35,14 @@ struct Vector {
   static Vector all(T value) { return {packets::pset1<Packet>(value)}; }
   static Vector zero() { return all(T(0)); }
   static Vector load(const T* from) { return {packets::ploadu<Packet>(from)}; }
-  /// Numbers that lie so far apart.
-  static Vector load_apart(const T* from, Index stride) { return {packets::pgather<T, Packet>(from, stride)}; }
+  /// Elements at a constant stride.
+  static Vector load_strided(const T* from, Index stride) { return {packets::pgather<T, Packet>(from, stride)}; }
   void store(T* to) const { packets::pstoreu(to, p); }
-  /// The same past the caches, to where vectors are aligned; other threads see it after finish_streams().
+  /// Non-temporal store to an aligned address; visible to other threads after finish_streams().
   void stream(T* to) const { Native<T>::stream(to, p); }
   static void finish_streams() { Native<T>::finish_streams(); }
 
-  /// The first n lanes; the others are `rest`, and their memory is not touched.
+  /// Partial load: the first n lanes. The others are `rest`, and their memory is not accessed.
   static Vector load(const T* from, Index n, T rest = T(0)) { return {Native<T>::load(from, n, rest)}; }
   void store(T* to, Index n) const { Native<T>::store(to, p, n); }
 
@@ -56,12 +56,12 @@ struct Vector {
   friend Mask<T> operator==(Vector a, Vector b) { return {Native<T>::equal(a.p, b.p)}; }
 };
 
-/// a b + c in one rounding where the instruction set has it.
+/// a b + c, rounded once if the instruction set has fused multiply-add.
 template <class T>
 Vector<T> fma(Vector<T> a, Vector<T> b, Vector<T> c) {
   return {packets::pmadd(a.p, b.p, c.p)};
 }
-/// Lane by lane: mask ? a : b.
+/// mask ? a : b, lane by lane.
 template <class T>
 Vector<T> select(Mask<T> mask, Vector<T> a, Vector<T> b) {
   return {Native<T>::select(mask.m, a.p, b.p)};
@@ -70,7 +70,7 @@ template <class T>
 bool all(Mask<T> mask) {
   return Native<T>::all(mask.m);
 }
-/// A NaN a stays NaN.
+/// NaN if a is NaN.
 template <class T>
 Vector<T> min(Vector<T> a, Vector<T> b) {
   return {packets::pmin(a.p, b.p)};
@@ -79,7 +79,7 @@ template <class T>
 Vector<T> max(Vector<T> a, Vector<T> b) {
   return {packets::pmax(a.p, b.p)};
 }
-/// min(max(a, low), high); NaN stays NaN.
+/// min(max(a, low), high); NaN propagates.
 template <class T>
 Vector<T> clamp(Vector<T> a, Vector<T> low, Vector<T> high) {
   return select(a < low, low, select(high < a, high, a));
@@ -88,12 +88,12 @@ template <class T>
 Vector<T> abs(Vector<T> a) {
   return {packets::pabs(a.p)};
 }
-/// |a| with the sign of b, zeros included.
+/// |a| with the sign of b, also for zeros.
 template <class T>
 Vector<T> with_sign(Vector<T> a, Vector<T> b) {
   return {packets::por(packets::pabs(a.p), packets::pand(b.p, Vector<T>::all(T(-0.0)).p))};
 }
-/// -1, 0 or 1; NaN stays NaN.
+/// -1, 0 or 1; NaN propagates.
 template <class T>
 Vector<T> sign(Vector<T> a) {
   return select(a < Vector<T>::zero(), Vector<T>::all(T(-1)), select(Vector<T>::zero() < a, Vector<T>::all(T(1)), a));
@@ -111,14 +111,14 @@ T first_lane(Vector<T> a) {
   return std::bit_cast<std::array<T, Vector<T>::size>>(a.p)[0];
 }
 
-/// The bits of numbers, as whole numbers without a sign; bits + 1 adds to each of them.
+/// Floating-point numbers as unsigned integers of the same bits; arithmetic on Lanes is lane by lane.
 template <class T>
 struct Bits {
   using Lane = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
   typedef Lane Lanes __attribute__((vector_size(sizeof(typename Vector<T>::Packet))));
   static constexpr int mantissa = std::numeric_limits<T>::digits - 1;
   static constexpr T bias = std::numeric_limits<T>::max_exponent - 1;
-  /// Whole numbers below it are the last bits of their sum with it.
+  /// In the sum of `base` and an integer below it, the low bits are that integer.
   static constexpr T base = T(Lane(1) << mantissa);
 
   static constexpr Lane of(T a) { return std::bit_cast<Lane>(a); }
@@ -126,29 +126,30 @@ struct Bits {
   static Vector<T> number(Lanes bits) { return {std::bit_cast<typename Vector<T>::Packet>(bits)}; }
 };
 
-/// a 2^exponent, the exponent a whole number, |a| from 1/4 to 4 or 0: in two steps, as 2^exponent may be no number.
+/// a 2^exponent for an integer exponent and |a| in [1/4, 4] or 0. In two steps, as 2^exponent may overflow or
+/// underflow.
 template <class T>
 Vector<T> scale_by_power_of_two(Vector<T> a, Vector<T> exponent) {
 #ifdef __AVX512F__
   return {Native<T>::scale(a.p, exponent.p)};
 #else
   using B = Bits<T>;
-  const auto most = Vector<T>::all(2 * B::bias);
-  const auto inside = max(min(exponent, most), -most);
-  const auto half = round(inside * Vector<T>::all(T(0.5)));
+  const auto limit = Vector<T>::all(2 * B::bias);
+  const auto clamped = max(min(exponent, limit), -limit);
+  const auto half = round(clamped * Vector<T>::all(T(0.5)));
   const auto power = [](Vector<T> n) { return B::number(B::of(n + Vector<T>::all(B::base + B::bias)) << B::mantissa); };
-  return a * power(half) * power(inside - half);
+  return a * power(half) * power(clamped - half);
 #endif
 }
 
-/// a = mantissa 2^exponent with a whole exponent and a mantissa from sqrt(1/2) to sqrt(2), for a finite a > 0.
+/// a = mantissa 2^exponent with an integer exponent and a mantissa in [sqrt(1/2), sqrt(2)), for finite a > 0.
 template <class T>
 struct Split {
   Vector<T> mantissa, exponent;
 };
 template <class T>
 Split<T> split(Vector<T> a);
-/// The same for one that is not subnormal.
+/// split() for an a that is not subnormal.
 template <class T>
 Split<T> split_normal(Vector<T> a) {
 #ifdef __AVX512F__
@@ -176,12 +177,12 @@ Split<T> split(Vector<T> a) {
 #endif
 }
 
-/// high + low, low no more than half of high's last place.
+/// The unevaluated sum high + low (double-double arithmetic), |low| at most half an ulp of high.
 template <class T>
 struct Sum {
   Vector<T> high, low;
 };
-/// a b without rounding, where nothing overflows or underflows.
+/// The exact product a b, barring overflow and underflow.
 template <class T>
 Sum<T> product(Vector<T> a, Vector<T> b) {
   Sum<T> s;
@@ -189,8 +190,8 @@ Sum<T> product(Vector<T> a, Vector<T> b) {
   return s;
 }
 
-/// Calls f(integral_constant<0>), ..., f(integral_constant<N - 1>): compilers keep arrays of accumulators in
-/// registers only when no loop over them is left.
+/// Calls f(integral_constant<0>), ..., f(integral_constant<N - 1>). Compilers keep an array of accumulators in
+/// registers only if all loops over it are unrolled.
 template <Index N, class F>
 [[gnu::always_inline]] inline void unroll(F&& f) {
   [&]<Index... I>(std::integer_sequence<Index, I...>) {
@@ -216,7 +217,7 @@ inline Widened widen(Vector<float> a) {
   return w;
 #endif
 }
-/// And back, rounded.
+/// The inverse of widen(), rounded to float.
 inline Vector<float> narrow(const Widened& w) {
 #if defined(__AVX512F__)
   return {_mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(w[0].p)), _mm512_cvtpd_ps(w[1].p), 1)};
@@ -231,14 +232,14 @@ inline Vector<float> narrow(const Widened& w) {
 #endif
 }
 
-/// Whether n elements there can be stored past the caches, and are worth it.
+/// Whether n elements at `to` can be written by non-temporal stores and are enough to profit.
 template <class T>
-bool streams(const T* to, Index n) {
+bool can_stream(const T* to, Index n) {
   return n >= 4096 && reinterpret_cast<std::uintptr_t>(to) % 64 == 0;
 }
 
-/// f(first element, load, store) over n elements: whole vectors, then the rest by the same code with masked access,
-/// so that an element's bits never depend on its place. What is `streamed` is stored past the caches.
+/// Calls f(first element, load, store) over n elements: full vectors, then the tail by the same code with masked loads
+/// and stores, so the bits of an element do not depend on its position. `streamed` selects non-temporal stores.
 template <class T, class F>
 [[gnu::always_inline]] inline void for_each_vector(Index n, F&& f, bool streamed = false) {
   constexpr Index width = Vector<T>::size;

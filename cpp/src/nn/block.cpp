@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::array<const char*, 5> kNames{"", "Sequential", "Residual", "Concat", "Heads"};
 
-// Walks through the tree call themselves: a stack is not endless.
+// Traversals of the tree are recursive, so the depth is limited by the stack.
 constexpr Index kMaxDepth = 1000;
 
 }  // namespace
@@ -40,27 +40,28 @@ Block::Block(std::shared_ptr<Layer> layer)
 Block::Block(Kind kind, std::vector<Block> list)
     : kind_(kind), children_(std::make_shared<const std::vector<Block>>(std::move(list))) {
   if (children().empty()) throw ValueError(describe() + ": expected one layer or more, got none");
-  // One output would be no tuple.
+  // With one branch the output would not be a tuple.
   if (kind_ == Kind::heads && children().size() == 1) throw ValueError("Heads: expected two branches or more, got 1");
   for (const Block& child : children()) depth_ = std::max(depth_, child.depth_ + 1);
   if (depth_ > kMaxDepth) {
     throw ValueError(describe() + ": expected at most " + std::to_string(kMaxDepth) + " modules inside one another");
   }
-  // All branches see the input; of a chain, those layers that it reaches as wide as it came.
+  // The input constrains all branches, and of a chain the layers up to the first that changes the width.
   bool reached = true;
   for (const Block& child : children()) {
     if (!reached) break;
-    disagrees_ |= child.disagrees_ || (in_ != kAnyWidth && child.in_ != kAnyWidth && child.in_ != in_ && parallel());
+    conflicting_widths_ |=
+        child.conflicting_widths_ || (in_ != kAnyWidth && child.in_ != kAnyWidth && child.in_ != in_ && parallel());
     if (in_ == kAnyWidth) in_ = child.in_;
     reached = parallel() || child.keeps_width_;
   }
-  if (disagrees_) in_ = kAnyWidth;
+  if (conflicting_widths_) in_ = kAnyWidth;
   keeps_width_ = reached && (!parallel() || (children().size() == 1 && children()[0].keeps_width_));
   out_features(inputs());
 }
 
 std::vector<Index> Block::inputs() const {
-  const Block* shares = entrance();
+  const Block* shares = input_fork();
   if (shares == nullptr) return {in_};
   std::vector<Index> in;
   for (const Block& branch : shares->children()) in.push_back(branch.in_);
@@ -71,16 +72,16 @@ std::string Block::describe() const {
   return kind_ == Kind::layer ? layer_->describe() : kNames[static_cast<std::size_t>(kind_)];
 }
 
-const Block* Block::entrance() const {
+const Block* Block::input_fork() const {
   if (parallel()) return this;
-  return kind_ == Kind::sequential ? children().front().entrance() : nullptr;
+  return kind_ == Kind::sequential ? children().front().input_fork() : nullptr;
 }
 
-const Layer* Block::misfit(Index width) const {
-  if (in_ == width || (in_ == kAnyWidth && !disagrees_)) return nullptr;
+const Layer* Block::first_mismatch(Index width) const {
+  if (in_ == width || (in_ == kAnyWidth && !conflicting_widths_)) return nullptr;
   if (kind_ == Kind::layer) return layer_.get();
   for (const Block& child : children()) {
-    const Layer* found = child.misfit(width);
+    const Layer* found = child.first_mismatch(width);
     if (found != nullptr) return found;
     if (!parallel() && !child.keeps_width_) break;
   }
@@ -118,7 +119,7 @@ std::vector<Index> Block::chain(std::vector<Index> widths) const {
   for (std::size_t i = 0; i < children().size(); ++i) {
     const Block& child = children()[i];
     if (i > 0 && widths.size() == 1 && widths[0] != kAnyWidth) {
-      if (const Layer* found = child.misfit(widths[0])) {
+      if (const Layer* found = child.first_mismatch(widths[0])) {
         throw ValueError(describe() + ": layer " + std::to_string(i) + ", " + found->describe() + ", expected " +
                          std::to_string(found->in_features()) + " features, got " + std::to_string(widths[0]) +
                          " from layer " + std::to_string(i - 1) + ", " + children()[i - 1].describe());

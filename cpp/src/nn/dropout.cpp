@@ -9,11 +9,11 @@
 namespace deltaprop::nn {
 namespace {
 
-/// Srivastava et al., "Dropout" (2014), subgraph 4, the factor in training as PyTorch has it.
+/// Srivastava et al., "Dropout" (2014), section 4, with the factor 1 / (1 - p) in training, as in PyTorch.
 Dropout::Terms dropout(double p) { return {1 / (1 - p), 0, 0}; }
 
-/// Klambauer et al., "Self-normalizing neural networks" (2017), subgraph 3: what is dropped becomes -alpha, the least
-/// value of SELU, and a, b bring mean and variance back: y = a (x or -alpha) + b,
+/// Klambauer et al., "Self-normalizing neural networks" (2017), section 3: dropped elements become -alpha, the infimum
+/// of SELU, and an affine map restores mean and variance: y = a (x or -alpha) + b,
 /// a = 1 / sqrt((1 - p) (1 + p alpha^2)), b = a p alpha.
 Dropout::Terms alpha_dropout(double p) {
   constexpr double alpha = 1.7580993408473766;
@@ -42,7 +42,7 @@ void Dropout::run_forward(const Forward<T>& f) const {
                   .p = p_,
                   .first = f.draws.first_row * f.x.cols,
                   .n = f.x.size(),
-                  .kept = static_cast<T>(terms_.kept),
+                  .scale = static_cast<T>(terms_.scale),
                   .mask = f.saved.data});
   k.masked({.n = f.x.size(),
             .x = f.x.data,

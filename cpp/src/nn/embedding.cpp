@@ -49,9 +49,9 @@ void Embedding::check_input(const StridedView& x, const std::string& name,
 
 template <class T>
 void Embedding::run_forward(const Forward<T>& f) const {
-  constexpr Index whole = Index{1} << std::numeric_limits<T>::digits;  // up to here T holds every integer
-  if (embeddings_ > whole) {
-    throw ValueError(description_ + ": expected " + std::to_string(whole) +
+  constexpr Index max_exact = Index{1} << std::numeric_limits<T>::digits;  // T represents every integer up to here
+  if (embeddings_ > max_exact) {
+    throw ValueError(description_ + ": expected " + std::to_string(max_exact) +
                      " embeddings or fewer, which float32 can count, got " + std::to_string(embeddings_) +
                      "; dtype=\"float64\" takes more");
   }
@@ -72,7 +72,7 @@ std::vector<Range> Embedding::gradient_tiles() const { return {{0, embeddings_ *
 template <class T>
 void Embedding::run_gradient(const Gradient<T>& g, Range tile) const {
   if (!g.accumulate) std::fill_n(g.gradients, tile.size(), T(0));
-  // dJ/dweight_k = sum of dJ/dy over wherever index k stands
+  // dJ/dweight_k = sum of dJ/dy over all occurrences of index k
   for (Index e = 0; e < g.x.size(); ++e) {
     const auto index = static_cast<Index>(g.x.data[e]);
     if (index == padding_) continue;

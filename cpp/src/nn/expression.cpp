@@ -9,17 +9,17 @@
 namespace deltaprop::nn {
 namespace {
 
-// Batches of so many sizes are kept in mind; with more, the oldest is traced again.
-constexpr std::size_t kMostTraces = 16;
+// Size of the pool. With more shapes in use, the oldest trace is dropped and traced again when needed.
+constexpr std::size_t kMaxTraces = 16;
 
 template <class T>
 void set(const graph::NodePtr& leaf, Matrix<const T> values) {
   std::copy_n(values.data, values.size(), leaf->fresh_value<T>());
 }
 
-/// Its delta after a pass back through `from`.
+/// Copies the delta of x after a backward pass from `from`; 0 if `from` does not depend on x.
 template <class T>
-void take_delta(const graph::Node& x, const graph::Node& from, Matrix<T> to) {
+void copy_delta(const graph::Node& x, const graph::Node& from, Matrix<T> to) {
   if (to.data == nullptr) return;
   if (from.active()) {
     std::copy_n(x.delta<T>(), to.size(), to.data);
@@ -28,8 +28,8 @@ void take_delta(const graph::Node& x, const graph::Node& from, Matrix<T> to) {
   }
 }
 
-/// The engine has made room for what the function gave for two rows.
-ValueError unlike(const std::string& description, const graph::Shape& expected, const graph::Shape& got) {
+/// The error for a result whose shape differs from that for two rows, for which the engine has allocated memory.
+ValueError shape_error(const std::string& description, const graph::Shape& expected, const graph::Shape& got) {
   return ValueError(description + ": expected " + shape_text(expected) + " back, as two rows gave it, got " +
                     shape_text(got));
 }
@@ -50,9 +50,9 @@ Trace Traces::take(const TraceShape& shape) const {
 }
 
 void Traces::release(const TraceShape& shape, Trace trace) const {
-  Trace oldest;  // goes after the lock: a network in it may have to wait for Python
+  Trace oldest;  // destroyed after the lock is released: destroying a network in it may wait for the GIL
   const std::lock_guard lock(mutex_);
-  if (pool_.size() == kMostTraces) {
+  if (pool_.size() == kMaxTraces) {
     oldest = std::move(pool_.front().second);
     pool_.erase(pool_.begin());
   }
@@ -61,7 +61,7 @@ void Traces::release(const TraceShape& shape, Trace trace) const {
 
 Index ExpressionLayer::out_features(Index in) const {
   if (in < 0) return kAnyWidth;
-  // Two rows, so that a function that gives one for all is found out.
+  // Two rows reveal a function that reduces over the rows.
   return traces_.with({2, in, kNoTargets, graph::Precision::float64},
                       [](const Trace& t) { return t.result->size() / 2; });
 }
@@ -71,14 +71,14 @@ template <class T>
 void ExpressionLayer::run_forward(const Forward<T>& f) const {
   if (f.x.rows == 0) return;
   traces_.with({f.x.rows, f.x.cols, kNoTargets, graph::precision_of<T>}, [&](const Trace& t) {
-    if (t.result->size() != f.y.size()) throw unlike(description_, {f.y.rows, f.y.cols}, t.result->shape());
+    if (t.result->size() != f.y.size()) throw shape_error(description_, {f.y.rows, f.y.cols}, t.result->shape());
     set<T>(t.x, f.x);
     t.result->forward();
     std::copy_n(t.result->value<T>(), f.y.size(), f.y.data);
   });
 }
 
-// The graph's own recursion, from the values that x gave: another batch may have come by.
+// Recomputes the values before the backward pass: the trace may have been used for another batch since.
 template <class T>
 void ExpressionLayer::run_backward(const Backward<T>& b) const {
   if (b.x.rows == 0) return;
@@ -86,7 +86,7 @@ void ExpressionLayer::run_backward(const Backward<T>& b) const {
     set<T>(t.x, b.x);
     t.result->forward();
     if (t.result->active()) t.result->backward<T>(b.delta_y.data, false);
-    take_delta<T>(*t.x, *t.result, b.delta_x);
+    copy_delta<T>(*t.x, *t.result, b.delta_x);
   });
 }
 
@@ -114,7 +114,7 @@ void ExpressionLoss::call(const LossCall<T>& c) const {
   if (rows == 0) return;
   const graph::Shape expected = shape_for(c.outputs.cols, rows);
   traces_.with({rows, c.outputs.cols, targets_, graph::precision_of<T>}, [&](const Trace& t) {
-    if (t.result->shape() != expected) throw unlike(description_, expected, t.result->shape());
+    if (t.result->shape() != expected) throw shape_error(description_, expected, t.result->shape());
     set<T>(t.x, c.outputs);
     set<T>(t.y, c.targets.values);
     t.result->forward();
@@ -127,7 +127,7 @@ void ExpressionLoss::call(const LossCall<T>& c) const {
     }
     const Index width = final ? 1 : t.result->size() / rows;
     const auto weight = [&](Index i) { return c.weights == nullptr ? T(1) : c.weights[i]; };
-    // One number counts as the mean of its rows where several batches come together.
+    // Across batches, a scalar loss with reduction 'mean' counts as the mean of its rows.
     const double rows_of_one = reduction() == Reduction::mean ? static_cast<double>(rows) : 1;
     if (c.values != nullptr) {
       std::fill_n(c.values, rows, 0.0);
@@ -143,7 +143,7 @@ void ExpressionLoss::call(const LossCall<T>& c) const {
     if (t.result->active()) {
       if (final) {
         const double share = c.scale * rows_of_one;
-        // n (1 / n), where nothing but rounding makes it another number.
+        // n (1 / n) is 1 up to rounding.
         const auto one = static_cast<T>(std::abs(share - 1) < 4 * std::numeric_limits<double>::epsilon() ? 1 : share);
         t.result->backward<T>(&one, true);
       } else {
@@ -154,7 +154,7 @@ void ExpressionLoss::call(const LossCall<T>& c) const {
         t.result->backward<T>(shares.data(), false);
       }
     }
-    take_delta<T>(*t.x, *t.result, c.deltas);
+    copy_delta<T>(*t.x, *t.result, c.deltas);
   });
 }
 

@@ -13,7 +13,7 @@
 namespace deltaprop::nn {
 namespace {
 
-/// An array to fill.
+/// The array to fill.
 struct Target {
   const char* name;  // of the initialiser
   const Random& random;
@@ -30,7 +30,7 @@ struct Target {
 
 using Options = std::vector<double>;
 
-/// Uniform on [low, high): the middle and a part of the half width, which is exact for [0, 1) and for +-bound.
+/// Uniform on [low, high): the midpoint plus a fraction of the half width, which is exact for [0, 1) and +-bound.
 void fill_uniform(const Target& t, double low, double high, std::uint64_t first = 0) {
   const double half = high / 2 - low / 2, middle = high / 2 + low / 2;
   t.each([&](std::uint64_t i) {
@@ -42,7 +42,7 @@ void fill_normal(const Target& t, double mean, double deviation) {
   t.each([&](std::uint64_t i) { return mean + t.random.normal(i) * deviation; });
 }
 
-/// fan_in and fan_out of a shape (out, in, ...), the axes beyond the second counting for both.
+/// fan_in and fan_out of a shape (out, in, ...); further axes are a receptive field, which multiplies both.
 struct Fans {
   double in, out;
 
@@ -63,16 +63,16 @@ void uniform(const Target& t, const Options& o) { fill_uniform(t, o[0], o[1]); }
 
 void normal(const Target& t, const Options& o) { fill_normal(t, o[0], o[1]); }
 
-/// Normal within [a, b], by inversion of the part of the distribution that lies there.
+/// Normal truncated to [a, b], by inversion of the distribution function.
 void trunc_normal(const Target& t, const Options& o) {
   const double mean = o[0], deviation = o[1], a = o[2], b = o[3];
   const double low = (a - mean) / deviation, high = (b - mean) / deviation;
-  // The lower tail has the digits that the upper, close to 1, has lost.
+  // By symmetry in the lower tail: in the upper one, probabilities are close to 1 and lose digits.
   const double sign = low > 0 ? -1 : 1;
   const double first = normal_cdf(sign > 0 ? low : -high), last = normal_cdf(sign > 0 ? high : -low);
   t.each([&](std::uint64_t i) {
     const double p = first + t.random.open_uniform(i) * (last - first);
-    // Where no probability is left between a and b, all of it is at the end next to the mean.
+    // If the probability of [a, b] underflows to 0, all of it is at the end next to the mean.
     const double z = last > first ? normal_quantile(std::max(p, std::numeric_limits<double>::min())) : 0;
     return std::min(std::max(mean + sign * z * deviation, a), b);
   });
@@ -86,7 +86,7 @@ void eye(const Target& t, const Options&) {
   t.each([&](std::uint64_t i) { return i % rows == i / rows ? 1.0 : 0.0; });
 }
 
-/// What torch.nn.Linear does, for its weight and then its bias.
+/// As torch.nn.Linear: draws `first`, first + 1, ... for its weight, then its bias.
 void fill_standard(const Target& t, Index first) {
   const double bound = 1 / std::sqrt(Fans(t).in);
   fill_uniform(t, -bound, bound, static_cast<std::uint64_t>(first));
@@ -119,9 +119,9 @@ void kaiming_uniform(const Target& t, const Options& o) {
 
 void kaiming_normal(const Target& t, const Options& o) { fill_normal(t, 0, std::sqrt(kaiming_variance(t, o))); }
 
-/// gain Q, from the factors Q R of a normal matrix, the signs those of R's diagonal, so that Q is evenly distributed:
-/// Saxe, McClelland and Ganguli, 2014; Mezzadri, "How to generate random matrices from the classical compact groups",
-/// 2007, subgraph 5
+/// gain Q of the QR decomposition of a normal matrix, columns multiplied by the signs of R's diagonal, so that Q is
+/// Haar distributed: Saxe, McClelland and Ganguli, 2014; Mezzadri, "How to generate random matrices from the classical
+/// compact groups", 2007, section 5
 void orthogonal(const Target& t, const Options& o) {
   const Fans needed(t);
   fill_normal(t, 0, 1);
@@ -130,9 +130,9 @@ void orthogonal(const Target& t, const Options& o) {
   const Index rows = t.shape[0], cols = t.n / rows;
   Eigen::Map<Matrix> w(t.values, rows, cols);
   const Eigen::HouseholderQR<Matrix> qr(rows < cols ? Matrix(w.transpose()) : Matrix(w));
-  const Index least = std::min(rows, cols);
-  Matrix q = qr.householderQ() * Matrix::Identity(std::max(rows, cols), least);
-  for (Index j = 0; j < least; ++j) q.col(j) *= qr.matrixQR()(j, j) < 0 ? -o[0] : o[0];
+  const Index rank = std::min(rows, cols);
+  Matrix q = qr.householderQ() * Matrix::Identity(std::max(rows, cols), rank);
+  for (Index j = 0; j < rank; ++j) q.col(j) *= qr.matrixQR()(j, j) < 0 ? -o[0] : o[0];
   if (rows < cols) {
     w = q.transpose();
   } else {
@@ -156,7 +156,6 @@ struct InitialiserEntry {
 
 namespace {
 
-/// The family, a line each.
 const std::array<InitialiserEntry, 13>& entries() {
   static const std::array<InitialiserEntry, 13> list{{
       {"default", {}, standard},

@@ -10,15 +10,15 @@ namespace deltaprop::nn {
 
 namespace {
 
-/// Products of a few rows by large weights are shared out by columns, so that each thread reads a part of the weights.
+/// Splits a product along its columns over threads, so that each thread reads a part of the weights.
 template <class F>
-void share_columns(Index rows, Index inner, Index cols, F&& product) {
-  constexpr Index kWhole = 64;  // columns, in whole tiles of every instruction set
+void parallel_columns(Index rows, Index inner, Index cols, F&& product) {
+  constexpr Index kUnit = 64;  // columns: a multiple of the register tiles of all instruction sets
   const Index threads =
       threads::suggested_threads(static_cast<double>(rows) * static_cast<double>(inner) * static_cast<double>(cols));
-  const Index some = threads == 1 ? cols : ceil_div(ceil_div(cols, threads), kWhole) * kWhole;
-  threads::parallel_for(ceil_div(cols, some), threads,
-                        [&](Index part, Index) { product(Range{part * some, std::min((part + 1) * some, cols)}); });
+  const Index width = threads == 1 ? cols : ceil_div(ceil_div(cols, threads), kUnit) * kUnit;
+  threads::parallel_for(ceil_div(cols, width), threads,
+                        [&](Index part, Index) { product(Range{part * width, std::min((part + 1) * width, cols)}); });
 }
 
 }  // namespace
@@ -49,7 +49,7 @@ void Linear::initialise(const Random& random, double* parameters) const {
 template <class T>
 void Linear::run_forward(const Forward<T>& f) const {
   // z = a w + b: (rows, in) (in, out) + (out,)
-  share_columns(f.x.rows, in_, out_, [&](Range columns) {
+  parallel_columns(f.x.rows, in_, out_, [&](Range columns) {
     kernels::get<T>().product({.m = f.x.rows,
                                .n = columns.size(),
                                .k = in_,
@@ -70,7 +70,7 @@ template <class T>
 void Linear::run_backward(const Backward<T>& b) const {
   if (b.delta_x.data == nullptr) return;
   // dJ/da = delta w^T: (rows, out) (out, in)
-  share_columns(b.x.rows, out_, in_, [&](Range columns) {
+  parallel_columns(b.x.rows, out_, in_, [&](Range columns) {
     kernels::get<T>().product({.m = b.x.rows,
                                .n = columns.size(),
                                .k = out_,
@@ -88,11 +88,12 @@ void Linear::run_backward(const Backward<T>& b) const {
 }
 
 std::vector<Range> Linear::gradient_tiles() const {
-  // Rows of w: as many tiles of one size as leave each large enough to pay for packing its operands, and small enough
-  // to be in cache still when it is updated; the bias goes with the last one of its own.
-  constexpr Index kTile = 1 << 16, kRows = 192, kWhole = 24;  // rows in whole tiles of every instruction set
+  // Tiles of rows of w, of one size: large enough to amortise the packing of the operands, small enough to be in cache
+  // when they are updated. The bias is the last tile.
+  constexpr Index kTile = 1 << 16, kRows = 192;
+  constexpr Index kUnit = 24;  // rows: a multiple of the register tiles of all instruction sets
   const Index count = (in_ - 1) / std::max(kRows, kTile / out_) + 1;
-  const Index rows = ((in_ - 1) / count / kWhole + 1) * kWhole;
+  const Index rows = ((in_ - 1) / count / kUnit + 1) * kUnit;
   std::vector<Range> tiles;
   for (Index row = 0; row < in_; row += rows) tiles.push_back({row * out_, std::min(row + rows, in_) * out_});
   if (bias_) tiles.push_back({weights(), weights() + out_});
@@ -110,7 +111,7 @@ void Linear::run_gradient(const Gradient<T>& g, Range tile) const {
                                    .accumulate = g.accumulate});
     return;
   }
-  // dJ/dw = a^T delta: (in, rows) (rows, out), of which these rows
+  // The tile's rows of dJ/dw = a^T delta: (in, rows) (rows, out)
   kernels::get<T>().blocked_product({.m = tile.size() / out_,
                                      .n = out_,
                                      .k = g.x.rows,

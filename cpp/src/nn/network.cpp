@@ -13,7 +13,7 @@ Block chain_of(std::vector<std::shared_ptr<Layer>> layers) {
   return {Block::Kind::sequential, std::move(children)};
 }
 
-/// Appends what a layer asks for, one after the other, and gives where that lies.
+/// Appends the arrays of a layer to `list` and returns the range of the flat buffer that they occupy.
 Range lay_out(std::vector<ParameterShape> shapes, const std::string& path, Index layer, std::vector<Parameter>& list) {
   const Index begin = list.empty() ? 0 : list.back().range.end;
   Index end = begin;
@@ -27,12 +27,12 @@ Range lay_out(std::vector<ParameterShape> shapes, const std::string& path, Index
 }
 
 void check_shape(const Block& block, const std::vector<Index>& shape) {
-  const Layer* found = shape.empty() ? nullptr : block.misfit(shape.back());
+  const Layer* found = shape.empty() ? nullptr : block.first_mismatch(shape.back());
   if (found == nullptr && (shape.size() == 1 || shape.size() == 2)) return;
   const Index width = found == nullptr ? block.in_features() : found->in_features();
-  // Whoever fixes the width says so.
-  const Layer* minds = found == nullptr && width != kAnyWidth ? block.misfit(width - 1) : found;
-  throw ValueError((minds == nullptr ? block.first() : *minds).describe() + ": expected input (N, " +
+  // The message names the layer that determines the width.
+  const Layer* culprit = found == nullptr && width != kAnyWidth ? block.first_mismatch(width - 1) : found;
+  throw ValueError((culprit == nullptr ? block.first() : *culprit).describe() + ": expected input (N, " +
                    (width == kAnyWidth ? "features" : std::to_string(width)) + "), got " + shape_text(shape));
 }
 
@@ -85,8 +85,8 @@ void Network<T>::collect(const Block& block, const std::string& path) {
 template <class T>
 void Network<T>::set_frozen(Index i, bool frozen) {
   Place& place = layers_.at(static_cast<std::size_t>(i));
-  const bool nothing_to_keep = place.parameters.size() == 0 && place.buffers.size() == 0;
-  if (place.frozen == frozen || nothing_to_keep) return;
+  const bool stateless = place.parameters.size() == 0 && place.buffers.size() == 0;
+  if (place.frozen == frozen || stateless) return;
   place.frozen = frozen;
   for (Parameter& p : parameters_->list) p.frozen = p.layer == i ? frozen : p.frozen;
   ++version_;
@@ -95,37 +95,37 @@ void Network<T>::set_frozen(Index i, bool frozen) {
 template <class T>
 Subgraph Network<T>::resolve_inputs(Index subgraph, const std::vector<std::vector<Index>>& shapes) const {
   const Block& own = block(subgraph);
-  const Subgraph entered = plan_.resolve_inputs(plan_.subgraph(subgraph), static_cast<Index>(shapes.size()), own);
+  const Subgraph resolved = plan_.resolve_inputs(plan_.subgraph(subgraph), static_cast<Index>(shapes.size()), own);
   if (shapes.size() == 1) {
     check_shape(own, shapes[0]);
   } else {
-    const std::vector<Block>& branches = own.entrance()->children();
+    const std::vector<Block>& branches = own.input_fork()->children();
     for (std::size_t i = 0; i < shapes.size(); ++i) {
       check_shape(branches[i], shapes[i]);
       const bool same_rows =
           shapes[i].size() == shapes[0].size() && (shapes[i].size() == 1 || shapes[i][0] == shapes[0][0]);
       if (!same_rows) {
-        throw ValueError(own.entrance()->describe() + ": expected inputs of as many rows, got " +
+        throw ValueError(own.input_fork()->describe() + ": expected inputs of as many rows, got " +
                          shape_text(shapes[0]) + " and " + shape_text(shapes[i]));
       }
     }
   }
-  return entered;
+  return resolved;
 }
 
 template <class T>
 Index Network<T>::min_batch_size() const {
-  Index least = 0;
-  for (const Place& place : layers_) least = std::max(least, place.frozen ? 0 : place.layer->min_batch_size());
-  return least;
+  Index min_rows = 0;
+  for (const Place& place : layers_) min_rows = std::max(min_rows, place.frozen ? 0 : place.layer->min_batch_size());
+  return min_rows;
 }
 
 template <class T>
 void Network<T>::check_rows(Index rows, const char* advice) const {
   for (const Place& place : layers_) {
-    const Index least = place.frozen ? 0 : place.layer->min_batch_size();
-    if (rows >= least) continue;
-    throw ValueError(place.layer->describe() + ": expected " + std::to_string(least) +
+    const Index min_rows = place.frozen ? 0 : place.layer->min_batch_size();
+    if (rows >= min_rows) continue;
+    throw ValueError(place.layer->describe() + ": expected " + std::to_string(min_rows) +
                      " rows or more in training, got " + std::to_string(rows) + advice);
   }
 }

@@ -30,7 +30,7 @@ std::vector<Range> affine_tiles(Index features, bool weight, bool bias) {
   return tiles;
 }
 
-/// What BatchNorm finds in a whole batch.
+/// Layout of BatchNorm's batch statistics.
 template <class Pointer>
 struct BatchSums {
   Pointer mean, variance, inverse_deviation, weight_gradient, bias_gradient;
@@ -43,7 +43,7 @@ struct BatchSums {
         bias_gradient(statistics + 4 * n) {}
 };
 
-/// Numbers for the moment. They grow once in each thread: inference has no workspace.
+/// Thread-local scratch memory: inference has no workspace.
 template <class T>
 T* scratch(Index n) {
   thread_local Buffer<T> buffer;
@@ -113,7 +113,8 @@ void BatchNorm::run_backward(const Backward<T>& b) const {
                                     .weight = affine_ ? b.parameters : nullptr,
                                     .delta_x = b.delta_x.data};
   if (b.training) {
-    // dJ/dbias = sum over rows of dJ/dy, dJ/dweight = that of dJ/dy xhat: the moments hang on them as well.
+    // dJ/dbias = sum over rows of dJ/dy, dJ/dweight = sum over rows of dJ/dy xhat. delta_x needs both sums, as the
+    // moments depend on x.
     const BatchSums batch(b.batch_statistics, features_);
     const auto sum = [&](T* sums, const T* factors) {
       k.column_sums({.rows = b.x.rows, .cols = features_, .a = b.delta_y.data, .sums = sums, .factors = factors});
@@ -155,7 +156,7 @@ void BatchNorm::run_update_buffers(const Statistics<T>& s) const {
   };
   const auto rows = static_cast<double>(s.rows);
   blend(s.buffers, batch.mean, 1);
-  blend(s.buffers + features_, batch.variance, rows / (rows - 1));  // the unbiased one
+  blend(s.buffers + features_, batch.variance, rows / (rows - 1));  // unbiased
 }
 
 RowNorm::RowNorm(bool centred, Index features, std::optional<double> eps, bool weight, bool bias,
@@ -211,7 +212,7 @@ std::vector<Range> RowNorm::gradient_tiles() const { return affine_tiles(feature
 
 template <class T>
 void RowNorm::run_gradient(const Gradient<T>& g, Range tile) const {
-  // dJ/dweight = sum over rows of dJ/dy xhat, dJ/dbias = that of dJ/dy
+  // dJ/dweight = sum over rows of dJ/dy xhat, dJ/dbias = sum over rows of dJ/dy
   kernels::get<T>().column_sums({.rows = g.delta_y.rows,
                                  .cols = features_,
                                  .a = g.delta_y.data,

@@ -89,17 +89,17 @@ std::vector<Index> Plan::add(const Block& block, std::vector<Index> inputs) {
 
 Subgraph Plan::resolve_inputs(const Subgraph& subgraph, Index inputs, const Block& block) const {
   if (inputs == static_cast<Index>(subgraph.inputs.size())) return subgraph;
-  const Block* shares = block.entrance();
+  const Block* fork = block.input_fork();
   if (subgraph.inputs.size() != 1) {
-    throw ValueError(shares->describe() + ": expected a tuple of " + std::to_string(subgraph.inputs.size()) +
+    throw ValueError(fork->describe() + ": expected a tuple of " + std::to_string(subgraph.inputs.size()) +
                      " inputs, got " + std::to_string(inputs));
   }
-  if (shares == nullptr) {
+  if (fork == nullptr) {
     throw ValueError(block.first().describe() + ": expected one input, got a tuple of " + std::to_string(inputs));
   }
-  const std::size_t branches = shares->children().size();
+  const std::size_t branches = fork->children().size();
   if (inputs != static_cast<Index>(branches)) {
-    throw ValueError(shares->describe() + ": expected one input or a tuple of " + std::to_string(branches) + ", got " +
+    throw ValueError(fork->describe() + ": expected one input or a tuple of " + std::to_string(branches) + ", got " +
                      std::to_string(inputs));
   }
   return {{subgraph.nodes.begin + 1, subgraph.nodes.end}, node(subgraph.nodes.begin).outputs, subgraph.outputs};

@@ -41,7 +41,7 @@ std::vector<Range> PReLU::gradient_tiles() const { return {{0, count_}}; }
 
 template <class T>
 void PReLU::run_gradient(const Gradient<T>& g, Range) const {
-  // dJ/dw = sum over rows, and over features where they share it, of dJ/dy min(x, 0)
+  // dJ/dw = sum of dJ/dy min(x, 0) over rows, and over features if w is shared
   kernels::get<T>().prelu_gradient({.rows = g.x.rows,
                                     .cols = g.x.cols,
                                     .shared = shared(),

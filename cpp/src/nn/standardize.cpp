@@ -42,8 +42,8 @@ void Standardize::run_learn(const StridedView& x, const InterruptCheck& check_in
       throw ValueError(description_ + ": expected numbers whose squares are finite, got larger ones in column " +
                        std::to_string(j));
     }
-    // A feature is constant where its variance is what rounding of the mean leaves, as in scikit-learn's
-    // _is_constant_feature, or where float32 could not hold the deviation.
+    // A feature is constant if its variance is within the rounding error of the mean, as in scikit-learn's
+    // _is_constant_feature, or if its deviation underflows in float32.
     constexpr double eps = std::numeric_limits<double>::epsilon();
     const double rounding = n * mean[j] * eps;
     const double deviation = std::sqrt(scale[j]);
@@ -72,7 +72,7 @@ void Standardize::run_forward(const Forward<T>& f) const {
   for (Index j = 0; j < features_; ++j) {
     const auto rounded = static_cast<double>(f.buffers[j]);
     mean[j] = rounded + static_cast<double>(f.buffers[features_ + j]);
-    // The rest is not that of a mean that has been written since.
+    // The rounding error is stale if the mean has been set since.
     if (static_cast<T>(mean[j]) != f.buffers[j]) mean[j] = rounded;
   }
   for (Index i = 0; i < f.x.rows; ++i) {

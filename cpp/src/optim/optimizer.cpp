@@ -67,16 +67,16 @@ void Optimizer<T>::set_global_options(const GlobalOptions& options) {
 template <class T>
 void Optimizer<T>::prepare() {
   std::fill(planned_.begin(), planned_.end(), Planned{});
-  ends_ = global_options_.ema_decay.has_value();
+  has_end_updates_ = global_options_.ema_decay.has_value();
   for (Slot& s : slots_) {
     if (s.group == -1) continue;
-    ends_ = ends_ || std::isfinite(option(s, max_norm));
+    has_end_updates_ = has_end_updates_ || std::isfinite(option(s, max_norm));
     s.states = {};
-    std::size_t taken = 0;
+    std::size_t count = 0;
     for (std::size_t k = 0; k < states_.size(); ++k) {
       if (!rule_.states[k].needed(group(s.group).options)) continue;
       states_[k].reserve(parameters_->size());
-      s.states[taken++] = states_[k].data();
+      s.states[count++] = states_[k].data();
     }
   }
   prepared_ = true;
@@ -136,7 +136,7 @@ void Optimizer<T>::begin_step() {
   if (global_options_.clip_norm) scale_to_norm(*global_options_.clip_norm);
 }
 
-/// As torch.nn.utils.clip_grad_norm_, over the gradients with their penalties.
+/// Like torch.nn.utils.clip_grad_norm_, applied to the gradients including l1 and l2 penalties.
 template <class T>
 void Optimizer<T>::scale_to_norm(double limit) {
   const auto set_scale = [this](double scale) {
@@ -167,7 +167,7 @@ template <class T>
 void Optimizer<T>::update(Index p, Range run) {
   while (run.size() > 0) {
     const Slot& s = slots_[static_cast<std::size_t>(p)];
-    // As far as the plan is the same.
+    // One call for consecutive parameters with the same plan.
     Index end = parameter(p++).range.end;
     for (; end < run.end && slots_[static_cast<std::size_t>(p)].plan == s.plan; ++p) end = parameter(p).range.end;
     const Range part{run.begin, std::min(end, run.end)};
@@ -178,7 +178,7 @@ void Optimizer<T>::update(Index p, Range run) {
 
 template <class T>
 void Optimizer<T>::end_step() {
-  for (Index p = 0; ends_ && p < size(); ++p) {
+  for (Index p = 0; has_end_updates_ && p < size(); ++p) {
     if (slot(p).plan != nullptr) end_update(slot(p), parameter(p));
   }
 }

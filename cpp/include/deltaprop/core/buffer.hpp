@@ -16,8 +16,8 @@ namespace deltaprop {
 inline constexpr std::size_t kAlignment = 64;  // a cache line, and the widest vector
 inline constexpr std::size_t kLargePage = std::size_t{1} << 21;
 
-/// Zeroed memory aligned to a cache line. Shared, so that a NumPy view can keep alive what it shows
-/// after the owner has moved on to a larger buffer.
+/// Zeroed memory aligned to a cache line. Reference counted, so that a NumPy view keeps its memory alive after the
+/// owner has switched to a larger buffer.
 template <class T>
 class Buffer {
  public:
@@ -28,8 +28,8 @@ class Buffer {
   Index size() const { return size_; }
   std::shared_ptr<void> owner() const { return memory_; }
 
-  /// Grows to at least `size` elements; the content is lost when it does. Never shrinks, so a
-  /// ragged last batch followed by a full one allocates nothing.
+  /// Grows to at least `size` elements; growing loses the content. Never shrinks, so a smaller last batch followed by a
+  /// full one allocates nothing.
   void reserve(Index size) {
     if (size > size_) *this = Buffer(size);
   }
@@ -48,7 +48,8 @@ class Buffer {
     T* p = static_cast<T*>(::operator new(bytes, alignment));
     std::shared_ptr<T> memory(p, Free{alignment});
 #ifdef MADV_HUGEPAGE
-    // Looking up small pages would take a third of the time in which large arrays are read. Refused, it is slower.
+    // With 4 KiB pages, TLB misses take a third of the time of reading large arrays. If the kernel refuses the advice,
+    // access is only slower.
     if (bytes >= kLargePage) madvise(p, bytes, MADV_HUGEPAGE);
 #endif
     std::fill_n(p, count, T{});
@@ -59,14 +60,14 @@ class Buffer {
   Index size_ = 0;
 };
 
-/// a * b, refusing what no memory could hold.
+/// a * b; std::bad_alloc on overflow.
 inline Index checked_size(Index a, Index b) {
   Index product = 0;
   if (__builtin_mul_overflow(a, b, &product)) throw std::bad_alloc();
   return product;
 }
 
-/// How many elements an array of this shape has.
+/// Number of elements of an array of this shape; std::bad_alloc on overflow.
 inline Index element_count(const std::vector<Index>& shape) {
   Index count = 1;
   for (const Index n : shape) count = checked_size(count, n);

@@ -6,8 +6,8 @@
 
 namespace deltaprop {
 
-/// The natural logarithm of a positive double, within 2 ulp, in additions, products and quotients alone: libm's
-/// differs from one C library to the next, and initial weights and losses must not.
+/// Natural logarithm of a positive double, error at most 2 ulp. Only IEEE additions, products and quotients: libm's
+/// result differs between C libraries, and initial weights and losses must not.
 ///
 /// log(m 2^e) = e ln 2 + 2 atanh(s), s = (m - 1) / (m + 1), m in [sqrt(1/2), sqrt(2)).
 inline double portable_log(double x) {
@@ -36,7 +36,7 @@ inline double portable_log(double x) {
   return exponent * ln2_high + (f - (s * (f - series) - exponent * ln2_low));
 }
 
-/// The exponential, within 1 ulp, for the same reason.
+/// Exponential, error at most 1 ulp, independent of libm for the same reason.
 ///
 /// exp(x) = 2^k exp(r), k = round(x / ln 2), |r| <= ln(2) / 2, exp(r) by its series.
 inline double portable_exp(double x) {
@@ -48,7 +48,7 @@ inline double portable_exp(double x) {
   const double r = (x - k * ln2_high) - k * ln2_low;
   double series = 0;  // (exp(r) - 1 - r) / r
   for (int n = 14; n >= 2; --n) series = (series + 1) * (r / n);
-  // In two steps, since 2^k alone may be out of range.
+  // 2^k alone may overflow or underflow.
   const auto power_of_two = [](int n) { return std::bit_cast<double>(static_cast<std::uint64_t>(n + 1023) << 52); };
   return (1 + (r + r * series)) * power_of_two(k / 2) * power_of_two(k - k / 2);
 }

@@ -6,13 +6,13 @@
 
 namespace deltaprop {
 
-/// The four words of `lanes` counters, or of the draws made of them, side by side.
+/// The four words of `lanes` Philox blocks, structure of arrays: counters before the rounds, random bits after them.
 template <std::size_t lanes>
 using PhiloxWords = std::array<std::array<std::uint32_t, lanes>, 4>;
 
-/// Philox4x32-10 on many counters at once, so that compilers can give each a lane of a vector.
+/// Philox4x32-10 on `lanes` counters in place, written so that compilers vectorise over the lanes.
 ///
-/// Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC11 (2011), subgraph 3.3.
+/// Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC11 (2011), section 3.3.
 template <std::size_t lanes>
 inline void philox_rounds(PhiloxWords<lanes>& c, std::array<std::uint32_t, 2> key) {
   auto [k0, k1] = key;

@@ -10,7 +10,7 @@
 
 namespace deltaprop {
 
-/// The element types that data may come in.
+/// Element types of the user's arrays.
 enum class Dtype {
   boolean,
   int8,
@@ -29,8 +29,8 @@ enum class Dtype {
 
 bool is_floating(Dtype dtype);
 
-/// A table of numbers as its owner keeps it: any real type, any strides (in bytes), read-only. Rows are converted
-/// as they are gathered, so that no copy of a whole data set is made.
+/// Read-only view of the user's table: any real type, any strides (in bytes). Rows are converted as they are gathered,
+/// so a data set is never copied as a whole.
 struct StridedView {
   const std::byte* data = nullptr;
   Dtype dtype = Dtype::float64;
@@ -40,7 +40,7 @@ struct StridedView {
   Index col_stride = 0;
 };
 
-/// Some rows of a source: order[0], order[1], ..., or first, first + 1, ... where order is null.
+/// Rows order[0], order[1], ... of a view; first, first + 1, ... if `order` is null.
 struct StridedRows {
   StridedView source;
   const Index* order = nullptr;
@@ -51,8 +51,7 @@ struct StridedRows {
   }
 };
 
-/// Writes the source's rows order[0], order[1], ... (or first, first + 1, ... where order is null), converted to T,
-/// into `out`, one after the other.
+/// Gathers rows order[0], order[1], ... (first, first + 1, ... if `order` is null) into `out`, converted to T.
 template <class T>
 void gather(const StridedView& source, const Index* order, Index first, Matrix<T> out);
 template <class T>
@@ -60,11 +59,10 @@ void gather(const StridedRows& rows, Matrix<T> out) {
   gather<T>(rows.source, rows.order, rows.first, out);
 }
 
-/// Rows converted at once where a whole set is looked through.
+/// Rows per chunk when a whole data set is scanned.
 inline Index chunk_rows(Index cols) { return std::clamp<Index>((Index{1} << 20) / std::max<Index>(cols, 1), 1, 4096); }
 
-/// Calls f(converted rows, number of the first) for chunks of the source; `check_interrupt`, which may throw, before
-/// each.
+/// Calls f(converted rows, index of the first) for each chunk. Calls `check_interrupt`, which may throw, before each.
 template <class T, class F>
 void for_each_chunk(const StridedView& source, const InterruptCheck& check_interrupt, F&& f) {
   const Index chunk = std::min(chunk_rows(source.cols), source.rows);

@@ -6,7 +6,7 @@ namespace deltaprop {
 
 using Index = std::ptrdiff_t;
 
-/// How many parts of a size n numbers make, the last one perhaps smaller.
+/// n / size, rounded up.
 constexpr Index ceil_div(Index n, Index size) { return (n + size - 1) / size; }
 
 /// A half-open range of rows, or of elements of a flat buffer.
@@ -16,8 +16,8 @@ struct Range {
   Index size() const { return end - begin; }
 };
 
-/// A dense row-major matrix over memory owned elsewhere. Rows follow each other without a gap, so
-/// any range of rows is one contiguous run. A null `data` means "not wanted".
+/// Non-owning view of a dense row-major matrix without padding, so any range of rows is one contiguous run. A null
+/// `data` means that the caller does not need the result.
 template <class T>
 struct Matrix {
   T* data = nullptr;
@@ -26,7 +26,6 @@ struct Matrix {
 
   Matrix() = default;
   Matrix(T* data_, Index rows_, Index cols_) : data(data_), rows(rows_), cols(cols_) {}
-  /// A view that may write is also a view that may only read.
   operator Matrix<const T>() const { return {data, rows, cols}; }
 
   Index size() const { return rows * cols; }

@@ -25,20 +25,19 @@ enum class Precision : std::uint8_t { float32, float64 };
 template <class T>
 inline constexpr Precision precision_of = sizeof(T) == 4 ? Precision::float32 : Precision::float64;
 
-/// f.template operator()<float>() or <double>().
+/// Calls f.template operator()<float>() or <double>().
 template <class F>
 decltype(auto) with_type(Precision precision, F&& f) {
   return precision == Precision::float32 ? f.template operator()<float>() : f.template operator()<double>();
 }
 
-/// Elements of an array, row-major, that views may share; null where they are one number in place.
+/// Row-major elements of an array, reference counted; null for a scalar, which is stored in the node.
 using Memory = std::shared_ptr<std::byte>;
 
-/// What a node is computed of: a few nodes, in place.
+/// The inputs of a node: a short vector without heap allocation.
 class Inputs {
  public:
   Inputs() = default;
-  /// As many as there are.
   template <class... Nodes>
     requires(sizeof...(Nodes) > 0 && (std::is_same_v<std::remove_cvref_t<Nodes>, NodePtr> && ...))
   Inputs(Nodes&&... nodes) : size_(sizeof...(Nodes)), nodes_{std::forward<Nodes>(nodes)...} {}
@@ -53,43 +52,44 @@ class Inputs {
 
  private:
   std::size_t size_ = 0;
-  NodePtr nodes_[formulas::kMostInputs];
+  NodePtr nodes_[formulas::kMaxInputs];
 };
 
-/// A number or array as a mathematical expression: a delta takes the place of a gradient on the way back.
+/// A node wrapped so that formulas can be written with operators.
 struct Expression {
   NodePtr node;
 };
 
-/// What a node computes of its inputs: forward and backward side by side.
+/// The operation of a node: forward and backward side by side. The share of an input is its part of the node's delta:
+/// delta * dy/dx.
 class Op {
  public:
   virtual ~Op() = default;
 
   virtual const char* name() const = 0;
-  /// The place of its formula, where it is one.
+  /// Position in formulas.hpp, or -1 if it is not an elementwise formula.
   virtual int formula() const { return -1; }
-  /// Its options, as Python would write them.
+  /// The options in Python syntax.
   virtual std::string details() const { return {}; }
-  /// Whether a delta of the output says something about this input.
+  /// Whether y is differentiable in this input.
   virtual bool differentiable(std::size_t) const { return true; }
-  /// Writes the node's value from those of its inputs.
+  /// Computes the value of y from the values of its inputs.
   virtual void forward(Node& y) const = 0;
-  /// Adds each input's share of the node's delta to the input's.
+  /// Adds the share of each input to the delta of that input.
   virtual void backward(Node& y) const = 0;
-  /// The share of one input as an expression, from that of the delta.
+  /// The share of one input as an expression of y's delta.
   virtual Expression delta(const NodePtr& y, std::size_t input, const Expression& delta) const = 0;
 };
 
-/// A value in a computational graph. It is made of its inputs for good, so an order of evaluation, once found, stays
-/// right; a leaf's value may be set.
+/// A value in a computational graph. The inputs never change, so a topological order stays valid; the value of a leaf
+/// may be set.
 class Node : public std::enable_shared_from_this<Node> {
  public:
   enum class Kind : std::uint8_t { constant, variable, computed };
 
-  /// A leaf with all elements 0. A constant that is `weak` takes the precision of what it meets.
+  /// A leaf with all elements 0. A weak constant takes the precision of the other operands.
   Node(Kind kind, Shape shape, Precision precision, bool weak = false);
-  /// op(inputs), evaluated.
+  /// y = op(inputs), evaluated at once.
   Node(std::shared_ptr<const Op> op, Inputs inputs, Shape shape, Precision precision);
   ~Node();
   Node(const Node&) = delete;
@@ -104,9 +104,9 @@ class Node : public std::enable_shared_from_this<Node> {
   Index size() const { return size_; }
   bool weak() const { return weak_; }
   std::uint64_t serial() const { return serial_; }
-  /// Whether a variable stands above it, so that a delta has somewhere to go.
+  /// Whether the node depends on a variable.
   bool active() const { return active_; }
-  /// Whether this input gets a share of its delta.
+  /// Whether this input gets a share of the node's delta.
   bool sends_delta(std::size_t input) const { return active_ && inputs_[input]->active_ && op_->differentiable(input); }
 
   template <class T>
@@ -114,19 +114,19 @@ class Node : public std::enable_shared_from_this<Node> {
     return reinterpret_cast<const T*>(value_ ? value_.get() : cell_.value);
   }
   const Memory& value_memory() const { return value_; }
-  /// Brings back what was not kept because only other nodes read it: to be called before anybody looks.
-  void reveal_value();
+  /// Recomputes a value (and delta) that a region did not store. To be called before value() (and delta()).
+  void materialize_value();
   void materialize();
-  /// Memory that nobody else sees, to be written whole.
+  /// Unshared memory for a new value; the previous content is lost.
   template <class T>
   T* fresh_value() {
-    own(value_);
+    make_unique_memory(value_);
     return reinterpret_cast<T*>(value_ ? value_.get() : cell_.value);
   }
 
-  /// Whether a backward pass has come by.
-  bool has_delta() const { return reached_; }
-  void forget_delta() { reached_ = false; }
+  /// Whether a backward pass has reached the node.
+  bool has_delta() const { return has_delta_; }
+  void forget_delta() { has_delta_ = false; }
   template <class T>
   const T* delta() const {
     if (uniform_) fill_delta();
@@ -134,10 +134,10 @@ class Node : public std::enable_shared_from_this<Node> {
   }
   const Memory& delta_memory() const { return delta_; }
 
-  /// A number and its delta, where the node is one.
+  /// Value and delta of a scalar node.
   kernels::ScalarCell& cell() { return cell_; }
 
-  /// Where a share of the delta goes: written where it is the first of a pass, added to what is there otherwise.
+  /// Destination of a share of this node's delta: the first share of a pass is written, later ones are added.
   template <class T>
   struct Share {
     T* data;
@@ -146,38 +146,39 @@ class Node : public std::enable_shared_from_this<Node> {
   template <class T>
   Share<T> share() {
     const bool first = !filled_;
-    first ? own(delta_) : own_delta();
+    first ? make_unique_memory(delta_) : make_delta_unique();
     filled_ = true;
-    return {place<T>(), !first};
+    return {delta_data<T>(), !first};
   }
-  /// A share that is one number for all elements, where it is the first of a pass and this is an array; false
-  /// elsewhere.
+  /// Sets a share that is the same for all elements without filling an array. False, and no effect, unless this is an
+  /// array and the share is the first of the pass.
   template <class T>
   bool share_uniform(T number) {
     if (filled_ || size_ <= 1) return false;
     *reinterpret_cast<T*>(cell_.delta) = number;
     return uniform_ = filled_ = true;
   }
-  /// The same for what can only add.
+  /// Destination of a share for code that only adds: zeroed before the first share of a pass.
   template <class T>
   T* sum() {
-    filled_ ? own_delta() : clear_delta();
-    return place<T>();
+    filled_ ? make_delta_unique() : zero_delta();
+    return delta_data<T>();
   }
-  /// Shows y's delta as its own, where it is the first share of a pass and an array; false elsewhere.
+  /// Aliases y's delta instead of copying it. False, and no effect, unless this is an array and the share is the first
+  /// of the pass.
   bool borrow_delta(const Node& y);
 
-  /// Whether it is part of so much that its arrays are better written past the caches.
+  /// Whether the arrays of the graph exceed the caches, so that non-temporal stores pay off.
   bool streamed() const { return streamed_; }
 
-  /// Evaluates what this node is made of, in order, and it itself.
+  /// Evaluates the ancestors in topological order, then this node.
   void forward();
-  /// The delta recursion from dJ/d(this) = `delta` (of this node's shape, or one number): every node above that
-  /// depends on a variable gets its delta.
+  /// Backward pass from dJ/d(this) = `delta`, of this node's shape or a scalar: computes the delta of every ancestor
+  /// that depends on a variable.
   template <class T>
-  void backward(const T* delta, bool single);
+  void backward(const T* delta, bool is_scalar);
 
-  /// Nodes that it is made of and itself, each after its inputs; with `active` only those that get a delta.
+  /// This node and its ancestors in topological order; with `active` only those that get a delta.
   std::vector<Node*> ancestors(bool active = false);
 
   std::string name;
@@ -188,41 +189,42 @@ class Node : public std::enable_shared_from_this<Node> {
 
   std::size_t bytes() const { return static_cast<std::size_t>(size_) * (precision_ == Precision::float32 ? 4 : 8); }
   template <class T>
-  T* place() {
+  T* delta_data() {
     return reinterpret_cast<T*>(delta_ ? delta_.get() : cell_.delta);
   }
-  /// Room that nobody else sees; what was there is lost.
-  void own(Memory& memory) const;
-  void clear_delta();
-  /// Begins a pass.
-  void forget_shares();
-  /// Makes a delta that is borrowed or one number its own, to be added to.
-  void own_delta();
+  /// Replaces memory that is shared or missing by a new allocation; the content is lost.
+  void make_unique_memory(Memory& memory) const;
+  void zero_delta();
+  /// Resets the delta for a backward pass.
+  void begin_pass();
+  /// Copies a borrowed or uniform delta into own memory, so that shares can be added.
+  void make_delta_unique();
   void fill_delta() const;
-  void hide(std::shared_ptr<Region>& hider, const std::shared_ptr<Region>& region);
-  void unhide(std::shared_ptr<Region>& hider);
+  /// Sets or clears the region that recomputes the value or the delta.
+  void attach(std::shared_ptr<Region>& slot, const std::shared_ptr<Region>& region);
+  void detach(std::shared_ptr<Region>& slot);
   Program& program();
 
   Kind kind_;
   Precision precision_;
   bool weak_;
   bool active_;
-  bool reached_ = false;
-  bool filled_ = false;
-  bool borrowed_ = false;
-  mutable bool uniform_ = false;  // the number in the cell stands for all elements
+  bool has_delta_ = false;
+  bool filled_ = false;           // a share of this pass has been written
+  bool borrowed_ = false;         // delta_ aliases the delta of another node
+  mutable bool uniform_ = false;  // all elements of the delta equal the number in the cell
   bool streamed_ = false;
   Index size_;
-  std::uint64_t serial_;    // a node's is above its inputs'
-  std::uint64_t mark_ = 0;  // of the last search that came by
+  std::uint64_t serial_;    // larger than that of every input
+  std::uint64_t mark_ = 0;  // of the last search that visited the node
   std::shared_ptr<const Op> op_;
   Inputs inputs_;
   Shape shape_;
   kernels::ScalarCell cell_{};
   Memory value_;
   mutable Memory delta_;
-  Memory spare_;                                       // its own while its delta is borrowed
-  std::shared_ptr<Region> value_hider_, delta_hider_;  // these know what was not kept
+  Memory spare_;                                         // own memory while delta_ is borrowed
+  std::shared_ptr<Region> value_region_, delta_region_;  // recompute what is not stored; null if it is
   std::unique_ptr<Program> program_;
 };
 

@@ -7,22 +7,22 @@
 
 namespace deltaprop::graph {
 
-/// All that a node is made of, in an order in which it can be evaluated. Runs of single numbers are one list of steps,
-/// so that a graph of scalars costs little more than its arithmetic; runs of formulas over arrays of one size go tile
-/// by tile.
+/// The graph of a node in topological order. Consecutive scalar nodes become one list of steps, which keeps the
+/// overhead of scalar graphs low; consecutive formulas over arrays of one size become a region, which runs tile by
+/// tile.
 class Program {
  public:
   explicit Program(Node& root);
   ~Program();
 
   void forward();
-  /// From the delta that the root holds.
+  /// Propagates the delta of the root, which is set before.
   void backward();
-  /// Forgets the deltas of the last pass.
+  /// Discards the deltas of the last pass.
   void clear();
 
  private:
-  /// Steps of single numbers of one precision, a region, or one node.
+  /// Scalar steps of one precision, a region, or one node.
   struct Part {
     Precision precision;
     Index begin = 0, end = 0;  // of steps_
@@ -30,7 +30,7 @@ class Program {
     Node* node = nullptr;
   };
 
-  std::vector<Node*> numbers_, arrays_;  // those that get a delta
+  std::vector<Node*> scalars_, arrays_;  // nodes that get a delta
   std::vector<kernels::ScalarStep> steps_;
   std::vector<Part> parts_;
 };

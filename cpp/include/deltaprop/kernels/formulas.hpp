@@ -5,14 +5,14 @@
 #include <tuple>
 #include <type_traits>
 
-/// Functions of one element: the value, and what each input gets of the output's delta, side by side. A formula is
-/// written once for every P that has the operators and functions in it: vectors of numbers in the kernels, and nodes,
-/// whose formulas are then derivatives to be derived again.
+/// Elementwise functions: value and vector-Jacobian product side by side. Each formula is a template over a type P with
+/// the operators that it uses: SIMD vectors in the kernels, and graph nodes, which give derivatives that can be
+/// differentiated again.
 ///
-/// x: the inputs, y: the value, d: the delta of y. `differentiable` says which inputs get one.
+/// x: the inputs, y: the value, d: dJ/dy; delta<i> gives d dy/dx_i. `differentiable` says which inputs have one.
 namespace deltaprop::formulas {
 
-/// The number v as a P.
+/// The constant v as a P.
 template <class P>
 struct Number;
 template <class P>
@@ -24,14 +24,14 @@ template <int count, bool... differentiable_>
 struct Inputs {
   static constexpr int inputs = count;
   static constexpr bool differentiable[] = {differentiable_...};
-  /// Whether this input gets the delta as it is.
-  static constexpr bool passes(std::size_t) { return false; }
-  /// Whether it is better kept than computed again.
-  static constexpr bool costly = false;
+  /// Whether the delta of this input is d itself (dy/dx_i = 1).
+  static constexpr bool passes_delta(std::size_t) { return false; }
+  /// Whether the value is expensive: worth storing rather than recomputing.
+  static constexpr bool expensive = false;
 };
 struct Unary : Inputs<1, true> {};
 struct Function : Unary {
-  static constexpr bool costly = true;
+  static constexpr bool expensive = true;
 };
 struct Binary : Inputs<2, true, true> {};
 
@@ -201,7 +201,7 @@ struct Square : Unary {
 
 struct Add : Binary {
   static constexpr const char* name = "add";
-  static constexpr bool passes(std::size_t) { return true; }
+  static constexpr bool passes_delta(std::size_t) { return true; }
   template <class P>
   static P value(const P* x) {
     return x[0] + x[1];
@@ -214,7 +214,7 @@ struct Add : Binary {
 
 struct Subtract : Binary {
   static constexpr const char* name = "subtract";
-  static constexpr bool passes(std::size_t i) { return i == 0; }
+  static constexpr bool passes_delta(std::size_t i) { return i == 0; }
   template <class P>
   static P value(const P* x) {
     return x[0] - x[1];
@@ -259,12 +259,12 @@ struct Divide : Binary {
 
 struct Power : Binary {
   static constexpr const char* name = "power";
-  static constexpr bool costly = true;
+  static constexpr bool expensive = true;
   template <class P>
   static P value(const P* x) {
     return pow(x[0], x[1]);
   }
-  // At 0^0 and 0^b with b > 0 the limits: no 0 * infinity.
+  // At base 0 the limits, where the plain formula is 0 * infinity.
   template <int i, class P>
   static P delta(const P* x, const P& y, const P& d) {
     const P zero = number<P>(0);
@@ -277,7 +277,7 @@ struct Power : Binary {
   }
 };
 
-/// Where both are equal each gets half, as in PyTorch; NaN stays NaN, as in NumPy.
+/// Equal inputs get half of the delta each, as in PyTorch; NaN propagates, as in NumPy.
 struct Maximum : Binary {
   static constexpr const char* name = "maximum";
   template <class P>
@@ -304,7 +304,7 @@ struct Minimum : Binary {
   }
 };
 
-/// Comparisons: 1 where they hold, 0 elsewhere.
+/// 1 where true, 0 elsewhere.
 struct Comparison : Inputs<2, false, false> {};
 
 struct Less : Comparison {
@@ -357,14 +357,14 @@ struct Where : Inputs<3, false, true, true> {
   }
 };
 
-/// All of them; a formula is known by its place here.
+/// All formulas; the position in this list identifies a formula.
 using Formulas =
     std::tuple<Negative, Exp, Expm1, Log, Log1p, Sqrt, Sin, Cos, Tan, Tanh, Sigmoid, Absolute, Sign, Square, Add,
                Subtract, Multiply, Divide, Power, Maximum, Minimum, Less, LessEqual, Equal, NotEqual, Where>;
 inline constexpr int kFormulas = std::tuple_size_v<Formulas>;
-inline constexpr int kMostInputs = 3;
+inline constexpr int kMaxInputs = 3;
 
-/// An entry for each formula, in the order of the list: make.template operator()<F>().
+/// Table of make.template operator()<F>() for each formula, in the order of the list.
 template <class Entry, class Make>
 constexpr std::array<Entry, kFormulas> each_formula(Make&& make) {
   return [&]<class... Fs>(std::tuple<Fs...>*) {
@@ -372,7 +372,7 @@ constexpr std::array<Entry, kFormulas> each_formula(Make&& make) {
   }(static_cast<Formulas*>(nullptr));
 }
 
-/// The place of a formula in the list.
+/// Position of a formula in the list.
 template <class F>
 constexpr int formula_index() {
   return []<class... Fs>(std::tuple<Fs...>*) {

@@ -5,19 +5,19 @@
 
 namespace deltaprop::kernels {
 
-/// The instruction set whose kernels are loaded, and what there was to choose from, the best last.
+/// The selected instruction set and the candidates, the best last.
 struct Choice {
   std::string name;
-  std::vector<std::string> built, available;  // available: built, and this CPU has it
+  std::vector<std::string> built, available;  // available: built and supported by this CPU
   bool forced = false;                        // by DELTAPROP_ISA
 };
 
-/// Loads the best variant for this CPU from the folder `kernels` beside the calling binary, or the one that the
-/// environment variable DELTAPROP_ISA names. Throws std::runtime_error with one clear line where the CPU or the file is
-/// not there. Called once, before any other function of the library.
+/// Loads the kernels of the best instruction set of this CPU, or of the one that the environment variable DELTAPROP_ISA
+/// names, from the folder `kernels` next to this binary. std::runtime_error with a one-line message if the CPU supports
+/// none or the file is missing. To be called once, before any other function of the library.
 void load();
 
-/// What load() has chosen.
+/// The selection made by load().
 const Choice& choice();
 
 }  // namespace deltaprop::kernels

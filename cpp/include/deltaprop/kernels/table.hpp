@@ -8,15 +8,16 @@
 #include "deltaprop/core/types.hpp"
 #include "deltaprop/kernels/formulas.hpp"
 
-/// The border between the network and its arithmetic: plain structs, and functions that throw nothing, but for products
-/// when there is no memory to pack into. What stands behind it is compiled once for each instruction set and chosen
-/// when the library is loaded.
+/// Interface of the kernels: argument structs and a table of functions, compiled once per instruction set and selected
+/// at load time. The functions do not throw, except that a product throws std::bad_alloc if it cannot allocate its
+/// packing buffer.
 namespace deltaprop::kernels {
 
-/// Rows summed in one chain before the sum is added to a total: fixes the bits of every sum over rows.
+/// Rows that are summed in one chain before the result is added to the total: part of the fixed order of summation, so
+/// of the bits of every sum over rows.
 inline constexpr Index kBlock = 256;
 
-/// c = a b, a (m, k) and b (k, n) with any strides, c (m, n) row-major.
+/// c = a b; a (m, k) and b (k, n) with any strides, c (m, n) with row stride c_row.
 template <class T>
 struct Product {
   Index m, n, k;
@@ -36,11 +37,11 @@ struct ColumnSums {
   const T* a;  // (rows, cols), row-major
   T* sums;     // (cols,)
   bool accumulate;
-  const T* factors = nullptr;  // (rows, cols), what each element is multiplied by first; or null
-  Index factor_stride = 0;     // from a row of them to the next, where that is not cols
+  const T* factors = nullptr;  // (rows, cols), multiplied elementwise with a; or null
+  Index factor_stride = 0;     // row stride of factors; 0 for cols
 };
 
-/// Each row on its own: LayerNorm and RMSNorm. y may be x.
+/// Normalisation over each row: LayerNorm and RMSNorm. y may alias x.
 template <class T>
 struct RowNorm {
   Index rows, cols;
@@ -49,12 +50,12 @@ struct RowNorm {
   const T* bias;    // (cols,), or null for zeros
   T epsilon;
   T* y;                  // (rows, cols)
-  T* normal;             // (rows, cols), x normalised, before weight and bias; or null where no delta follows
-  T* inverse_deviation;  // (rows,), likewise
+  T* normal;             // (rows, cols), normalised x before weight and bias; or null if no backward pass follows
+  T* inverse_deviation;  // (rows,), or null
 };
 
-/// Its delta, from what the forward pass has kept. delta_x may be delta_y. The weight's gradient is
-/// column_sums of delta_y with `normal` as factors, the bias's is column_sums of delta_y.
+/// Delta of RowNorm from the values that the forward pass saved. delta_x may alias delta_y. The gradient of the weight
+/// is column_sums of delta_y with `normal` as factors, that of the bias column_sums of delta_y.
 template <class T>
 struct RowNormDelta {
   Index rows, cols;
@@ -73,7 +74,7 @@ struct ColumnMoments {
   T *mean, *variance;  // (cols,)
 };
 
-/// BatchNorm for any run of rows, by the moments of the batch or by running ones. y may be x.
+/// BatchNorm of a range of rows, with batch moments or running moments. y may alias x.
 template <class T>
 struct ColumnNorm {
   Index rows, cols;
@@ -81,11 +82,11 @@ struct ColumnNorm {
   const T *mean, *inverse_deviation;  // (cols,)
   const T *weight, *bias;             // (cols,), or null for ones and zeros
   T* y;                               // (rows, cols)
-  T* normal;                          // (rows, cols), or null where no delta follows
+  T* normal;                          // (rows, cols), or null if no backward pass follows
 };
 
-/// Its delta for any run of rows. The sums are those of the whole batch, by column_sums: the bias's gradient and,
-/// with `normal` as factors, the weight's. delta_x may be delta_y.
+/// Delta of ColumnNorm for a range of rows. delta_sums and product_sums are column_sums over the whole batch: the
+/// gradient of the bias and, with `normal` as factors, that of the weight. delta_x may alias delta_y.
 template <class T>
 struct ColumnNormDelta {
   Index rows, cols;
@@ -94,7 +95,7 @@ struct ColumnNormDelta {
   const T* normal;                     // (rows, cols)
   const T* inverse_deviation;          // (cols,)
   const T* weight;                     // (cols,), or null for ones
-  const T *delta_sums, *product_sums;  // (cols,), or null where the moments were given, not the batch's
+  const T *delta_sums, *product_sums;  // (cols,), or null if the forward pass used running moments
   T* delta_x;                          // (rows, cols)
 };
 
@@ -107,7 +108,7 @@ struct InverseDeviation {
   T* inverse_deviation;
 };
 
-/// values <- keep values + take fresh: running statistics, averages, and with ones a sum.
+/// values <- keep values + take fresh: running statistics, moving averages and, with factors 1, sums.
 template <class T>
 struct Axpby {
   Index n;
@@ -116,19 +117,20 @@ struct Axpby {
   T keep, take;
 };
 
-/// A run of a dropout mask. Element e of the batch, row * cols + col, stays with probability 1 - p: word e mod 4 of
-/// Philox at the counter {e / 4, stream} is then not below p 2^32. So a mask is the same in whatever runs it is drawn.
+/// A contiguous range of a dropout mask. Element e = row * cols + col of the batch is retained, with probability 1 - p,
+/// where word e mod 4 of Philox at counter {e / 4, stream} is at least p 2^32, so the mask does not depend on how the
+/// batch is split.
 template <class T>
 struct DropoutMask {
   Random random;
   double p;
-  Index first;  // of the run, its place in the batch
+  Index first;  // element of the batch
   Index n;
-  T kept;   // written for an element that stays; 0 for the others
+  T scale;  // mask of a retained element; 0 for the others
   T* mask;  // (n,)
 };
 
-/// y = (x + offset) mask + shift. Zeros: Dropout and every delta; others: AlphaDropout. y may be x.
+/// y = (x + offset) mask + shift. Both are 0 for Dropout and all deltas, not for AlphaDropout. y may alias x.
 template <class T>
 struct MaskedAffine {
   Index n;
@@ -137,36 +139,36 @@ struct MaskedAffine {
   T* y;
 };
 
-/// Options of losses; each formula takes its own.
+/// Options of all losses; each formula reads those that it has.
 struct LossOptions {
   double threshold = 1;      // SmoothL1Loss's beta, HuberLoss's delta
   double smoothing = 0;      // of labels, from 0 to 1
   double eps = 0;            // PoissonNLLLoss's, GaussianNLLLoss's
   bool logarithmic = false;  // PoissonNLLLoss's log_input, KLDivLoss's log_target
-  bool full = false;         // with the terms that no output changes
+  bool full = false;         // include the terms that do not depend on the outputs
 };
 
-/// Some rows of a loss. Sums of a row are in float64 and unscaled; deltas carry weight * scale.
+/// A loss over a range of rows. Row sums are in float64 and unscaled; deltas include weight * scale.
 template <class T>
 struct LossRows {
   Index rows, cols;
   const T* outputs;             // (rows, cols)
-  const T* targets;             // (rows, cols / outputs an element), for losses of values
-  const std::int64_t* classes;  // (rows,), for losses of classes; below 0: the row counts for nothing
+  const T* targets;             // (rows, cols / outputs per element), for regression losses
+  const std::int64_t* classes;  // (rows,), for classification losses; rows with a negative class are ignored
   const T* weights;             // (rows,), or null for ones
   const T* columns;             // (cols,), or null for ones: weights of classes or of positive targets, quantiles
   LossOptions options;
   double scale;
   T* deltas;       // (rows, cols), or null
-  double* values;  // (rows,), the weighted sum over the row, or null
-  T* elements;     // the unreduced loss, weighted, or null
+  double* values;  // (rows,), weighted sum over the row, or null
+  T* elements;     // weighted unreduced loss, or null
 };
 
-/// What numbers a formula takes; NaN is refused elsewhere.
+/// Domain of the numbers that a formula accepts. NaN is rejected elsewhere.
 struct Limits {
   double lowest = -std::numeric_limits<double>::infinity();
   double highest = std::numeric_limits<double>::infinity();
-  bool ends_only = false;  // these two and none between
+  bool ends_only = false;  // only the two bounds, nothing in between
 
   bool any() const { return lowest > -std::numeric_limits<double>::infinity(); }
 };
@@ -174,11 +176,11 @@ struct Limits {
 template <class T>
 struct Loss {
   const char* name;
-  bool classes;   // its targets are classes, an integer a row
-  bool per_row;   // an element of the unreduced loss is a row, not an output
-  Index outputs;  // of an element: the first of all elements stand in the first columns, and so on
+  bool classes;   // targets are class indices, one integer per row
+  bool per_row;   // the unreduced loss has one element per row, not one per output
+  Index outputs;  // outputs per element; the first outputs of all elements are in the first columns, and so on
   Limits (*targets)(const LossOptions&);
-  Limits (*bounded_output)(const LossOptions&);  // of the last output of an element
+  Limits (*bounded_output)(const LossOptions&);  // domain of the last output of an element
   void (*run)(const LossRows<T>&);
 };
 
@@ -207,14 +209,14 @@ enum class Formula : int {
   count
 };
 
-/// How much of what all formulas have in common an update needs; what it does not need costs it nothing.
+/// Which of the terms common to all formulas an update applies, as a compile-time case: unused terms cost nothing.
 enum class Preprocessing : int { nothing, decay, everything };
 
-/// The numbers of an update, the same for every run of a step.
+/// Coefficients of an update, the same for every range of a step.
 template <class T>
 struct UpdateTerms {
-  T coefficients[kMaxCoefficients];  // as the formula takes them
-  // What all formulas have in common:
+  T coefficients[kMaxCoefficients];  // in the order of the formula
+  // Common to all formulas:
   // g <- clamp(scale (sign g + l2 p + l1 sign(p)), -bound, bound) + decay p;  p <- max(formula(shrink p, g), floor)
   Preprocessing preprocessing;
   T sign, l2, l1, scale, bound, decay, shrink, floor;
@@ -225,7 +227,7 @@ struct Update {
   Index n;
   T* values;
   const T* gradients;
-  T* states[kMaxStates];  // those that the formula takes, in its order
+  T* states[kMaxStates];  // in the order of the formula
   const UpdateTerms<T>* terms;
 };
 
@@ -238,7 +240,7 @@ struct Average {
   double decay;
 };
 
-/// The incoming weights of units: element i of unit j at j unit_stride + i input_stride.
+/// The incoming weights of each unit: element i of unit j is at j unit_stride + i input_stride.
 template <class T>
 struct UnitNorms {
   Index units, inputs, unit_stride, input_stride;
@@ -246,19 +248,19 @@ struct UnitNorms {
   double limit;
 };
 
-/// The most options that an activation has.
+/// Maximum number of options of an activation.
 inline constexpr Index kActivationOptions = 2;
 
 /// y = f(x)
 template <class T>
 struct ActivationForward {
   Index rows, cols;
-  const T* x;  // (rows, cols), row-major, as all of these
+  const T* x;  // (rows, cols), row-major, like y
   T* y;
   T options[kActivationOptions];
 };
 
-/// dx = dy f'(x); both x and y = f(x) are at hand, a formula takes what serves it.
+/// dx = dy f'(x), from x or y = f(x), whichever the formula uses.
 template <class T>
 struct ActivationBackward {
   Index rows, cols;
@@ -272,43 +274,43 @@ struct ActivationBackward {
 template <class T>
 struct Activation {
   const char* name;
-  Index options;  // how many numbers it takes
-  /// Whether the delta is the same where y is given for x.
+  Index options;  // number of options
+  /// Whether backward gives the same delta if y is passed for x, as it is after an in-place forward pass.
   bool (*from_output)(const double* options);
   void (*forward)(const ActivationForward<T>&);
   void (*backward)(const ActivationBackward<T>&);
 };
 
-/// LeakyReLU with a slope that is learned: each call reads and writes what it needs.
+/// LeakyReLU with a learned slope. The three kernels share this struct; each uses some of its fields.
 template <class T>
 struct Prelu {
   Index rows, cols;
-  const T* weight;  // (cols,), or one number for all
+  const T* weight;  // (cols,), or (1,) if shared
   bool shared;
-  const T* x;  // (rows, cols), as y, dy and dx
+  const T* x;  // (rows, cols), like y, dy and dx
   T* y;
   const T* dy;
   T* dx;
-  T* gradient;  // as weight
+  T* gradient;  // like weight
   bool accumulate;
 };
 
-/// A formula of formulas.hpp over n elements; inputs that are `single` are one number for all of them.
+/// An elementwise formula over n elements. A scalar input is broadcast.
 template <class T>
 struct FormulaForward {
   Index n;
-  const T* x[formulas::kMostInputs];
-  bool single[formulas::kMostInputs];
+  const T* x[formulas::kMaxInputs];
+  bool is_scalar[formulas::kMaxInputs];
   T* y;
-  bool streamed;  // past the caches: so much is being written that it would push out what is read
+  bool streamed;  // non-temporal stores: the output is so large that it would evict the inputs from the caches
 };
 
-/// What one of its inputs gets of the delta. A single one gets the sum, always added to what is there.
+/// Adds or writes the delta of one input. A scalar input always accumulates the sum over the elements.
 template <class T>
 struct FormulaBackward {
   Index n;
-  const T* x[formulas::kMostInputs];
-  bool single[formulas::kMostInputs];
+  const T* x[formulas::kMaxInputs];
+  bool is_scalar[formulas::kMaxInputs];
   const T* y;
   const T* delta;
   int input;
@@ -317,16 +319,16 @@ struct FormulaBackward {
   bool streamed;
 };
 
-/// A single number and its delta, in the first bytes.
+/// A scalar and its delta, each float32 or float64 in the first bytes.
 struct alignas(16) ScalarCell {
   std::byte value[8], delta[8];
 };
 
-/// A formula of single numbers. Each active input has the delta's share added to its own.
+/// A formula over scalars. The backward step adds to the delta of each active input.
 struct ScalarStep {
   std::int16_t formula;
-  bool active[formulas::kMostInputs];
-  ScalarCell* x[formulas::kMostInputs];
+  bool active[formulas::kMaxInputs];
+  ScalarCell* x[formulas::kMaxInputs];
   ScalarCell* y;
 };
 
@@ -338,9 +340,9 @@ struct Elementwise {
 
 template <class T>
 struct Kernels {
-  /// Each element is one chain of fused multiply-adds over k = 0, 1, 2, ... from 0, the bias added last.
+  /// Each element is one chain of fused multiply-adds over k = 0, 1, 2, ... that starts at 0; the bias is added last.
   void (*product)(const Product<T>&);
-  /// The same in chains of kBlock along k, the blocks added in order: sums over rows.
+  /// Products that sum over rows: chains of kBlock along k, whose results are added in order.
   void (*blocked_product)(const Product<T>&);
   void (*column_sums)(const ColumnSums<T>&);
   bool (*all_finite)(const T*, Index n);
@@ -363,19 +365,19 @@ struct Kernels {
   const Loss<T>* losses;
   Index loss_count;
   void (*const* updates)(const Update<T>&);  // by `Formula`
-  /// The sum of the squares of scale (sign g + l2 p + l1 sign(p)), in float64.
+  /// Sum of the squares of scale (sign g + l2 p + l1 sign(p)), in float64.
   double (*square_sum)(const Update<T>&);
   void (*average)(const Average<T>&);
-  /// Scales down the weights of each unit whose norm is above the limit.
+  /// Rescales the weights of each unit whose norm exceeds the limit.
   void (*limit_norms)(const UnitNorms<T>&);
-  const Elementwise<T>* formulas;  // by their places in formulas.hpp
+  const Elementwise<T>* formulas;  // in the order of formulas.hpp
   void (*scalars_forward)(const ScalarStep*, Index n);
-  void (*scalars_backward)(const ScalarStep*, Index n);  // from the last to the first
-  /// c = a + b, n elements; c may be a or b.
+  void (*scalars_backward)(const ScalarStep*, Index n);  // in reverse order
+  /// c = a + b, n elements; c may alias a or b.
   void (*add)(const T* a, const T* b, T* c, Index n);
-  /// The Euclidean norm of n numbers, summed in order in float64.
+  /// Euclidean norm of n numbers, the squares accumulated in order in float64.
   double (*norm)(const T*, Index n);
-  /// The sum of n numbers, in float64.
+  /// Sum of n numbers, accumulated in float64.
   double (*sum)(const T*, Index n);
   T (*largest)(const T*, Index n);
 };
@@ -385,7 +387,7 @@ struct Table {
   Kernels<double> float64;
 };
 
-/// The table that load() has chosen.
+/// The table selected by load().
 const Table& table();
 
 template <class T>

@@ -10,15 +10,15 @@ namespace deltaprop::nn {
 
 /// Layers as users nest them: a tree whose leaves are layers.
 ///   sequential  one after the other
-///   residual    the same, and the input added to the output (He et al., "Deep residual learning", 2016, equation 1)
-///   concat      side by side, the outputs joined: branch i takes input i of several, or all of a single one
-///   heads       side by side, several outputs
+///   residual    sequential, plus the input (He et al., "Deep residual learning", 2016, equation 1)
+///   concat      parallel branches, outputs concatenated; branch i reads input i of several, or the whole single input
+///   heads       parallel branches, several outputs
 class Block {
  public:
   enum class Kind { layer, sequential, residual, concat, heads };
 
   explicit Block(std::shared_ptr<Layer> layer);
-  /// ValueError where the children do not fit together, or are nested too deep.
+  /// ValueError if the widths of the children do not match, or if they are nested too deeply.
   Block(Kind kind, std::vector<Block> children);
 
   Kind kind() const { return kind_; }
@@ -26,16 +26,16 @@ class Block {
   const std::vector<Block>& children() const { return *children_; }
   std::string describe() const;
 
-  /// The one width of input that it takes, or kAnyWidth where it takes any, or several for several inputs.
+  /// Width of the input; kAnyWidth if any width fits, or if branches expect different widths.
   Index in_features() const { return in_; }
-  /// The widths of input that it is made for: several where branches share it out, since these may come apart.
+  /// Width of each input: one per branch if the input is forked, as branches may read separate inputs.
   std::vector<Index> inputs() const;
-  /// Widths of the outputs for those of the inputs, as far as these are known. ValueError where they do not fit.
+  /// Widths of the outputs, given those of the inputs (kAnyWidth where unknown). ValueError if they do not match.
   std::vector<Index> out_features(std::vector<Index> in) const;
-  /// The first layer that an input of this width reaches unchanged and does not fit; or null.
-  const Layer* misfit(Index width) const;
-  /// The block that shares out the input: a concat or heads, or null.
-  const Block* entrance() const;
+  /// The first layer that reads an input of this width unchanged and expects another width; or null.
+  const Layer* first_mismatch(Index width) const;
+  /// The concat or heads block that reads the input of this block; or null.
+  const Block* input_fork() const;
   /// The first layer.
   const Layer& first() const { return kind_ == Kind::layer ? *layer_ : children().front().first(); }
 
@@ -47,14 +47,14 @@ class Block {
   Kind kind_ = Kind::layer;
   std::shared_ptr<Layer> layer_;
   std::shared_ptr<const std::vector<Block>> children_;
-  // Found once, from the children's: nests may be deep.
+  // Computed once in the constructor: recomputing them by recursion is slow for deep trees.
   Index in_ = kAnyWidth;
-  bool keeps_width_ = false;  // an input of any width comes out as wide
-  bool disagrees_ = false;    // branches that an input reaches want it of different widths
+  bool keeps_width_ = false;         // accepts any width and preserves it
+  bool conflicting_widths_ = false;  // branches expect different widths of one input
   Index depth_ = 0;
 };
 
-/// The width of a layer's output. ValueError where the input does not fit.
+/// Output width of a layer. ValueError if the input width does not match.
 Index out_features(const Layer& layer, Index in);
 
 /// By name: "Sequential", "Residual", "Concat", "Heads"; ValueError for others.

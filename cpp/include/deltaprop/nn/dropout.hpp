@@ -6,12 +6,12 @@
 
 namespace deltaprop::nn {
 
-/// y = (x + offset) mask + shift in training, the mask 0 with probability p and `kept` otherwise; y = x in inference.
+/// y = (x + offset) mask + shift in training, with mask 0 with probability p and `scale` otherwise; y = x in inference.
 class Dropout final : public BothPrecisions<Dropout> {
  public:
-  /// What makes the mean of y that of x, and for AlphaDropout the variance too.
+  /// Chosen to preserve the mean of x, and for AlphaDropout its variance.
   struct Terms {
-    double kept, offset, shift;
+    double scale, offset, shift;
   };
 
   /// "Dropout" or "AlphaDropout"; ValueError for others, and for a p that is no probability.

@@ -7,10 +7,10 @@
 
 namespace deltaprop::nn {
 
-/// Each column of x holds indices; y has in its place that row of the weight.
+/// Replaces each index in x by the row of the weight with that index.
 class Embedding final : public BothPrecisions<Embedding> {
  public:
-  /// `padding`: an index whose row begins at 0 and is not trained.
+  /// `padding`: index of a row that is initialised to 0 and not trained.
   Embedding(Index embeddings, Index dim, std::optional<Index> padding, std::string description);
 
   std::string describe() const override { return description_; }
@@ -28,7 +28,7 @@ class Embedding final : public BothPrecisions<Embedding> {
   void run_gradient(const Gradient<T>&, Range) const;
 
  private:
-  /// ValueError, naming the row, unless each element is an index.
+  /// ValueError, naming the row, if an element is not a valid index.
   template <class T>
   void check(Matrix<const T> x, Index first_row, const std::string& name) const;
 

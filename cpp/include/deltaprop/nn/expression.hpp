@@ -10,12 +10,12 @@
 #include "deltaprop/nn/layer.hpp"
 #include "deltaprop/nn/loss.hpp"
 
-/// A layer and a loss made of a function of nodes.
+/// A layer and a loss defined by a function of graph nodes.
 namespace deltaprop::nn {
 
 inline constexpr Index kNoTargets = -1;
 
-/// What a function is traced for.
+/// The shapes and precision for which a function is traced.
 struct TraceShape {
   Index rows, cols;
   Index targets;  // columns of y; kNoTargets for layers
@@ -24,7 +24,7 @@ struct TraceShape {
   bool operator==(const TraceShape&) const = default;
 };
 
-/// The function written down as a graph, for one shape: leaves to be set, and what they make.
+/// The graph of a function for one shape: the leaves to set, and the result.
 struct Trace {
   graph::NodePtr x;
   graph::NodePtr y;  // for losses
@@ -33,12 +33,12 @@ struct Trace {
 
 using Tracer = std::function<Trace(const TraceShape&)>;
 
-/// Traces at rest, one of which whoever runs borrows for that time: from many threads each has its own.
+/// A pool of traces. Each call borrows one, so concurrent calls use different traces.
 class Traces {
  public:
   explicit Traces(Tracer tracer) : tracer_(std::move(tracer)) {}
 
-  /// f(trace), an old one where there is one of this shape.
+  /// Calls f(trace) with a pooled trace of this shape, or a new one.
   template <class F>
   auto with(const TraceShape& shape, F&& f) const {
     struct Borrowed {
@@ -59,7 +59,7 @@ class Traces {
   mutable std::vector<std::pair<TraceShape, Trace>> pool_;
 };
 
-/// y = f(x), with the derivative that the graph finds.
+/// y = f(x), differentiated by the graph.
 class ExpressionLayer final : public BothPrecisions<ExpressionLayer> {
  public:
   ExpressionLayer(Tracer tracer, std::string description)
@@ -67,9 +67,9 @@ class ExpressionLayer final : public BothPrecisions<ExpressionLayer> {
 
   std::string describe() const override { return description_; }
   Index out_features(Index in) const override;
-  /// Nobody knows: the function is asked only for widths that there are.
+  /// Unknown: the function is traced for actual widths only.
   bool keeps_width() const override { return false; }
-  /// The function may bring rows together.
+  /// The function may combine rows.
   bool rowwise(bool) const override { return false; }
 
   template <class T>
@@ -82,11 +82,11 @@ class ExpressionLayer final : public BothPrecisions<ExpressionLayer> {
   std::string description_;
 };
 
-/// A loss f(outputs, y), with the derivative that the graph finds: one number for all rows of a batch, or rows that are
-/// weighted and reduced as those of other losses.
+/// A loss f(outputs, y), differentiated by the graph: either a scalar for the whole batch, or rows that are weighted
+/// and reduced like those of other losses.
 class ExpressionLoss final : public Loss {
  public:
-  /// For targets of so many columns.
+  /// `targets`: number of columns of y.
   ExpressionLoss(Tracer tracer, std::string description, Reduction reduction, Index targets)
       : Loss(reduction, 1), traces_(std::move(tracer)), description_(std::move(description)), targets_(targets) {}
 
@@ -102,7 +102,7 @@ class ExpressionLoss final : public Loss {
  private:
   template <class T>
   void call(const LossCall<T>& c) const;
-  /// Of the result for so many rows, by that for two.
+  /// Shape of the result for `rows` rows, from a trace with two rows.
   graph::Shape shape_for(Index cols, Index rows = 2) const;
 
   Traces traces_;

@@ -12,45 +12,45 @@
 
 namespace deltaprop::nn {
 
-/// The width of a layer that takes whatever comes.
+/// The width of a layer that accepts any number of features.
 inline constexpr Index kAnyWidth = -1;
 
-/// What a layer's random numbers in one pass are keyed by.
+/// The key of a layer's random numbers in one pass.
 struct Draws {
   std::uint64_t seed = 0;
   std::uint32_t pass = 0;
   std::uint32_t layer = 0;
-  Index first_row = 0;  // the batch's row, or the input's, that these rows begin with
+  Index first_row = 0;  // position of these rows in the batch, or in the input
 };
 
 /// y = f(x) for a range of rows.
 template <class T>
 struct Forward {
-  const T* parameters;  // this layer's own
+  const T* parameters;  // of this layer
   Matrix<const T> x;    // (rows, in)
   Matrix<T> y;          // (rows, out)
   bool training;
-  const T* buffers = nullptr;     // this layer's own
-  Matrix<T> saved{};              // (rows, saved_per_row()), to be written; null where nobody goes back
-  T* batch_statistics = nullptr;  // saved_per_batch() numbers of the whole batch, to be written in training
+  const T* buffers = nullptr;     // of this layer
+  Matrix<T> saved{};              // output (rows, saved_per_row()); null if no backward pass follows
+  T* batch_statistics = nullptr;  // output in training: saved_per_batch() numbers for the whole batch
   Draws draws{};
-  StridedRows origin{};  // what x was converted from, where it is an input of the network; else of no data
+  StridedRows origin{};  // the user's data of which x is a conversion; empty unless x is an input of the network
 };
 
 /// dJ/dx from dJ/dy for a range of rows.
 template <class T>
 struct Backward {
   const T* parameters;
-  Matrix<const T> x;        // (rows, in), as forward took it
-  Matrix<const T> y;        // (rows, out), as forward gave it
+  Matrix<const T> x;        // (rows, in), input of forward
+  Matrix<const T> y;        // (rows, out), output of forward
   Matrix<const T> delta_y;  // (rows, out), dJ/dy
-  Matrix<T> delta_x;        // (rows, in), dJ/dx; null where nobody wants it
-  T* gradients;             // for layers that find their gradients on the way, as those written in Python do
-  bool accumulate;          // add to these gradients instead of writing them
-  bool training = true;     // as forward was told
+  Matrix<T> delta_x;        // output (rows, in), dJ/dx; null if not needed
+  T* gradients;             // for layers that compute their gradients in backward, such as those written in Python
+  bool accumulate;          // add to the gradients instead of writing them
+  bool training = true;     // as in forward
   const T* buffers = nullptr;
   Matrix<const T> saved{};
-  T* batch_statistics = nullptr;  // sums that the gradients need too may be written there
+  T* batch_statistics = nullptr;  // backward may store sums here that gradient() reuses
 };
 
 /// dJ/dparameters from all rows of a batch.
@@ -64,7 +64,7 @@ struct Gradient {
   const T* batch_statistics = nullptr;
 };
 
-/// New running statistics from a batch that went well.
+/// Update of running statistics, after a batch whose loss and gradients were finite.
 template <class T>
 struct Statistics {
   Index rows;
@@ -72,45 +72,44 @@ struct Statistics {
   T* buffers;
 };
 
-/// A layer: shapes, formula and derivative. It holds no numbers: parameters lie in the network's flat buffer,
-/// activations and deltas in the workspace of whoever runs it, so one layer serves both precisions, and inference
-/// is const.
+/// A layer: shapes, formula and derivative. It is stateless: parameters are in the network's flat buffer, activations
+/// and deltas in the caller's workspace, so one layer serves both precisions, and inference is const.
 class Layer {
  public:
   virtual ~Layer() = default;
 
-  /// "Linear(4, 5)", as it stands in messages and tables.
+  /// "Linear(4, 5)", for messages and tables.
   virtual std::string describe() const = 0;
   virtual Index in_features() const { return kAnyWidth; }
-  /// The width of the output for an input of `in` features.
+  /// Output features for `in` input features.
   virtual Index out_features(Index in) const { return in; }
-  /// Whether an input of any width comes out as wide.
+  /// Whether the layer accepts any width and preserves it.
   virtual bool keeps_width() const { return out_features(kAnyWidth) == kAnyWidth && out_features(1) == 1; }
   virtual std::vector<ParameterShape> parameters() const { return {}; }
-  /// Arrays that are saved with the parameters but have no gradient, as running statistics.
+  /// Arrays that are saved with the parameters but not trained, such as running statistics.
   virtual std::vector<ParameterShape> buffers() const { return {}; }
-  /// Numbers a row, and numbers a batch, that a training pass keeps for the way back.
+  /// Numbers per row and per batch that a training pass saves for the backward pass.
   virtual Index saved_per_row(Index /*in*/) const { return 0; }
   virtual Index saved_per_batch(Index /*in*/) const { return 0; }
-  /// The fewest rows that a training pass can take.
+  /// Minimum number of rows of a training pass.
   virtual Index min_batch_size() const { return 0; }
-  /// Whether a row of the output depends on that row of the input alone, so that tiles of rows may be run on
-  /// their own.
+  /// Whether each row of the output depends on the same row of the input only, so that tiles of rows may run
+  /// independently.
   virtual bool rowwise(bool /*training*/) const { return true; }
   /// Whether backward() reads y.
   virtual bool reads_output() const { return true; }
-  /// Whether y may stand in the place of x, and delta_x in that of delta_y.
+  /// Whether y may alias x, and delta_x alias delta_y.
   virtual bool supports_inplace() const { return false; }
-  /// Whether backward() must run even if neither its delta nor a gradient is wanted.
+  /// Whether backward() must run even if neither its delta nor its gradients are needed.
   virtual bool always_backward() const { return false; }
-  /// Writes the initial parameters, in float64; `random` is keyed by the network's seed and the layer's place.
+  /// Writes the initial parameters in float64; `random` is keyed by the network's seed and the position of the layer.
   virtual void initialise(const Random&, double*) const {}
-  /// The same for the buffers, which nothing random decides.
+  /// Writes the initial buffers in float64.
   virtual void initialise_buffers(double*) const {}
-  /// Looks through a whole input, which is called `name`, for what the layer does not take; ValueError.
+  /// Scans a whole input; ValueError, which calls it `name`, for values that the layer does not accept.
   virtual void check_input(const StridedView&, const std::string& /*name*/,
                            const InterruptCheck& /*check_interrupt*/) const {}
-  /// Whether its buffers are to be learned from the whole input before training; writes those learned.
+  /// Whether the buffers are computed from the whole input before training, by learn().
   virtual bool learns_from_data() const { return false; }
   virtual void learn(const StridedView&, const InterruptCheck& check_interrupt, float* buffers) const = 0;
   virtual void learn(const StridedView&, const InterruptCheck& check_interrupt, double* buffers) const = 0;
@@ -124,14 +123,14 @@ class Layer {
   virtual void update_buffers(const Statistics<float>&) const = 0;
   virtual void update_buffers(const Statistics<double>&) const = 0;
 
-  /// The gradients come in tiles: runs of the layer's parameters, each inside one parameter, that can be computed,
-  /// and the parameters then updated, on their own.
+  /// Ranges of the layer's parameters, each within one parameter, whose gradients can be computed, and which can then
+  /// be updated, independently of each other.
   virtual std::vector<Range> gradient_tiles() const { return {}; }
   virtual void gradient(const Gradient<float>&, Range) const {}
   virtual void gradient(const Gradient<double>&, Range) const {}
 };
 
-/// Gives Derived, which writes each formula once as a template, both precisions.
+/// CRTP base: implements the virtual functions for both precisions by the templates of Derived.
 template <class Derived>
 class BothPrecisions : public Layer {
  public:

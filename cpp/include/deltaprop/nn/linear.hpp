@@ -5,7 +5,7 @@
 
 namespace deltaprop::nn {
 
-/// z = a w + b, a (rows, in), w (in, out), b (out,), which may be left out.
+/// z = a w + b with a (rows, in), w (in, out) and optional b (out,).
 class Linear final : public BothPrecisions<Linear> {
  public:
   Linear(Index in_features, Index out_features, bool bias, Initialiser init);

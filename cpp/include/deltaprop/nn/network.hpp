@@ -10,18 +10,18 @@
 
 namespace deltaprop::nn {
 
-/// A tree of layers, their parameters in one flat buffer and the gradients in a second one.
+/// A tree of layers with their parameters in one flat buffer and the gradients in another.
 template <class T>
 class Network {
  public:
-  /// Lays out the buffers and initialises each layer from the seed and its place.
+  /// Lays out the buffers and initialises each layer from the seed and its position.
   Network(Block block, std::uint64_t seed);
   Network(std::vector<std::shared_ptr<Layer>> layers, std::uint64_t seed);
 
   const Plan& plan() const { return plan_; }
-  /// The block that a subgraph of the plan was made from.
+  /// The block from which a subgraph of the plan was built.
   const Block& block(Index subgraph) const { return *blocks_[static_cast<std::size_t>(subgraph)]; }
-  /// The layers, in the order of the plan.
+  /// Number of layers, which are in the order of the plan.
   Index size() const { return static_cast<Index>(layers_.size()); }
   const Layer& layer(Index i) const { return *layers_[static_cast<std::size_t>(i)].layer; }
   /// Where each layer's parameters lie in the flat buffers.
@@ -32,30 +32,30 @@ class Network {
   T* buffers_of(Index i) const { return parameters_->buffer_values.data() + buffers_range(i).begin; }
   const std::shared_ptr<Parameters<T>>& parameters() const { return parameters_; }
   std::uint64_t seed() const { return seed_; }
-  /// Draws to come are as those of a network made from it; parameters stay as they are.
+  /// Seeds the draws that follow; the parameters do not change.
   void set_seed(std::uint64_t seed) { seed_ = seed; }
 
-  /// A frozen layer's parameters and running statistics stay as they are, and the latter are used in training.
+  /// The parameters and running statistics of a frozen layer do not change, and training uses the running statistics.
   bool frozen(Index i) const { return layers_[static_cast<std::size_t>(i)].frozen; }
   void set_frozen(Index i, bool frozen);
-  /// Whether training finds gradients of this layer.
+  /// Whether training computes gradients of this layer.
   bool trains(Index i) const { return parameters_of(i).size() > 0 && !frozen(i); }
   bool rowwise(Index i, bool training) const { return layer(i).rowwise(training && !frozen(i)); }
-  /// Whether a layer keeps in itself what it needs for the way back.
+  /// Whether some layer stores state for the backward pass in itself, as layers written in Python may.
   bool keeps_in_layers() const {
     return std::any_of(layers_.begin(), layers_.end(), [](const Place& p) { return p.layer->always_backward(); });
   }
-  /// Changes whenever a layer is frozen or unfrozen: what was compiled before no longer holds.
+  /// Incremented when a layer is frozen or unfrozen, which invalidates compiled programs.
   Index version() const { return version_; }
 
-  /// The subgraph as it runs on inputs of these shapes; ValueError, naming the layer that minds, where they do not fit.
+  /// The subgraph for inputs of these shapes; ValueError, naming the mismatched layer, if they do not fit.
   Subgraph resolve_inputs(Index subgraph, const std::vector<std::vector<Index>>& shapes) const;
-  /// The fewest rows that those layers can train on that are not frozen.
+  /// Minimum number of rows for training, over the layers that are not frozen.
   Index min_batch_size() const;
-  /// ValueError where one of them cannot train on so few; `advice` ends the message.
+  /// ValueError if `rows` is below the minimum of some layer; `advice` is appended to the message.
   void check_rows(Index rows, const char* advice = "") const;
-  /// The features of each value of a subgraph (0 for others) for those of its inputs. ValueError, naming the layer
-  /// that minds, where they do not fit.
+  /// Features of each value of a subgraph (0 for other values), given those of its inputs. ValueError, naming the
+  /// mismatched layer, if they do not fit.
   std::vector<Index> widths(const Subgraph& subgraph, const std::vector<Index>& in) const;
 
  private:
@@ -76,11 +76,11 @@ class Network {
   Index version_ = 0;
 };
 
-/// Those of several values, by their numbers.
-inline std::vector<Index> select(const std::vector<Index>& all, const std::vector<Index>& values) {
-  std::vector<Index> some;
-  for (const Index v : values) some.push_back(all[static_cast<std::size_t>(v)]);
-  return some;
+/// The elements of `all` at the given indices.
+inline std::vector<Index> select(const std::vector<Index>& all, const std::vector<Index>& indices) {
+  std::vector<Index> selected;
+  for (const Index i : indices) selected.push_back(all[static_cast<std::size_t>(i)]);
+  return selected;
 }
 
 }  // namespace deltaprop::nn

@@ -7,11 +7,11 @@
 
 namespace deltaprop::nn {
 
-/// y = weight xhat + bias, xhat = (x - mean) / sqrt(variance + eps): of each feature over the rows of the batch in
-/// training, running ones in inference and where it is frozen.
+/// y = weight xhat + bias, xhat = (x - mean) / sqrt(variance + eps), per feature: moments over the rows of the batch in
+/// training, running moments in inference and if frozen.
 class BatchNorm final : public BothPrecisions<BatchNorm> {
  public:
-  /// `momentum`: of the running statistics; none: they are plain averages over all batches.
+  /// `momentum` of the running statistics; none: cumulative averages over all batches.
   BatchNorm(Index features, double eps, std::optional<double> momentum, bool affine, std::string description);
 
   std::string describe() const override { return description_; }
@@ -47,10 +47,10 @@ class BatchNorm final : public BothPrecisions<BatchNorm> {
   std::string description_;
 };
 
-/// The same of each row over its features, with its mean (LayerNorm) or with 0 in its place (RMSNorm).
+/// The same formula per row, moments over its features; RMSNorm takes 0 for the mean, LayerNorm (`centred`) does not.
 class RowNorm final : public BothPrecisions<RowNorm> {
  public:
-  /// No eps: the smallest step from 1 in the precision at work.
+  /// Without `eps`, the machine epsilon of the precision.
   RowNorm(bool centred, Index features, std::optional<double> eps, bool weight, bool bias, std::string description);
 
   std::string describe() const override { return description_; }

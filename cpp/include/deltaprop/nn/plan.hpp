@@ -6,26 +6,26 @@
 
 namespace deltaprop::nn {
 
-/// One step of the way through a network, from values to values.
+/// An operation of a plan.
 ///   layer   y = f(x)
-///   fork    one value under several names, so that each of them has one reader and a delta of its own
+///   fork    y_0 = y_1 = ... = x: aliases of one value, each with one reader and a delta of its own
 ///   add     y = x_0 + x_1
-///   concat  y = (x_0, x_1, ...), side by side
+///   concat  y = (x_0, x_1, ...), along the features
 struct Node {
   enum class Kind { layer, fork, add, concat };
   Kind kind;
-  Index layer;  // its number, for layers
+  Index layer;  // index of the layer; -1 for other kinds
   std::vector<Index> inputs, outputs;
 };
 
-/// What one block of the tree amounts to: some nodes, and the values they begin and end with.
+/// The nodes of one block of the tree, with its input and output values.
 struct Subgraph {
   Range nodes;
   std::vector<Index> inputs, outputs;
 };
 
-/// A tree of layers as a list of nodes in the order of the forward pass. A value is what a node gives, by number; the
-/// input is value 0. Every value has one writer and one reader at the most.
+/// A tree of layers as a list of nodes in topological order. Values are numbered; value 0 is the input of the network.
+/// Every value has one writer and at most one reader.
 class Plan {
  public:
   explicit Plan(const Block& block);
@@ -33,18 +33,18 @@ class Plan {
   const std::vector<Node>& nodes() const { return nodes_; }
   const Node& node(Index i) const { return nodes_[static_cast<std::size_t>(i)]; }
   Index values() const { return values_; }
-  /// The value in whose place each value of a subgraph is kept: a fork's outputs are their input, and the deltas of an
-  /// addition's summands are that of the sum.
+  /// The value whose buffer each value of a subgraph shares: the outputs of a fork alias its input, and the deltas of
+  /// summands alias the delta of the sum.
   std::vector<Index> activation_buffer_index(const Subgraph& subgraph) const;
   std::vector<Index> delta_buffer_index(const Subgraph& subgraph) const;
-  /// Which of a subgraph's inputs each value is; -1 for those that are none.
+  /// Index of each value among the inputs of a subgraph, forks included; -1 for other values.
   std::vector<Index> input_index(const Subgraph& subgraph) const;
-  /// The blocks of the tree, each before its children.
+  /// The blocks of the tree in pre-order.
   const std::vector<Subgraph>& subgraphs() const { return subgraphs_; }
   const Subgraph& subgraph(Index i) const { return subgraphs_[static_cast<std::size_t>(i)]; }
 
-  /// The subgraph as it runs on this many inputs: several of them go to the branches that a single one is shared out
-  /// to. ValueError where there are no such branches, or not as many.
+  /// The subgraph for this many inputs. With several, each goes to one branch of the fork of the single input.
+  /// ValueError if there is no such fork, or if the number of branches differs.
   Subgraph resolve_inputs(const Subgraph& subgraph, Index inputs, const Block& block) const;
 
  private:

@@ -4,7 +4,7 @@
 
 namespace deltaprop::nn {
 
-/// y = x for x > 0, w x elsewhere; w is one number, or one for each feature.
+/// y = x for x > 0, w x elsewhere; w is a scalar, or one number per feature.
 class PReLU final : public BothPrecisions<PReLU> {
  public:
   PReLU(Index num_parameters, double init);

@@ -6,9 +6,9 @@
 
 namespace deltaprop::nn {
 
-/// y = (x - mean) / scale, both of each feature over all data, learned before training. In float64, from what x was
-/// converted from: an offset may be large beside the deviation. So the mean has a second buffer for what the first
-/// cannot hold.
+/// y = (x - mean) / scale, with the mean and deviation of each feature over the data set, computed before training. It
+/// reads the user's data in float64, as the mean may be large compared with the deviation. In float32 networks a second
+/// buffer holds the rounding error of the mean.
 class Standardize final : public BothPrecisions<Standardize> {
  public:
   Standardize(Index features, std::string description);

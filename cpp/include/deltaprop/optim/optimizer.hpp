@@ -15,7 +15,7 @@
 
 namespace deltaprop::optim {
 
-/// Parameters (by their place in the network's list) that share options.
+/// Parameters, by index in the network's list, that share options.
 struct Group {
   std::vector<Index> parameters;
   Options options;
@@ -23,12 +23,12 @@ struct Group {
 
 /// Options of the whole optimizer.
 struct GlobalOptions {
-  std::optional<double> clip_norm;   // the norm of all gradients together is at most this
-  std::optional<double> clip_value;  // each element of a gradient is at most this
-  std::optional<double> ema_decay;   // averages of the parameters are kept
+  std::optional<double> clip_norm;   // upper bound of the norm of all gradients together
+  std::optional<double> clip_value;  // bound of the absolute value of each element of the gradients
+  std::optional<double> ema_decay;   // enables exponential moving averages of the parameters
 };
 
-/// An update rule at work on a network's flat buffers: groups, states, and a step_state for each parameter.
+/// Applies an update rule to a network's flat buffers: groups, state arrays, and a StepState per parameter.
 template <class T>
 class Optimizer {
  public:
@@ -40,9 +40,9 @@ class Optimizer {
   Index groups() const { return static_cast<Index>(groups_.size()); }
   const Group& group(Index i) const { return groups_[static_cast<std::size_t>(i)]; }
   const GlobalOptions& global_options() const { return global_options_; }
-  /// How many steps it has begun itself.
+  /// Number of calls of begin_step().
   std::int64_t steps() const { return steps_; }
-  /// ValueError for values out of range; then nothing has changed. They take effect at the next step.
+  /// ValueError for values out of range, without any change. New options take effect at the next step.
   void set_options(Index group, Options options);
   void set_option(Index group, Index option, double value);
   void set_global_options(const GlobalOptions& options);
@@ -57,23 +57,23 @@ class Optimizer {
     return Busy::Claim(busy, true);
   }
 
-  /// One update of all its parameters that are not frozen.
+  /// Updates all its parameters that are not frozen.
   void step();
   /// Zeroes the gradients of its parameters.
   void zero_grad();
-  /// The same as step() in parts: begin_step() once, update() for runs that each begin in this parameter and together
-  /// make up all of them, then end_step().
+  /// step() in parts: begin_step(), update() for ranges that together cover all parameters (`parameter` contains the
+  /// start of the range), end_step().
   void begin_step();
   void update(Index parameter, Range run);
   void end_step();
   /// Whether begin_step() reads the gradients.
   bool needs_all_gradients() const { return global_options_.clip_norm.has_value(); }
 
-  /// The averages take the place of the parameters until swap_out_ema(). RuntimeError where they do already.
+  /// Replaces the parameters by their moving averages until swap_out_ema(). RuntimeError if they are replaced already.
   void swap_in_ema();
   void swap_out_ema();
 
-  /// What state dictionaries hold. A buffer is empty until a step needs it, unless `make`.
+  /// The contents of state dictionaries. A buffer is empty until a step needs it; `make` allocates it.
   const StepState& step_state(Index parameter) const { return slot(parameter).step_state; }
   bool averaged(Index parameter) const { return slot(parameter).averaged; }
   void set_step_state(Index parameter, const StepState& step_state, bool averaged);
@@ -81,24 +81,25 @@ class Optimizer {
   const Buffer<T>& averages(bool make = false);
 
  private:
-  /// What is kept of a parameter.
+  /// State of one parameter.
   struct Slot {
     Index group = -1;
     StepState step_state;
-    bool averaged = false;                         // its average has begun
-    std::array<T*, kernels::kMaxStates> states{};  // the buffers that its formula takes, in order
-    // Where formula and terms of this step are: with the first of the group at the same step_state, or nowhere if it is
-    // not updated.
+    bool averaged = false;                         // its moving average has been initialised
+    std::array<T*, kernels::kMaxStates> states{};  // state arrays in the order of the formula
+    // The slot that holds formula and terms of this step: the first of the group with an equal step_state; null if the
+    // parameter is not updated.
     const Slot* plan = nullptr;
     kernels::Formula formula{};
     kernels::UpdateTerms<T> terms{};
   };
-  /// Where the last plan of a group was made, and for which step_state; the next one of that step_state takes it over.
+  /// The last plan of a group: its slot, and the step_state for which it was made. Parameters with an equal step_state
+  /// reuse it.
   struct Planned {
     const Slot* slot = nullptr;
     StepState before;
   };
-  /// What the parameters were before their averages took their place.
+  /// The parameters while their moving averages replace them.
   struct Shown {
     Shown(Optimizer& optimizer)
         : claim(optimizer.alone("averaged")),
@@ -123,7 +124,7 @@ class Optimizer {
   const Parameter& parameter(Index i) const { return parameters_->list[static_cast<std::size_t>(i)]; }
   double option(const Slot& slot, int common) const { return group(slot.group).options[rule_.common(common)]; }
   Index size() const { return static_cast<Index>(slots_.size()); }
-  /// What follows from the options alone: which states there are, with room for them.
+  /// Allocates the state arrays that the options require.
   void prepare();
   void fill_states(const Slot& slot, Range range);
   void make_plan(Slot& slot);
@@ -141,8 +142,8 @@ class Optimizer {
   Buffer<T> averages_;
   std::optional<Shown> shown_;
   std::int64_t steps_ = 0;
-  bool prepared_ = false;  // since the options changed
-  bool ends_ = false;      // whether end_step() has anything to do
+  bool prepared_ = false;         // since the options changed
+  bool has_end_updates_ = false;  // end_step() has work to do
 };
 
 }  // namespace deltaprop::optim

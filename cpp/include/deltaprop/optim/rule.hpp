@@ -13,15 +13,14 @@ namespace deltaprop::optim {
 /// The options of a group, in the order of Rule::options.
 using Options = std::vector<double>;
 
-/// Where a parameter stands in time: its steps, counted while its rule keeps states of it, and what a rule knows
-/// beside.
+/// Step count of a parameter, which is counted if its rule has state arrays, and scalar state of the rule.
 struct StepState {
   std::int64_t step = 0;
   std::array<double, 2> scalars{};
   bool operator==(const StepState&) const = default;
 };
 
-/// What one step needs of the options, in double: found once a step, not once a tile.
+/// Coefficients of one step in float64, computed once per step from the options, not once per tile.
 struct StepPlan {
   kernels::Formula formula;
   std::array<double, kernels::kMaxCoefficients> coefficients{};
@@ -29,7 +28,7 @@ struct StepPlan {
   double shrink = 1;  // decoupled: shrink p
 };
 
-/// The values that an option may have, as messages write them: "expected " before, its name, after.
+/// The valid values of an option. Messages say: "expected ", `before`, the name, `after`.
 struct Domain {
   const char* before;
   const char* after;
@@ -41,29 +40,30 @@ struct Option {
   const Domain* domain;
 };
 
-/// An array that a rule keeps, of the shape of the parameter.
+/// A state array of a rule, of the shape of the parameter.
 struct State {
   const char* name;
   bool (*needed)(const Options&);
   double (*initial)(const Options&);
 };
 
-/// An update rule: one line of the table in rules.cpp. It sees numbers of a step, never layers or tiles.
+/// An update rule: one entry of the table in rules.cpp. It knows the options and coefficients of a step, not layers or
+/// tiles.
 struct Rule {
   const char* name;
-  std::vector<Option> options;             // the first one is "lr", the last ones are those of all rules (CommonOption)
-  std::vector<State> states;               // in the order in which the formula takes those that are needed
-  std::vector<const char*> scalars;        // how state dictionaries name the step and StepState::scalars; may name none
+  std::vector<Option> options;       // the first is "lr", the last are those of all rules (CommonOption)
+  std::vector<State> states;         // the formula gets those that are needed, in this order
+  std::vector<const char*> scalars;  // names of the step and StepState::scalars in state dictionaries; may be empty
   void (*check_together)(const Options&);  // or null
   StepPlan (*plan)(const Options&, StepState&);
 
   /// ValueError for a value out of range.
   void check(const Options&) const;
-  /// The place of an option of all rules.
+  /// Index of a common option.
   std::size_t common(int option) const;
 };
 
-/// Options that all rules have, after their own. A max_norm of infinity is none.
+/// Options of all rules, after their own. A max_norm of infinity means no limit.
 enum CommonOption { maximize, l1, l2, max_norm, nonnegative, common_options };
 
 /// By name: "SGD", "Adam", ...
