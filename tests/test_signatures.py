@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from deltaprop import nn, optim
-from deltaprop._checked_init import Member
+from deltaprop._checked_init import CheckedInit
 
 MEMBERS = {
     name: kind
     for module in (nn, optim)
     for name, kind in ((name, getattr(module, name)) for name in module.__all__)
     if inspect.isclass(kind)
-    and issubclass(kind, Member)
+    and issubclass(kind, CheckedInit)
     and kind not in (optim.Optimizer, optim.LRScheduler)
 }
 INITIALISERS = {name: getattr(nn.init, name) for name in nn.init.__all__}
