@@ -20,16 +20,16 @@ class Crowd:
     gains: dict[int, float]
 
 
-def crowds(turns: int, seconds: float, most: int) -> list[Crowd]:
+def crowds(turns: int, seconds: float, count: int) -> list[Crowd]:
     """Measure on all cores, with one thread per network, in turns."""
     cores = sorted(os.sched_getaffinity(0))
-    remote, found = Remote(OURS, cores, threads=1), []
+    remote, results = Remote(OURS, cores, threads=1), []
     remote.ask()
-    for work in SIX[1 : 1 + most]:
+    for work in SIX[1 : 1 + count]:
         remote.ask("gather", work, NETWORKS, seconds)
         workers = range(1, min(len(cores), NETWORKS) + 1)
         times = np.array([[remote.ask("crowd", n) for n in (0, *workers)] for _ in range(turns)])
         gains = np.median(times[:, :1] / times[:, 1:], axis=0)
-        found.append(Crowd(work, dict(zip(workers, map(float, gains), strict=True))))
+        results.append(Crowd(work, dict(zip(workers, map(float, gains), strict=True))))
     remote.close()
-    return found
+    return results

@@ -91,10 +91,10 @@ def ratios(results: Results, path: Path) -> None:
     plt.close(figure)
 
 
-def laws(found: list[Law], path: Path) -> None:
+def laws(series: list[Law], path: Path) -> None:
     """Plot the series with their fitted lines."""
     figure, panels = plt.subplots(2, 2, figsize=(9, 7), layout="constrained")
-    for panel, law in zip(panels.flat, found, strict=True):
+    for panel, law in zip(panels.flat, series, strict=True):
         x = np.geomspace(law.amounts[0], law.amounts[-1], 100)
         panel.loglog(x, law.fixed + law.each * x, color="#0072b2", lw=1)
         panel.loglog(law.amounts, law.micros, "o", color="#d55e00", ms=5)

@@ -212,7 +212,8 @@ def markdown(results: Results) -> str:
         "",
         "Microseconds: the median of the turns (the shortest), and the median over the turns of "
         "its ratio to deltaprop's time in the same turn, in bold where the peer is faster. Before "
-        "timing, the results of all were found to agree. Of the FMA peak: deltaprop's shortest. "
+        "timing, the results of all peers are checked to agree. "
+        "Of the FMA peak: deltaprop's shortest. "
         f"{results.settings}",
         "",
         f"Of a core, waiting processes took {idle}.",

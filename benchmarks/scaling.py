@@ -33,11 +33,11 @@ Family = tuple[str, str, Sequence[Work], Callable[[Any], int]]
 DEEP = (1, 2, 4, 8, 16, 32)
 
 
-def families(most: int) -> list[Family]:
-    """Return the series of works, each with at most `most` works."""
-    widths = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)[:most]
-    deep = [Training(Network((64,) * (n + 1), "Tanh"), 64, steps=20) for n in DEEP[:most]]
-    counts = [4**i for i in range(9)][:most]
+def families(longest: int) -> list[Family]:
+    """Return the series of works, each with at most `longest` works."""
+    widths = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)[:longest]
+    deep = [Training(Network((64,) * (n + 1), "Tanh"), 64, steps=20) for n in DEEP[:longest]]
+    counts = [4**i for i in range(9)][:longest]
     batches = [Training(Network((64, 128, 64, 10)), n, steps=max(2, 4096 // n)) for n in counts[:7]]
     served = [Serving(Network((64, 128, 64, 10)), n) for n in counts]
     return [
@@ -71,10 +71,10 @@ def fit(amounts: list[int], micros: list[float]) -> tuple[float, float, float, i
     return float(fixed), float(each), float(residuals[worst]), amounts[worst], float(power)
 
 
-def laws(group: Group, turns: int, seconds: float, most: int) -> list[Law]:
+def laws(group: Group, turns: int, seconds: float, longest: int) -> list[Law]:
     """Measure every series with deltaprop; take the minimum over the turns."""
     remote, results = group.remotes[OURS], []
-    for name, quantity, works, amount in families(most):
+    for name, quantity, works, amount in families(longest):
         micros = []
         for work in works:
             remote.ask("prepare", work)

@@ -113,16 +113,16 @@ def _groups(
     if len(given) != len(own):
         raise ValueError(f"{name}: expected {len(own)} param_groups, got {len(given)}")
     groups = []
-    seen: set[Any] = set()
+    used: set[Any] = set()
     for i, (group, theirs) in enumerate(zip(own, given, strict=True)):
         what = f"{name}: param_groups[{i}]"
         _check_keys(what, theirs, set(group) - _OURS, _OURS | _THEIRS)
         places = theirs["params"]
         if not isinstance(places, list) or not all(isinstance(k, int) for k in places):
             raise TypeError(f"{what}: expected params to be a list of integers, got {places!r}")
-        if len(places) != len(group["params"]) or len({*places, *seen}) != len(places) + len(seen):
+        if len(places) != len(group["params"]) or len({*places, *used}) != len(places) + len(used):
             raise ValueError(f"{what}: expected {len(group['params'])} params, got {places}")
-        seen.update(places)
+        used.update(places)
         flat = optimizer._flat({**group, **theirs})
         optimizer._core.check_options(flat)
         groups.append((flat, dict(zip(places, group["params"], strict=True))))
