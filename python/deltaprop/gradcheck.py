@@ -208,7 +208,7 @@ class _Passes:
         self._input_gradient = self._twin.backward(self._delta)
 
     def _forward(self) -> Any:
-        self._twin._network.passes = 0  # every pass draws the masks of the first
+        self._twin._network.passes = 0  # every pass draws the same masks
         return self._twin.forward(self._xs if self._several else self._xs[0])
 
     def value(self) -> float:
@@ -232,7 +232,7 @@ class _Passes:
 
     def rounding(self) -> float:
         """Return what the rounding of the loss may amount to."""
-        # The loss is a sum whose terms may be larger than itself: they decide how it rounds.
+        # The terms of the sum may be larger than the loss; they determine its rounding error.
         deltas = self._delta if isinstance(self._delta, tuple) else (self._delta,)
         terms = zip(deltas, self._outputs, strict=True)
         size = abs(self.value()) + sum(float(np.abs(d * a).sum()) for d, a in terms)

@@ -1,4 +1,4 @@
-"""Networks that are trained: `nn` exposes `Sequential`, which stands on `training`."""
+"""Networks with `fit`, built on `nn` and `training`; public as `nn.Sequential`."""
 
 from deltaprop.network.files import load
 from deltaprop.network.sequential import Sequential

@@ -1,4 +1,4 @@
-"""What a network computes without being trained, and what files and copies keep of it."""
+"""The base class of networks: inference, derivatives, tables, files and copies."""
 
 import copy
 import os
@@ -18,9 +18,9 @@ _HEAD = ("", "layer", "output", "parameters")
 
 
 class NetworkBase(Container):
-    """Modules with a core network of their own: inference, derivatives, tables and files."""
+    """A container with its own core network: inference, derivatives, tables and files."""
 
-    # What makes probabilities of each output, as the last fit's losses take them.
+    # For each output the link from outputs to probabilities, set by the losses of the last fit.
     _output_transforms: tuple[str, ...] = ()
 
     def __init__(self, *layers: Module, dtype: Any = "float32", seed: int | None = None) -> None:
@@ -30,7 +30,7 @@ class NetworkBase(Container):
         super().__init__(*layers)
         build(self, seed, double)
         if given is not None:
-            self._storage()  # these values are wanted, wherever it goes
+            self._storage()  # an explicit seed fixes the values, also inside another network
 
     @property
     def _network(self) -> Network:
@@ -38,13 +38,13 @@ class NetworkBase(Container):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """What the network computes in."""
+        """The dtype of parameters and computations."""
         double = isinstance(self._storage().network, _core.Network64)
         return np.dtype(np.float64 if double else np.float32)
 
     @property
     def seed(self) -> int:
-        """The seed it was made from."""
+        """The seed of the network."""
         return self._storage().network.seed
 
     @property
@@ -84,7 +84,7 @@ class NetworkBase(Container):
         x = one_or_several(x, self._shares_input())
         given = x if isinstance(x, tuple) else (x,)
         shapes = {part.shape[:1] for part in given}
-        # What does not go together is the network's to refuse.
+        # The network raises for inputs that do not match.
         if given[0].ndim < 2 or len(given[0]) <= size or len(shapes) > 1:
             return self(x)
         parts = []
@@ -200,8 +200,8 @@ class NetworkBase(Container):
         print(lines[0], rule, *lines[1:], rule, self._size(), sep="\n")
 
     def _rows(self) -> list[tuple[str, str, str, str]]:
-        """Return the lines of its table."""
-        assert self._stored is not None  # it may be read without being kept as it is
+        """Return the rows of the table that `summary` prints."""
+        assert self._stored is not None  # not _storage(), which would fix the initial values
         network = self._stored.network
         widths = network.out_features()
         rows = []
@@ -215,7 +215,7 @@ class NetworkBase(Container):
         return rows
 
     def _size(self) -> str:
-        """Return how many numbers it has."""
+        """Return number, dtype and size in bytes of the parameters, as text."""
         assert self._stored is not None
         values = [self._stored.network.value(i) for i in self._stored.parameters.values()]
         count, size = (sum(getattr(v, what) for v in values) for what in ("size", "nbytes"))

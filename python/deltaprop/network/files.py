@@ -1,4 +1,4 @@
-"""Networks read from files."""
+"""Loading networks from files."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Layers one after the other, and their training."""
+"""Sequential networks, with training and evaluation."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""An optimizer's schedule in a fit: computed ahead as a table, or counted as the fit goes on."""
+"""An optimizer's schedule during `fit`, as a table computed in advance or step by step."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,12 +8,12 @@ from deltaprop.optim.schedule import ByCount
 
 
 class ScheduleTable:
-    """The optimizer's schedule in a fit: its values ahead of the epochs where they are known."""
+    """The optimizer's schedule during `fit`, as a table of values if they are known in advance."""
 
     def __init__(
         self, optimizer: Optimizer, epochs: int, updates: int | None, keys: Sequence[str]
     ) -> None:
-        """Compute the table; `updates`: those of an epoch, None where the number is unknown."""
+        """Compute the table; `updates`: number per epoch, None if unknown."""
         self._optimizer = optimizer
         self._schedule = optimizer._schedule
         self._by_epoch = self._schedule is None or self._schedule.every == "epoch"
@@ -27,12 +27,12 @@ class ScheduleTable:
             self._manual = True
             return
         count = epochs * (1 if self._by_epoch else updates or 0)
-        # One more, for after the last: a schedule that is too short is refused before the fit.
+        # One more value, for the end of the fit; a schedule that is too short raises here.
         self._table = self._schedule.table(count + 1)
         self._manual = self._table is None
 
     def options(self) -> dict[str, Any]:
-        """Return what the core takes."""
+        """Return the table in the form that the core takes."""
         columns = [
             (group, option, table[:, group])
             for option, table in (self._table or {}).items()
@@ -62,7 +62,7 @@ class ScheduleTable:
         self._counted = now
 
     def check_late(self) -> None:
-        """Raise RuntimeError for a schedule that was attached after the fit began."""
+        """Raise RuntimeError for a schedule that was attached during training."""
         if self._schedule is None and self._optimizer._schedule is not None:
             raise RuntimeError(
                 "fit: expected a schedule to be attached before the first epoch, "

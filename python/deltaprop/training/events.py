@@ -1,4 +1,4 @@
-"""What happens in Python while the core trains."""
+"""Events during training: callbacks, metrics, schedule, progress, checkpoints."""
 
 from typing import Any
 
@@ -99,7 +99,7 @@ class EventDispatcher:
             self._bar.at(run.history.epochs, shown)
         for callback in run._callbacks:
             callback.on_epoch_end(run)
-        # No fit can go on from the middle of an epoch: the last whole epoch's checkpoint stays.
+        # `fit` cannot resume within an epoch: the checkpoint of the last complete one stays.
         due = run._checkpoints if self._is_whole(updates) else []
         for path in due:
             save_checkpoint(path, run)

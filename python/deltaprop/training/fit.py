@@ -24,7 +24,7 @@ from deltaprop.training.protocols import TrainableNetwork
 from deltaprop.training.run import Run
 from deltaprop.training.stop import StopOnPlateau
 
-# The most rows of a manual pass for callbacks.
+# Maximum number of rows of a pass that callbacks request.
 _SAMPLE = 256
 # Options that an iterable of batches does not set.
 _DEFAULTS: dict[str, Any] = {"batch_size": 1, "stop": None}
@@ -91,7 +91,7 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
 def _describe(
     run: Run, heads: HeadLosses, metrics: Metrics, data: FitData, options: dict[str, Any]
 ) -> None:
-    """Give the run what callbacks and checkpoints read of its data and options."""
+    """Set the attributes of the run that callbacks and checkpoints read."""
     run._keys = data.history_keys(heads, metrics)
     run._settings = {
         "loss": heads.described(),
@@ -106,7 +106,7 @@ def _describe(
     }
     most = min(options.get("batch_size", _SAMPLE), _SAMPLE)
     run._manual_pass = partial(manual_pass, data.train, heads, most)
-    # Hashing all the data takes a while: only checkpoints need it.
+    # Lazy: hashing all the data is slow, and only checkpoints need it.
     run._digests = cache(partial(digests, data.train, data.validation))
 
 
@@ -119,7 +119,7 @@ def _train(
     events: EventDispatcher,
     progress: bool,
 ) -> dict[str, Any]:
-    """Run the core's epoch loop from the end of the history; return what the core gives."""
+    """Run the core's epoch loop from the end of the history and return its results."""
     done = run.history.epochs
     options["epochs"] = max(run.epochs - done, 0)
     options["first_epoch"] = None if options["seed"] is None else done

@@ -15,7 +15,7 @@ from deltaprop.training.heads import HeadLosses
 from deltaprop.training.protocols import TrainableNetwork
 from deltaprop.training.run import Run
 
-# Steps further away than that have less than a hundredth of the weight in averages.
+# Steps further away than this have less than 1 % of the weight in averages.
 _REACH = 50
 
 

@@ -1,4 +1,4 @@
-"""The data and options of a fit: from what users give to what the core takes."""
+"""Conversion of the arguments of `fit` to the data and options of the core."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,7 @@ from deltaprop.training.stop import StopOnPlateau
 
 _RECORDS = ("activations", "deltas", "gradients")
 
-# X, y and sample weights as users give them, which metrics are computed on.
+# X, y and sample weights as passed to `fit`; metrics are computed on them.
 Given = tuple[Any, Any, Any]
 
 
@@ -29,7 +29,7 @@ class FitData:
 
     @property
     def rows(self) -> int | None:
-        """How many rows an epoch has; None where only the iterable decides."""
+        """The number of rows per epoch; None for an iterable of batches."""
         if isinstance(self.train, Batches):
             return None
         first = self.train[0][0]
@@ -40,13 +40,13 @@ class FitData:
         return self.train.targets() if isinstance(self.train, Batches) else self.train[1]
 
     def check_metrics(self, metrics: Metrics, widths: Sequence[int]) -> None:
-        """Raise ValueError for targets that a metric does not take beside outputs so wide."""
+        """Raise ValueError if a metric does not accept the targets for outputs of these widths."""
         for data in (self.train, self.validation):
             if data is not None and not isinstance(data, Batches):
                 metrics.check(data[1], widths)
 
     def history_keys(self, heads: HeadLosses, metrics: Metrics) -> list[str]:
-        """Return the history's keys with one number an epoch: all but those of `record`."""
+        """Return the history's keys with one number per epoch: all except those of `record`."""
         validation = self.validation is not None
         count = len(heads.losses)
         losses = ["loss", *(f"loss_{k}" for k in range(count) if count > 1)]
@@ -63,7 +63,7 @@ def common_options(
     seed: int | None,
     num_threads: int | None,
 ) -> dict[str, Any]:
-    """Return the core's options that depend on no data."""
+    """Return the core's options that do not depend on the data."""
     recorded = _records(record)
     most = _core.MAX_THREADS
     return {
@@ -78,7 +78,7 @@ def common_options(
 
 
 def recorded(options: dict[str, Any]) -> list[str]:
-    """Return what the options have recorded, in order."""
+    """Return the norms to record, in order."""
     return [name for name in _RECORDS if options[f"record_{name}"]]
 
 
@@ -96,7 +96,7 @@ def fit_data(
     validation_data: Any,
     validation_split: float | None,
 ) -> FitData:
-    """Return data and its options; `outputs`: how wide the network's first output is."""
+    """Return data and its options; `outputs`: the width of the network's first output."""
     if _is_iterable_of_batches(X, y):
         _refuse(
             validation_split=validation_split,
@@ -104,7 +104,7 @@ def fit_data(
             class_weight=class_weight,
             stop=stop,
         )
-        # Several batches are pulled before the first is read: an iterable may refill one array.
+        # Batches are read ahead, and an iterable may reuse the same array for all of them.
         data = FitData(Batches(X, heads, copied=accumulate > 1))
     else:
         if validation_split is not None:
@@ -169,7 +169,7 @@ def _records(record: Sequence[str]) -> tuple[str, ...]:
 
 
 def _stop_losses(stop: Any, heads: HeadLosses) -> HeadLosses | None:
-    """Return the losses of the stop rule where it has its own."""
+    """Return the losses of the stop rule, if it has its own."""
     if stop is not None and not isinstance(stop, StopOnPlateau):
         raise TypeError(f"fit: expected stop to be a StopOnPlateau, got {type(stop).__name__}")
     if stop is None or stop.loss is None:

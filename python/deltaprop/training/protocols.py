@@ -1,4 +1,4 @@
-"""What training needs of a network, whose class stands above it."""
+"""The interface of networks that training requires."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ class TrainableNetwork(Protocol):
     _fitting: bool
     _output_transforms: tuple[str, ...]
 
-    # What `fit`, checkpoints and the live view need.
+    # Required by `fit`, checkpoints and the live view.
     @property
     def _network(self) -> Network: ...
     def _storage(self) -> Storage: ...

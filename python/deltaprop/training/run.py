@@ -40,9 +40,9 @@ class Run:
     loss: float = float("nan")
     _settings: dict[str, Any] = field(default_factory=dict)
     _digests: Callable[[], dict[str, Any]] = dict  # of the data
-    # Runs forward and backward by hand on some rows of the data.
+    # Runs `forward` and `backward` on a sample of the data.
     _manual_pass: Callable[[TrainableNetwork], None] = lambda network: None
-    _keys: list[str] = field(default_factory=list)  # that the history has, with a number an epoch
+    _keys: list[str] = field(default_factory=list)  # of the history's 1-D columns
     _callbacks: list[Any] = field(default_factory=list)
     _checkpoints: list[str] = field(default_factory=list)  # to write when the epoch has ended
     _stopping: bool = False
