@@ -43,20 +43,6 @@ struct ZeroGradients {
   ~ZeroGradients() { std::fill_n(parameters.gradients.data(), parameters.size(), T(0)); }
 };
 
-/// A step under way, for a scope.
-template <class T>
-struct Stepping {
-  explicit Stepping(Parameters<T>& p) : parameters(p) {
-    parameters.check_own_values();
-    parameters.stepping = true;
-  }
-  ~Stepping() { parameters.stepping = false; }
-  Stepping(const Stepping&) = delete;
-  Stepping& operator=(const Stepping&) = delete;
-
-  Parameters<T>& parameters;
-};
-
 /// Whether the last two looks show a loss that has stopped moving.
 bool on_plateau(double eps, const std::vector<double>& looks) {
   return looks.size() > 1 && std::abs(looks.end()[-1] - looks.end()[-2]) < eps;
@@ -214,7 +200,7 @@ class Training {
     for (const Batch& batch : batches_) rows += static_cast<double>(batch.rows);
     check_interrupt_after_some_work(rows);
     try {
-      const Stepping<T> stepping(*model_.network().parameters());
+      const nn::StepScope step(model_.guards());
       step_.run(batches_, rows, check_interrupt_);
     } catch (const NotFinite& e) {
       throw NotFinite("fit: " + std::string(e.what()) + " in epoch " + std::to_string(history_.epochs) + ", batch " +
@@ -294,11 +280,9 @@ class Training {
 
 template <class T>
 History fit(Model<T>& model, optim::Optimizer<T>& optimizer, const std::vector<Head>& heads, BatchSource& batch_source,
-            const FitOptions& options) {
-  const Busy::Claim fitting(model.network().parameters()->busy);
-  model.passing.check();
-  const Busy::Claim updating(optimizer.busy);
-  model.network().parameters()->check_own_values();
+            const FitOptions& options, const nn::Access* held) {
+  std::optional<nn::Access> access;
+  if (held == nullptr) access.emplace(nn::Call::fit, optimizer.guards());
   Training<T> training(model, optimizer, heads, batch_source, options);
   // Last of all that may refuse the fit.
   if (options.learn_from != nullptr) {
@@ -316,9 +300,9 @@ History fit(Model<T>& model, optim::Optimizer<T>& optimizer, const std::vector<H
   }
 }
 
-template History fit(Model<float>&, optim::Optimizer<float>&, const std::vector<Head>&, BatchSource&,
-                     const FitOptions&);
+template History fit(Model<float>&, optim::Optimizer<float>&, const std::vector<Head>&, BatchSource&, const FitOptions&,
+                     const nn::Access*);
 template History fit(Model<double>&, optim::Optimizer<double>&, const std::vector<Head>&, BatchSource&,
-                     const FitOptions&);
+                     const FitOptions&, const nn::Access*);
 
 }  // namespace deltaprop::train

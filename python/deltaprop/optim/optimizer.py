@@ -228,7 +228,7 @@ class Optimizer(CheckedInit):
         -----
         It loads into the optimizer of this name in ``torch.optim`` once the arrays are tensors.
         """
-        with self._core.hold("state_dict"):
+        with self._core.access("state_dict"):
             return _state.state_dict(self)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -249,7 +249,7 @@ class Optimizer(CheckedInit):
         RuntimeError
             Where another thread steps it or fits with it, and within a step of `fit`.
         """
-        with self._core.hold("load_state_dict"):
+        with self._core.access("load_state_dict"):
             _state.load_state_dict(self, state_dict)
 
     @property

@@ -128,7 +128,10 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
     losses = heads.core(
         data.targets() if isinstance(data, Batches) else data[1], options["accumulate"]
     )
-    with nullcontext() if resume is None else resumed(resume, run):
+    with (
+        optimizer._core.access("fit") as access,
+        nullcontext() if resume is None else resumed(resume, run),
+    ):
         done = run.history.epochs
         options["epochs"] = max(run.epochs - done, 0)
         options["first_epoch"] = None if seed is None else done
@@ -138,9 +141,10 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
         bar = progress_of(run.epochs) if progress else None
         events = EventDispatcher(run, evaluator, judged, validation, data, options, bar)
         try:
-            with _fit_state(network, heads.links()):
+            with _links_of_fit(network, heads.links()):
+                options = _DEFAULTS | events.begin()
                 result = _core.fit(
-                    network._network, optimizer._core, losses, data, _DEFAULTS | events.begin()
+                    network._network, optimizer._core, losses, data, options, access
                 )
         finally:
             if bar is not None:
@@ -154,14 +158,13 @@ _DEFAULTS: dict[str, Any] = {"batch_size": 1, "stop": None}
 
 
 @contextmanager
-def _fit_state(network: "Sequential", links: tuple[str, ...]) -> Iterator[None]:
-    """Have the network know of its fit, and, if it is trained, what makes probabilities."""
-    before, passes, fitting = network._output_transforms, network._network.passes, network._fitting
-    network._output_transforms, network._fitting = links, True
+def _links_of_fit(network: "Sequential", links: tuple[str, ...]) -> Iterator[None]:
+    """Have the network know, if it is trained, what makes probabilities."""
+    before, passes = network._output_transforms, network._network.passes
+    network._output_transforms = links
     try:
         yield
     finally:
-        network._fitting = fitting
         if network._network.passes == passes:
             network._output_transforms = before
 

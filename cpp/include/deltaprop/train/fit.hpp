@@ -120,9 +120,10 @@ struct FitOptions {
 };
 
 /// Trains `model`. Throws NotFinite, naming epoch and batch, before an update that would use a loss or a delta that is
-/// not finite; the network is then, as after any other exception, as the last update left it.
+/// not finite; the network is then, as after any other exception, as the last update left it. `held`: access for
+/// Call::fit that the caller has taken already.
 template <class T>
 History fit(Model<T>& model, optim::Optimizer<T>& optimizer, const std::vector<Head>& heads, BatchSource& batch_source,
-            const FitOptions& options);
+            const FitOptions& options, const nn::Access* held = nullptr);
 
 }  // namespace deltaprop::train
