@@ -303,10 +303,12 @@ void zero_gradients(const runtime::Model<T>& model) {
 /// Manual pass with one input and one output.
 template <class T>
 void forward(runtime::Model<T>& model, const StridedView& x) {
+  const nn::Access access(nn::Call::forward, model.guards());
   model.forward(train::Inputs{x});
 }
 template <class T>
 void backward(runtime::Model<T>& model, const StridedView& delta) {
+  const nn::Access access(nn::Call::backward, model.guards());
   model.backward(train::Inputs{delta});
 }
 

@@ -270,7 +270,7 @@ TEST_CASE("the norm of a unit's weights is limited in either order of storage") 
 
 TEST_CASE("step() of an optimizer in use fails") {
   auto rule = make<float>("SGD", two_parameters<float>(), {{{0}, sgd_options(1)}});
-  const Busy::Claim held(rule.busy);
+  const nn::Access held(nn::Call::optimizer_state_dict, rule.guards());
   CHECK_THROWS_AS(rule.step(), std::runtime_error);
   CHECK(rule.step_state(0).step == 0);
 }

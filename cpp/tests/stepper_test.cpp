@@ -42,7 +42,6 @@ class SteepestDescent final : public train::Stepper<T> {
         p.values.data()[i] = static_cast<T>(start[at(i)] - rate * p.gradients.data()[i]);
       }
       if (objective_->value_at(batches, execution) <= value - kSufficient * rate * squares) break;
-      ++backtracks;
     }
     statistics.commit();
     return rate;
@@ -51,7 +50,6 @@ class SteepestDescent final : public train::Stepper<T> {
   void set_option(Index, Index, double value) override { first_rate = value; }
 
   double first_rate = 1;
-  Index backtracks = 0;
 
  private:
   Objective<T>* objective_ = nullptr;
@@ -62,19 +60,14 @@ template <class T>
 struct Descent {
   runtime::Model<T> model{{linear(3, 12), activation("Tanh"), linear(12, 2)}, 4};
   Set<T> set{60, 3, 2};
-  SteepestDescent<T>* stepper = nullptr;
+  SteepestDescent<T> stepper;
 
   History fit(FitOptions options) {
     const train::Data data = set.values();
     const Losses losses{{&squared_error()}};
     if (options.stop) options.stop->data = &data;
     train::ArrayBatches batches(data, set.rows, false, 0);
-    const train::Trainer<T> trainer{[this] {
-      auto made = std::make_unique<SteepestDescent<T>>();
-      stepper = made.get();
-      return made;
-    }};
-    return train::fit(model, trainer, losses, batches, options);
+    return train::fit(model, train::Trainer<T>{stepper, model.guards()}, losses, batches, options);
   }
 };
 
@@ -280,7 +273,8 @@ TEST_CASE_TEMPLATE("two processes with a block of rows each train to the bits of
     auto rule = optimizer(model, "Adam", adam_options(0.01));
     Rank<T> reduction(ranks, rank);
     train::ArrayBatches batches(data, kBlock, false, 0);
-    const train::Trainer<T> trainer{[&] { return std::make_unique<train::FirstOrder<T>>(rule); }, &reduction};
+    train::FirstOrder<T> stepper(rule);
+    const train::Trainer<T> trainer{stepper, rule.guards(), &reduction};
     losses[rank] = train::fit(model, trainer, Losses{{&squared_error()}}, batches, {.epochs = 5}).loss;
     trained[rank] = values_of(model);
   };

@@ -5,6 +5,7 @@
 #include <deque>
 #include <utility>
 
+#include "access.hpp"
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "deltaprop/core/threads.hpp"
@@ -218,7 +219,7 @@ V option(const py::dict& options, const char* name) {
 /// What `fit` takes from Python; the fields are those of training/fit.py's call.
 template <class T>
 py::dict fit(runtime::Model<T>& model, optim::Optimizer<T>& optimizer, const Losses& losses, const py::object& data,
-             const py::dict& o) {
+             const py::dict& o, const HeldAccess& access) {
   if (optimizer.parameters() != model.network().parameters()) {
     throw ValueError("fit: expected an optimizer of this network's parameters, got one of another network's");
   }
@@ -345,7 +346,7 @@ py::dict fit(runtime::Model<T>& model, optim::Optimizer<T>& optimizer, const Los
       if (stop_data) check_values<T>(model, *stop_data, stop_heads, false, check_interrupt);
     }
     if (held_out) check_values<T>(model, *held_out, held_out_heads, true, check_interrupt);
-    history = train::fit(model, optimizer, heads, *batch_source, options);
+    history = train::fit(model, optimizer, heads, *batch_source, options, access.get());
   }
   py::dict result = as_dict(history, tells_val, layers);
   result["epochs"] = history.epochs;
@@ -357,7 +358,7 @@ py::dict fit(runtime::Model<T>& model, optim::Optimizer<T>& optimizer, const Los
 template <class T>
 void bind_fit_as(py::module_& m) {
   m.def("fit", &fit<T>, py::arg("network"), py::arg("optimizer"), py::arg("losses"), py::arg("data"),
-        py::arg("options"));
+        py::arg("options"), py::arg("access"));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include <pybind11/stl.h>
 
+#include "access.hpp"
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "deltaprop/runtime/model.hpp"
@@ -105,7 +106,7 @@ py::object infer(const Model<T>& model, Index subgraph, const py::object& x, con
 template <class T>
 py::object forward(Model<T>& model, const py::object& x) {
   const Given given(model, 0, x);
-  const Busy::Claim claim(model.passing);
+  const nn::Access access(nn::Call::forward, model.guards());
   {
     const WithoutGil released;
     const InterruptCheck check_interrupt = SignalCheck();
@@ -143,8 +144,7 @@ std::vector<StridedView> delta_sources(const std::vector<py::array>& deltas,
 
 template <class T>
 py::object backward(Model<T>& model, const py::object& delta) {
-  model.network().parameters()->check_idle("backward");
-  const Busy::Claim claim(model.passing);
+  const nn::Access access(nn::Call::backward, model.guards());
   model.output();
   std::vector<Matrix<const T>> outputs;
   for (std::size_t k = 0; k < model.passed().outputs.size(); ++k) {
@@ -170,8 +170,7 @@ py::object backward(Model<T>& model, const py::object& delta) {
 /// valid, though not in use, after a larger batch took new ones.
 template <class T>
 py::list kept(const Model<T>& model, bool deltas) {
-  model.network().parameters()->busy.check();
-  const Busy::Claim claim(model.passing);
+  const nn::Access access(nn::Call::activations, model.guards());
   const engine::Workspace<T>& w = deltas ? model.deltas() : model.activations();
   py::list blocks;
   for (const nn::Subgraph& subgraph : model.network().plan().subgraphs()) {
@@ -252,7 +251,7 @@ template <class T>
 void learn(Model<T>& model, Index block, const py::object& x) {
   const Given given(model, block, x);
   const WithoutGil released;
-  const Busy::Claim claim(model.network().parameters()->busy);
+  const nn::Access access(nn::Call::learn, model.guards());
   model.learn(block, given.sources, true, SignalCheck());
 }
 
@@ -292,10 +291,20 @@ void bind_network(py::module_& m, const char* name) {
       .def_readwrite("passes", &M::passes)
       .def_property_readonly("parameters", [listed](const M& s) { return listed(s.network().parameters()->list); })
       .def_property_readonly("buffers", [listed](const M& s) { return listed(s.network().parameters()->buffer_list); })
-      .def("check_idle", [](const M& s) { s.network().parameters()->busy.check(); })
       .def(
-          "check_between_steps", [](const M& s, const char* what) { s.network().parameters()->check_idle(what); },
-          py::arg("what"))
+          "access",
+          [](const std::shared_ptr<M>& s, const char* call) {
+            return std::make_unique<HeldAccess>(nn::find_call(call, false), s->guards(), s);
+          },
+          py::arg("call"))
+      .def_property_readonly("fits", [](const M& s) { return nn::fits(s.network().parameters()->access); })
+      .def_property_readonly("accesses", [](const M& s) { return s.network().parameters()->access.count(); })
+      .def(
+          "check_accesses",
+          [](const M& s, std::uint64_t count) {
+            if (s.network().parameters()->access.count() != count) throw std::runtime_error(nn::kNetworkInUse);
+          },
+          py::arg("count"))
       .def("set_frozen", &M::set_frozen, py::arg("layer"), py::arg("frozen"))
       .def("out_features",
            [](const M& s) {

@@ -1,8 +1,8 @@
 #include <pybind11/stl.h>
 
-#include <functional>
 #include <memory>
 
+#include "access.hpp"
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "deltaprop/core/errors.hpp"
@@ -22,18 +22,6 @@ py::object run_of(const Buffer<T>& buffer, const Parameter& p) {
   if (buffer.size() == 0) return py::none();
   return view(buffer.data() + p.range.begin, p.shape.shape, p.shape.transposed, true, keep(buffer.owner()));
 }
-
-/// Holds an optimizer for a `with` block.
-class Hold {
- public:
-  explicit Hold(std::function<std::unique_ptr<Busy::Claim>()> claim) : claim_(std::move(claim)) {}
-  void enter() { held_ = claim_(); }
-  void exit() { held_.reset(); }
-
- private:
-  std::function<std::unique_ptr<Busy::Claim>()> claim_;
-  std::unique_ptr<Busy::Claim> held_;
-};
 
 template <class T>
 void bind_optimizer(py::module_& m, const char* name) {
@@ -93,11 +81,11 @@ void bind_optimizer(py::module_& m, const char* name) {
       .def("swap_in_ema", &O::swap_in_ema)
       .def("swap_out_ema", &O::swap_out_ema)
       .def(
-          "hold",
-          [](const std::shared_ptr<O>& o, const std::string& what) {
-            return Hold([o, what] { return std::unique_ptr<Busy::Claim>(new Busy::Claim(o->alone(what.c_str()))); });
+          "access",
+          [](const std::shared_ptr<O>& o, const char* call) {
+            return std::make_unique<HeldAccess>(nn::find_call(call, true), o->guards(), o);
           },
-          py::arg("what"))
+          py::arg("call"))
       .def("scalars",
            [](const O& o) { return std::vector<std::string>(o.rule().scalars.begin(), o.rule().scalars.end()); })
       .def(
@@ -133,9 +121,6 @@ void bind_optimizer(py::module_& m, const char* name) {
 }  // namespace
 
 void bind_optimizers(py::module_& m) {
-  py::class_<Hold>(m, "OptimizerHold").def("__enter__", &Hold::enter).def("__exit__", [](Hold& h, const py::args&) {
-    h.exit();
-  });
   bind_optimizer<float>(m, "Optimizer32");
   bind_optimizer<double>(m, "Optimizer64");
 }

@@ -9,6 +9,7 @@ void bind_layers(pybind11::module_& m);
 void bind_init(pybind11::module_& m);
 void bind_losses(pybind11::module_& m);
 void bind_networks(pybind11::module_& m);
+void bind_access(pybind11::module_& m);
 void bind_predictor(pybind11::module_& m);
 void bind_optimizers(pybind11::module_& m);
 void bind_schedules(pybind11::module_& m);

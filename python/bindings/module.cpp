@@ -35,6 +35,7 @@ PYBIND11_MODULE(_core, m) {
   deltaprop::python::bind_init(m);
   deltaprop::python::bind_losses(m);
   deltaprop::python::bind_expressions(m);
+  deltaprop::python::bind_access(m);
   deltaprop::python::bind_networks(m);
   deltaprop::python::bind_predictor(m);
   deltaprop::python::bind_optimizers(m);

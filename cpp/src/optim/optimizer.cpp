@@ -29,7 +29,7 @@ Optimizer<T>::Optimizer(const Rule& rule, std::shared_ptr<Parameters<T>> paramet
 
 template <class T>
 void Optimizer<T>::set_options(Index group, Options options) {
-  const Busy::Claim claim(busy, true);  // a callback of fit may
+  const nn::Access access(nn::Call::lr, guards());
   rule_.check(options);
   groups_.at(static_cast<std::size_t>(group)).options = std::move(options);
   prepared_ = false;
@@ -37,7 +37,7 @@ void Optimizer<T>::set_options(Index group, Options options) {
 
 template <class T>
 void Optimizer<T>::set_option(Index group, Index option, double value) {
-  const Busy::Claim claim(busy, true);
+  const nn::Access access(nn::Call::lr, guards());
   Options& options = groups_.at(static_cast<std::size_t>(group)).options;
   std::swap(options.at(static_cast<std::size_t>(option)), value);
   try {
@@ -51,7 +51,7 @@ void Optimizer<T>::set_option(Index group, Index option, double value) {
 
 template <class T>
 void Optimizer<T>::set_global_options(const GlobalOptions& options) {
-  const Busy::Claim claim = alone("options");
+  const nn::Access access(nn::Call::options, guards());
   const auto check = [this](const std::optional<double>& value, const char* domain, bool holds) {
     if (value && !holds) {
       throw ValueError(std::string(rule_.name) + ": expected " + domain + " or None, got " + number_text(*value));
@@ -207,10 +207,7 @@ void Optimizer<T>::end_update(Slot& slot, const Parameter& parameter) {
 
 template <class T>
 void Optimizer<T>::step() {
-  parameters_->check_between_steps("step");
-  const Busy::Claim claim(busy);
-  const Busy::Visit visit(parameters_->busy);
-  parameters_->check_own_values();
+  const nn::Access access(nn::Call::step, guards());
   begin_step();
   update(0, {0, parameters_->size()});
   end_step();
@@ -218,7 +215,7 @@ void Optimizer<T>::step() {
 
 template <class T>
 void Optimizer<T>::zero_grad() {
-  parameters_->check_idle("zero_grad");
+  const nn::Access access(nn::Call::zero_grad, guards());
   for (Index p = 0; p < size(); ++p) {
     const Range run = parameter(p).range;
     if (slot(p).group != -1) std::fill_n(parameters_->gradients.data() + run.begin, run.size(), T(0));
@@ -227,8 +224,7 @@ void Optimizer<T>::zero_grad() {
 
 template <class T>
 void Optimizer<T>::swap_in_ema() {
-  if (shown_) throw std::runtime_error(std::string(rule_.name) + ": the averages are shown already");
-  shown_.emplace(*this);
+  shown_ = std::make_unique<Shown>(*this);
   for (Index p = 0; p < size(); ++p) {
     const Range run = parameter(p).range;
     if (averaged(p)) std::copy_n(averages_.data() + run.begin, run.size(), parameters_->values.data() + run.begin);
@@ -249,7 +245,7 @@ void Optimizer<T>::swap_out_ema() {
 
 template <class T>
 void Optimizer<T>::set_step_state(Index parameter, const StepState& step_state, bool averaged) {
-  const Busy::Claim claim = alone("load_state_dict");
+  const nn::Access access(nn::Call::load_optimizer_state_dict, guards());
   slot(parameter).step_state = step_state;
   slot(parameter).averaged = averaged;
   prepared_ = false;

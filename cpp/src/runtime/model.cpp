@@ -1,7 +1,6 @@
 #include "deltaprop/runtime/model.hpp"
 
 #include <algorithm>
-#include <optional>
 #include <utility>
 
 #include "deltaprop/core/errors.hpp"
@@ -29,13 +28,13 @@ void gather_inputs(std::span<const StridedView> x, const nn::Subgraph& subgraph,
 
 template <class T>
 void Model<T>::set_frozen(Index layer, bool frozen) {
-  network_.parameters()->check_idle("freeze");
+  const nn::Access access(nn::Call::freeze, guards());
   network_.set_frozen(layer, frozen);
 }
 
 template <class T>
 void Model<T>::set_seed(std::uint64_t seed) {
-  network_.parameters()->check_idle("seed");
+  const nn::Access access(nn::Call::seed, guards());
   network_.set_seed(seed);
 }
 
@@ -79,7 +78,7 @@ void Model<T>::release(Index block, std::unique_ptr<Inference<T>> inference) con
 template <class T>
 void Model<T>::infer(Inference<T>& inference, std::span<const StridedView> x, const std::vector<Matrix<T>>& out,
                      const InterruptCheck* check_interrupt) const {
-  const Busy::Visit visit(network_.parameters()->busy);
+  const nn::Access access(nn::Call::infer, guards());
   inference.run(x, out, check_interrupt);
 }
 
@@ -110,7 +109,6 @@ void Model<T>::run(const engine::Program& program, const engine::Workspace<T>& w
 
 template <class T>
 void Model<T>::forward(std::span<const StridedView> x, const InterruptCheck* check_interrupt) {
-  network_.parameters()->check_idle("forward");
   state_ = State::none;
   const bool same = std::equal(x.begin(), x.end(), features_.begin(), features_.end(),
                                [](const StridedView& s, Index features) { return s.cols == features; });
@@ -133,7 +131,6 @@ void Model<T>::forward(std::span<const StridedView> x, const InterruptCheck* che
 
 template <class T>
 void Model<T>::backward(std::span<const StridedView> deltas) {
-  network_.parameters()->check_idle("backward");
   output();
   for (std::size_t k = 0; k < deltas.size(); ++k) {
     gather<T>(deltas[k], nullptr, 0, workspace_.delta(subgraph_.outputs[k]));
@@ -173,16 +170,9 @@ const engine::Workspace<T>& Model<T>::deltas() const {
 template <class T>
 void Model<T>::run_eval_with_grad(std::span<const StridedView> x, const DerivativePass& use) {
   // A layer written in Python keeps what it needs for the way back in itself, so a pass by hand is lost to it.
-  std::optional<Busy::Claim> alone, passing_alone;
-  std::optional<Busy::Visit> visit;
-  if (network_.keeps_in_layers()) {
-    network_.parameters()->check_between_steps("derivatives");
-    alone.emplace(network_.parameters()->busy, true);
-    passing_alone.emplace(passing);
-    forget_pass();
-  } else {
-    visit.emplace(network_.parameters()->busy);
-  }
+  const bool in_layers = network_.keeps_in_layers();
+  const nn::Access access(in_layers ? nn::Call::layer_derivatives : nn::Call::derivatives, guards());
+  if (in_layers) forget_pass();
   const nn::Subgraph subgraph = resolve_inputs(x);
   engine::Workspace<T> workspace;
   workspace.shape(network_, subgraph, features_of(x));

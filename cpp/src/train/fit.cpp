@@ -21,20 +21,6 @@ struct ZeroGradients {
   ~ZeroGradients() { std::fill_n(parameters.gradients.data(), parameters.size(), T(0)); }
 };
 
-/// Marks a step as running for its lifetime.
-template <class T>
-struct Stepping {
-  explicit Stepping(Parameters<T>& p) : parameters(p) {
-    parameters.check_own_values();
-    parameters.stepping = true;
-  }
-  ~Stepping() { parameters.stepping = false; }
-  Stepping(const Stepping&) = delete;
-  Stepping& operator=(const Stepping&) = delete;
-
-  Parameters<T>& parameters;
-};
-
 /// Whether the last two checks differ by less than eps.
 bool on_plateau(double eps, const std::vector<double>& losses) {
   return losses.size() > 1 && std::abs(losses.end()[-1] - losses.end()[-2]) < eps;
@@ -50,7 +36,7 @@ class Training {
         batch_source_(batch_source),
         options_(options),
         check_interrupt_(options.check_interrupt ? options.check_interrupt : [] {}),
-        stepper_(trainer.make_stepper()),
+        stepper_(trainer.stepper),
         objective_(model, heads, batch_source.example(), {options.record_activations, options.record_deltas},
                    trainer.reduction),
         norms_(model.network(), options) {
@@ -68,7 +54,7 @@ class Training {
       history_.losses.resize(heads.size());
       history_.val_losses.resize(validation_ ? heads.size() : 0);
     }
-    stepper_->begin(objective_);
+    stepper_.begin(objective_);
   }
 
   History run() {
@@ -118,8 +104,8 @@ class Training {
     for (const Batch& batch : batches_) rows += static_cast<double>(batch.rows);
     check_interrupt_after_some_work(rows);
     try {
-      const Stepping<T> stepping(*model_.network().parameters());
-      lr_ = stepper_->step(batches_, rows, check_interrupt_);
+      const nn::StepScope step(model_.guards());
+      lr_ = stepper_.step(batches_, rows, check_interrupt_);
     } catch (const NotFinite& e) {
       throw NotFinite("fit: " + std::string(e.what()) + " in epoch " + std::to_string(history_.epochs) + ", batch " +
                       std::to_string(batches_seen_) +
@@ -172,7 +158,7 @@ class Training {
 
   void apply_schedule(Index row) {
     for (const Schedule::Column& c : options_.schedule.columns) {
-      stepper_->set_option(c.group, c.option, c.values[static_cast<std::size_t>(row)]);
+      stepper_.set_option(c.group, c.option, c.values[static_cast<std::size_t>(row)]);
     }
   }
 
@@ -180,7 +166,7 @@ class Training {
   BatchSource& batch_source_;
   const FitOptions& options_;
   InterruptCheck check_interrupt_;
-  std::unique_ptr<Stepper<T>> stepper_;  // first: it may hold an optimizer, which another fit must find held
+  Stepper<T>& stepper_;
   Objective<T> objective_;
   std::optional<Evaluator<T>> stop_loss_, validation_;
   LayerNorms<T> norms_;
@@ -197,9 +183,9 @@ class Training {
 
 template <class T>
 History fit(runtime::Model<T>& model, const Trainer<T>& trainer, const std::vector<Head>& heads,
-            BatchSource& batch_source, const FitOptions& options) {
-  const Busy::Claim fitting(model.network().parameters()->busy);
-  model.passing.check();
+            BatchSource& batch_source, const FitOptions& options, const nn::Access* held) {
+  std::optional<nn::Access> access;
+  if (held == nullptr) access.emplace(nn::Call::fit, trainer.guards);
   Training<T> training(model, trainer, heads, batch_source, options);
   // Last of all that may refuse the fit.
   if (options.learn_from != nullptr) {
@@ -219,20 +205,16 @@ History fit(runtime::Model<T>& model, const Trainer<T>& trainer, const std::vect
 
 template <class T>
 History fit(runtime::Model<T>& model, optim::Optimizer<T>& optimizer, const std::vector<Head>& heads,
-            BatchSource& batch_source, const FitOptions& options) {
-  const auto make_stepper = [&]() -> std::unique_ptr<Stepper<T>> {
-    auto stepper = std::make_unique<FirstOrder<T>>(optimizer);
-    model.network().parameters()->check_own_values();
-    return stepper;
-  };
-  return fit(model, Trainer<T>{make_stepper}, heads, batch_source, options);
+            BatchSource& batch_source, const FitOptions& options, const nn::Access* held) {
+  FirstOrder<T> stepper(optimizer);
+  return fit(model, Trainer<T>{stepper, optimizer.guards()}, heads, batch_source, options, held);
 }
 
 #define DELTAPROP_INSTANTIATE(T)                                                                         \
   template History fit(runtime::Model<T>&, const Trainer<T>&, const std::vector<Head>&, BatchSource&,    \
-                       const FitOptions&);                                                               \
+                       const FitOptions&, const nn::Access*);                                            \
   template History fit(runtime::Model<T>&, optim::Optimizer<T>&, const std::vector<Head>&, BatchSource&, \
-                       const FitOptions&)
+                       const FitOptions&, const nn::Access*)
 DELTAPROP_INSTANTIATE(float);
 DELTAPROP_INSTANTIATE(double);
 #undef DELTAPROP_INSTANTIATE

@@ -12,7 +12,7 @@ from deltaprop._core import Node, Predictor
 from deltaprop._files import write_file
 from deltaprop.network.architecture import describe
 from deltaprop.nn.containers import Container
-from deltaprop.nn.module import Module, Network, build, one_or_several
+from deltaprop.nn.module import Module, Network, Unchanged, build, one_or_several
 
 _HEAD = ("", "layer", "output", "parameters")
 
@@ -61,8 +61,8 @@ class NetworkBase(Container):
         """Set every gradient to zero."""
         if self._storage().owned:
             return super().zero_grad()
-        self._network.check_between_steps("zero_grad")
-        self.flat_gradients[:] = 0
+        with self._network.access("zero_grad"):
+            self.flat_gradients[:] = 0
 
     def predict(self, x: Any, batch_size: int | None = None) -> Any:
         """Return the outputs in inference, as calling the network does.
@@ -249,16 +249,17 @@ class NetworkBase(Container):
 
     def _description(self) -> dict[str, Any]:
         network = self._network
-        return {
-            "architecture": describe(self),
-            "dtype": self.dtype.name,
-            "seed": network.seed,
-            "epochs": network.epochs,
-            "passes": network.passes,
-            "frozen": [leaf._frozen for leaf in self._leaves()],
-            "links": self._output_transforms,
-            "state": self.state_dict(),
-        }
+        with network.access("state_dict"):
+            return {
+                "architecture": describe(self),
+                "dtype": self.dtype.name,
+                "seed": network.seed,
+                "epochs": network.epochs,
+                "passes": network.passes,
+                "frozen": [leaf._frozen for leaf in self._leaves()],
+                "links": self._output_transforms,
+                "state": self.state_dict(),
+            }
 
     def _check_alike(self, description: dict[str, Any]) -> None:
         own = {"architecture": describe(self), "dtype": self.dtype.name}
@@ -280,12 +281,15 @@ class NetworkBase(Container):
 
     def __getstate__(self) -> dict[str, Any]:
         network = self._storage().network
-        return super().__getstate__() | {
-            "_made": (self.dtype.name, network.seed, network.epochs, network.passes)
-        }
+        with network.access("state_dict"):
+            return super().__getstate__() | {
+                "_made": (self.dtype.name, network.seed, network.epochs, network.passes),
+                "_unchanged": Unchanged(network),
+            }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         dtype, seed, epochs, passes = state.pop("_made")
+        state.pop("_unchanged", None)
         super().__setstate__(state)
         build(self, seed, dtype == "float64")
         self._network.epochs, self._network.passes = epochs, passes

@@ -85,11 +85,7 @@ class Container(CoreModule):
         return f"{type(self).__name__}({''.join(lines)}\n)"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {
-            k: v
-            for k, v in self.__dict__.items()
-            if k not in ("_stored", "_materialized", "_fitting")
-        }
+        return {k: v for k, v in self.__dict__.items() if k not in ("_stored", "_materialized")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _materialized=False)

@@ -527,18 +527,19 @@ def _ordered(name: str, a: float, b: float) -> tuple[float, float]:
 
 def _fill(name: str, tensor: Target, options: list[float], seed: int | None = 0) -> Target:
     if isinstance(tensor, Parameter):
-        tensor._network.check_idle()
-    array = tensor.value if isinstance(tensor, Parameter) else tensor
-    if not isinstance(array, np.ndarray):
+        with tensor._network.access("write"):
+            _fill(name, tensor.value, options, seed)
+        return tensor
+    if not isinstance(tensor, np.ndarray):
         raise TypeError(
             f"{name}_: expected a Parameter or an array to fill, got {type(tensor).__name__}"
         )
-    if array.dtype.kind != "f":
-        raise TypeError(f"{name}_: expected floating-point numbers to fill, got {array.dtype}")
-    if not array.flags.writeable:
+    if tensor.dtype.kind != "f":
+        raise TypeError(f"{name}_: expected floating-point numbers to fill, got {tensor.dtype}")
+    if not tensor.flags.writeable:
         raise ValueError(f"{name}_: expected an array that can be written, got a read-only one")
     seed = entropy() if seed is None else as_seed(seed, f"{name}_")
-    values = _core.initial_values(name, options, list(array.shape), seed)
+    values = _core.initial_values(name, options, list(tensor.shape), seed)
     # Random numbers are drawn in the order in which weights are stored, (fan_in, fan_out).
-    array[...] = values.reshape(array.shape, order="F")
+    tensor[...] = values.reshape(tensor.shape, order="F")
     return tensor

@@ -150,8 +150,8 @@ class Layer(Leaf):
         if view is None:
             super().__setattr__(name, value)
         elif not _same_memory(view, value):  # `self.grad_w += ...` has already written in place
-            self._storage().network.check_idle()
-            write(view, value, name)
+            with self._storage().network.access("write"):
+                write(view, value, name)
 
     def __dir__(self) -> list[str]:
         names = self._all_names()

@@ -4,7 +4,7 @@ import copy
 import threading
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -32,12 +32,18 @@ class Storage:
     buffers: dict[str, int]
 
 
-@contextmanager
-def unchanged(network: Network) -> Iterator[None]:
-    """Raise RuntimeError if `fit` runs in another thread before or after the block, a copy."""
-    network.check_idle()
-    yield
-    network.check_idle()
+class Unchanged:
+    """The last entry of a network's state; copying it fails if a fit began after the first entry.
+
+    The layers copy their values one after the other, outside of any method that could hold access.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self._network, self._accesses = network, network.accesses
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self._network.check_accesses(self._accesses)
+        return type(None), ()
 
 
 def one_or_several(x: Any, several: bool, name: str = "x") -> Array | tuple[Array, ...]:
@@ -53,7 +59,6 @@ class Module:
     """Base class of everything with parameters: layers and containers of layers."""
 
     _stored: Storage | None = None
-    _fitting: bool = False  # `fit` is training it
 
     def parameters(self) -> list[Parameter]:
         """Return the parameters, in the order of the flat buffers, with PyTorch's names.
@@ -79,7 +84,7 @@ class Module:
         RuntimeError
             While `fit` runs in another thread.
         """
-        with unchanged(self._storage().network):
+        with self._storage().network.access("state_dict"):
             return {name: np.array(view, order="C") for name, view in self._state().items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -118,15 +123,15 @@ class Module:
                 )
         # Convert everything first, so that nothing is written if a conversion raises.
         arrays = {name: arrays[name].astype(view.dtype) for name, view in own.items()}
-        self._storage().network.check_between_steps("load_state_dict")
-        for name, view in own.items():
-            view[...] = arrays[name]
+        with self._storage().network.access("load_state_dict"):
+            for name, view in own.items():
+                view[...] = arrays[name]
 
     def zero_grad(self) -> None:
         """Set every gradient to zero."""
-        for parameter in self.parameters():
-            parameter._network.check_between_steps("zero_grad")
-            parameter.grad[...] = 0
+        with self._storage().network.access("zero_grad"):
+            for parameter in self.parameters():
+                parameter.grad[...] = 0
 
     def freeze(self) -> Self:
         """Exclude the parameters and running statistics from training until `unfreeze`.
@@ -225,12 +230,11 @@ class Module:
         return False
 
     def _set_frozen(self, frozen: bool) -> Self:
-        if self._stored is not None:
-            self._stored.network.check_between_steps("freeze")
-        for leaf in self._leaves():
-            leaf._frozen = frozen
-            if leaf._stored is not None:
-                leaf._stored.network.set_frozen(leaf._stored.layers.start, frozen)
+        with nullcontext() if self._stored is None else self._stored.network.access("freeze"):
+            for leaf in self._leaves():
+                leaf._frozen = frozen
+                if leaf._stored is not None:
+                    leaf._stored.network.set_frozen(leaf._stored.layers.start, frozen)
         return self
 
 
@@ -267,7 +271,9 @@ def owner_of(module: Module) -> Module | None:
 
 def fitting(module: Module) -> bool:
     """Return whether `fit` is training the module or one within it."""
-    return module._fitting or any(fitting(child) for child in module._children())
+    if module._stored is not None:
+        return module._stored.network.fits
+    return any(fitting(child) for child in module._children())
 
 
 def build(module: Module, seed: int, double: bool) -> Network:

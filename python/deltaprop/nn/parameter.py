@@ -40,8 +40,8 @@ class Parameter:
 
     @value.setter
     def value(self, value: Array) -> None:
-        self._network.check_idle()
-        write(self.value, value, self.name)
+        with self._network.access("write"):
+            write(self.value, value, self.name)
 
     @property
     def grad(self) -> Array:
@@ -50,8 +50,8 @@ class Parameter:
 
     @grad.setter
     def grad(self, value: Array) -> None:
-        self._network.check_idle()
-        write(self.grad, value, self.name)
+        with self._network.access("write"):
+            write(self.grad, value, self.name)
 
     def __repr__(self) -> str:
         return f"Parameter({self.name!r}, shape={self.value.shape})"

@@ -229,7 +229,7 @@ class Optimizer(CheckedInit):
         With its arrays converted to tensors, the optimizer of the same name in ``torch.optim``
         loads it.
         """
-        with self._core.hold("state_dict"):
+        with self._core.access("state_dict"):
             return _state.state_dict(self)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -250,7 +250,7 @@ class Optimizer(CheckedInit):
         RuntimeError
             If another thread is using the optimizer in `step` or `fit`, or during a step of `fit`.
         """
-        with self._core.hold("load_state_dict"):
+        with self._core.access("load_state_dict"):
             _state.load_state_dict(self, state_dict)
 
     @property

@@ -82,8 +82,11 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
     _describe(run, heads, evaluator, data, options)
     losses = heads.core(data.targets(), options["accumulate"])
     events = EventDispatcher(run, evaluator, data)
-    with nullcontext() if resume is None else resumed(resume, run):
-        result = _train(run, data, losses, heads.links(), options, events, progress)
+    with (
+        optimizer._core.access("fit") as access,
+        nullcontext() if resume is None else resumed(resume, run),
+    ):
+        result = _train(run, data, losses, heads.links(), options, events, progress, access)
     events.end(result)
     return run.history
 
@@ -118,6 +121,7 @@ def _train(
     options: dict[str, Any],
     events: EventDispatcher,
     progress: bool,
+    access: _core.Access,
 ) -> dict[str, Any]:
     """Run the core's epoch loop from the end of the history and return its results."""
     done = run.history.epochs
@@ -128,13 +132,14 @@ def _train(
         data.train.check_lasting(options["epochs"])
     bar = progress_of(run.epochs) if progress else None
     try:
-        with _fit_state(run.network, links):
+        with _links(run.network, links):
             return _core.fit(
                 run.network._network,
                 run.optimizer._core,
                 losses,
                 data.train,
                 _DEFAULTS | events.begin(options, bar),
+                access,
             )
     finally:
         if bar is not None:
@@ -142,14 +147,13 @@ def _train(
 
 
 @contextmanager
-def _fit_state(network: TrainableNetwork, links: tuple[str, ...]) -> Iterator[None]:
-    """Mark the network as fitting; if it is trained, set the links to probabilities."""
-    before, passes, fitting = network._output_transforms, network._network.passes, network._fitting
-    network._output_transforms, network._fitting = links, True
+def _links(network: TrainableNetwork, links: tuple[str, ...]) -> Iterator[None]:
+    """Set the links to probabilities, which stay if the network is trained."""
+    before, passes = network._output_transforms, network._network.passes
+    network._output_transforms = links
     try:
         yield
     finally:
-        network._fitting = fitting
         if network._network.passes == passes:
             network._output_transforms = before
 

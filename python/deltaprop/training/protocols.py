@@ -16,7 +16,6 @@ from deltaprop.training.history import History
 class TrainableNetwork(Protocol):
     """A network that `fit` trains and callbacks see; `deltaprop.nn.Sequential` is one."""
 
-    _fitting: bool
     _output_transforms: tuple[str, ...]
 
     # Required by `fit`, checkpoints and the live view.

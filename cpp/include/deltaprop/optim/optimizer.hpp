@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "deltaprop/core/buffer.hpp"
-#include "deltaprop/core/busy.hpp"
 #include "deltaprop/core/parameters.hpp"
+#include "deltaprop/nn/access.hpp"
 #include "deltaprop/optim/rule.hpp"
 
 namespace deltaprop::optim {
@@ -47,15 +47,8 @@ class Optimizer {
   void set_option(Index group, Index option, double value);
   void set_global_options(const GlobalOptions& options);
 
-  /// Held by whoever steps, and while the averages stand in for the parameters.
-  Busy busy{"the optimizer is in use: expected no other call while it steps, fit runs or its averages are shown"};
-
-  /// Holds it for who changes more than options, as a callback of fit may, but nothing within its step. `what`: so
-  /// messages call that.
-  Busy::Claim alone(const char* what) {
-    if (busy.mine()) parameters_->check_between_steps(what);
-    return Busy::Claim(busy, true);
-  }
+  /// For nn::Access.
+  nn::Guards guards() { return {parameters_->access, parameters_->averages, nullptr, &access_, rule_.name}; }
 
   /// Updates all its parameters that are not frozen.
   void step();
@@ -101,21 +94,11 @@ class Optimizer {
   };
   /// The parameters while their moving averages replace them.
   struct Shown {
-    Shown(Optimizer& optimizer)
-        : claim(optimizer.alone("averaged")),
-          visit(optimizer.parameters_->busy),
-          parameters(*optimizer.parameters_),
-          own(parameters.size()) {
-      parameters.check_between_steps("averaged");
-      if (parameters.averaged.exchange(true)) {
-        throw std::runtime_error(std::string(optimizer.rule_.name) + ": the averages are shown already");
-      }
-      std::copy_n(parameters.values.data(), parameters.size(), own.data());
+    explicit Shown(Optimizer& optimizer)
+        : access(nn::Call::averaged, optimizer.guards()), own(optimizer.parameters_->size()) {
+      std::copy_n(optimizer.parameters_->values.data(), own.size(), own.data());
     }
-    ~Shown() { parameters.averaged = false; }
-    Busy::Claim claim;
-    Busy::Visit visit;
-    Parameters<T>& parameters;
+    nn::Access access;
     Buffer<T> own;
   };
 
@@ -140,10 +123,11 @@ class Optimizer {
   GlobalOptions global_options_;
   std::vector<Buffer<T>> states_;
   Buffer<T> averages_;
-  std::optional<Shown> shown_;
+  std::unique_ptr<Shown> shown_;
   std::int64_t steps_ = 0;
   bool prepared_ = false;         // since the options changed
   bool has_end_updates_ = false;  // end_step() has work to do
+  AccessGuard access_;
 };
 
 }  // namespace deltaprop::optim

@@ -6,16 +6,15 @@
 #include <span>
 #include <vector>
 
-#include "deltaprop/core/busy.hpp"
 #include "deltaprop/core/strided_view.hpp"
 #include "deltaprop/engine/recursion.hpp"
+#include "deltaprop/nn/access.hpp"
 #include "deltaprop/nn/network.hpp"
 #include "deltaprop/runtime/inference.hpp"
 
 namespace deltaprop::runtime {
 
-/// A network with all that is needed to run it by hand: the training pass and the deltas it leaves, and the rule of
-/// who may use it when.
+/// A network with all that is needed to run it by hand: the training pass and the deltas it leaves.
 template <class T>
 class Model {
  public:
@@ -25,6 +24,8 @@ class Model {
   Model& operator=(const Model&) = delete;
 
   const nn::Network<T>& network() const { return network_; }
+  /// For nn::Access.
+  nn::Guards guards() const { return {network_.parameters()->access, network_.parameters()->averages, &pass_guard_}; }
   void set_frozen(Index layer, bool frozen);
   void set_seed(std::uint64_t seed);
 
@@ -40,6 +41,7 @@ class Model {
                                         std::span<const StridedView> x) const;
   void release(Index block, std::unique_ptr<Inference<T>> inference) const;
 
+  // The caller holds access for forward(), backward(), output(), activations() and deltas().
   /// The training pass; keeps every activation.
   void forward(std::span<const StridedView> x, const InterruptCheck* check_interrupt = nullptr);
   /// The delta recursion from dJ/d(outputs): adds to the gradients and keeps every delta. Consumes the pass.
@@ -74,10 +76,6 @@ class Model {
   std::uint64_t epochs = 0;
   std::uint64_t passes = 0;
 
-  /// To be held by whoever calls forward(), backward(), outputs(), activations() or deltas(): there is one set of
-  /// activations and deltas.
-  mutable Busy passing{"the network is in use: expected one forward or backward at a time"};
-
  private:
   enum class State { none, forward, backward };
 
@@ -103,6 +101,7 @@ class Model {
   engine::Program forward_, backward_;
   std::vector<engine::GradientTile> tiles_;
   State state_ = State::none;
+  mutable AccessGuard pass_guard_;  // of activations and deltas
 };
 
 /// The matrices of some values.

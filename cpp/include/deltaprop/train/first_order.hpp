@@ -12,8 +12,7 @@ namespace deltaprop::train {
 template <class T>
 class FirstOrder final : public Stepper<T> {
  public:
-  /// Holds the optimizer for its lifetime. RuntimeError while it is in use.
-  explicit FirstOrder(optim::Optimizer<T>& optimizer) : optimizer_(optimizer), access_(optimizer.busy) {}
+  explicit FirstOrder(optim::Optimizer<T>& optimizer) : optimizer_(optimizer) {}
 
   void begin(Objective<T>& objective) override;
   double step(std::span<const Batch> batches, double rows, const InterruptCheck& check_interrupt) override;
@@ -23,7 +22,6 @@ class FirstOrder final : public Stepper<T> {
   void compile();
 
   optim::Optimizer<T>& optimizer_;
-  Busy::Claim access_;
   Objective<T>* objective_ = nullptr;
   engine::Program update_, gradients_and_update_;
   Index version_ = -1;

@@ -69,21 +69,23 @@ struct FitOptions {
   InterruptCheck check_interrupt;
 };
 
-/// How a network is trained. `make_stepper` is called once the network is held for the fit.
+/// What makes the updates of a training, and the guards that it holds.
 template <class T>
 struct Trainer {
-  std::function<std::unique_ptr<Stepper<T>>()> make_stepper;
+  Stepper<T>& stepper;
+  nn::Guards guards;
   Reduction<T>* reduction = nullptr;  // null: this process has all rows
 };
 
 /// Trains `model`. Throws NotFinite, naming epoch and batch, before an update that would use a loss or a delta that is
-/// not finite; the network is then, as after any other exception, as the last update left it.
+/// not finite; the network is then, as after any other exception, as the last update left it. `held`: access for
+/// Call::fit that the caller has taken already.
 template <class T>
 History fit(runtime::Model<T>& model, const Trainer<T>& trainer, const std::vector<Head>& heads,
-            BatchSource& batch_source, const FitOptions& options);
+            BatchSource& batch_source, const FitOptions& options, const nn::Access* held = nullptr);
 /// With first-order steps by an optimizer.
 template <class T>
 History fit(runtime::Model<T>& model, optim::Optimizer<T>& optimizer, const std::vector<Head>& heads,
-            BatchSource& batch_source, const FitOptions& options);
+            BatchSource& batch_source, const FitOptions& options, const nn::Access* held = nullptr);
 
 }  // namespace deltaprop::train

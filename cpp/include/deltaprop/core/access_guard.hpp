@@ -1,0 +1,130 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <stdexcept>
+
+namespace deltaprop {
+
+/// Names threads by numbers that are never used again, unlike thread ids, and knows which of them a fork has ended: all
+/// but the one that forked.
+struct ThreadNumbers {
+  static std::uint64_t own() { return own_ != 0 ? own_ : own_ = ++last_; }
+  static bool alive(std::uint64_t thread) { return thread > ended_ || thread == survivor_; }
+  /// Forks since the first process.
+  static std::uint64_t generation() { return generation_; }
+  /// Called in the child of a fork, which has this thread only.
+  static void after_fork();
+
+ private:
+  static inline constinit thread_local std::uint64_t own_ = 0;
+  static inline std::atomic<std::uint64_t> last_{0};
+  // Written only while the process has a single thread.
+  static inline std::uint64_t ended_ = 0, survivor_ = 0, generation_ = 0;
+};
+
+/// Guards something that one thread uses alone (ExclusiveAccess), or any number of threads together (SharedAccess).
+/// Never blocks: access that would have to wait fails with RuntimeError. In the child of a fork all accesses end but
+/// the exclusive ones of the thread that forked.
+class AccessGuard {
+ public:
+  bool free() const { return current(state_) == none(); }
+  /// Whether a thread has exclusive access, and whether this one has.
+  bool exclusive() const { return is_exclusive(current(state_)); }
+  bool mine() const { return state_ == own(); }
+  /// What the thread with exclusive access says that it does.
+  int phase() const { return phase_; }
+  /// How many exclusive accesses have begun.
+  std::uint64_t count() const { return count_; }
+
+ private:
+  friend class SharedAccess;
+  friend class ExclusiveAccess;
+  friend class PhaseScope;
+
+  // Exclusive: the highest bit, and the thread. Else 32 bits of the generation of processes, and the number of shared
+  // accesses.
+  static constexpr std::uint64_t kExclusive = std::uint64_t{1} << 63;
+  static bool is_exclusive(std::uint64_t state) { return (state & kExclusive) != 0; }
+  static std::uint64_t own() { return kExclusive | ThreadNumbers::own(); }
+  static std::uint64_t none() { return ThreadNumbers::generation() << 32; }
+  /// The state without the accesses that a fork ended.
+  static std::uint64_t current(std::uint64_t state) {
+    const bool valid = is_exclusive(state) ? ThreadNumbers::alive(state & ~kExclusive) : state >= none();
+    return valid ? state : none();
+  }
+
+  std::atomic<std::uint64_t> state_{0};
+  std::atomic<std::uint64_t> count_{0};
+  std::atomic<int> phase_{0};
+};
+
+/// Access for a scope, beside other shared accesses, or within exclusive access of the same thread.
+class SharedAccess {
+ public:
+  /// RuntimeError(refusal) where another thread has exclusive access.
+  SharedAccess(AccessGuard& guard, const char* refusal) {
+    if (guard.mine()) return;
+    std::uint64_t state = guard.state_, current;
+    do {
+      current = AccessGuard::current(state);
+      if (AccessGuard::is_exclusive(current)) throw std::runtime_error(refusal);
+    } while (!guard.state_.compare_exchange_weak(state, current + 1));
+    guard_ = &guard;
+    generation_ = ThreadNumbers::generation();
+  }
+  ~SharedAccess() {
+    if (guard_ != nullptr && generation_ == ThreadNumbers::generation()) --guard_->state_;
+  }
+  SharedAccess(const SharedAccess&) = delete;
+  SharedAccess& operator=(const SharedAccess&) = delete;
+
+ private:
+  AccessGuard* guard_ = nullptr;  // null where it is within exclusive access
+  std::uint64_t generation_ = 0;
+};
+
+/// Access for a scope, beside no other.
+class ExclusiveAccess {
+ public:
+  /// RuntimeError(refusal) where there is any other access. `nested`: exclusive access of the same thread may be around
+  /// it.
+  ExclusiveAccess(AccessGuard& guard, const char* refusal, bool nested = false) {
+    if (nested && guard.mine()) return;
+    std::uint64_t state = guard.state_;
+    const std::uint64_t own = AccessGuard::own();
+    const bool free = AccessGuard::current(state) == AccessGuard::none();
+    if (!free || !guard.state_.compare_exchange_strong(state, own)) throw std::runtime_error(refusal);
+    ++guard.count_;
+    guard.phase_ = 0;
+    guard_ = &guard;
+    state_ = own;
+  }
+  ~ExclusiveAccess() {
+    // In a child the access of another thread may have ended already, and a new one begun.
+    if (guard_ != nullptr) guard_->state_.compare_exchange_strong(state_, AccessGuard::none());
+  }
+  ExclusiveAccess(const ExclusiveAccess&) = delete;
+  ExclusiveAccess& operator=(const ExclusiveAccess&) = delete;
+
+ private:
+  AccessGuard* guard_ = nullptr;  // null where it is nested
+  std::uint64_t state_ = 0;
+};
+
+/// Another phase of this thread's exclusive access, for a scope.
+class PhaseScope {
+ public:
+  PhaseScope(AccessGuard& guard, int phase) : guard_(guard), before_(guard.phase()) { set(phase); }
+  ~PhaseScope() { set(before_); }
+  PhaseScope(const PhaseScope&) = delete;
+  PhaseScope& operator=(const PhaseScope&) = delete;
+
+ private:
+  void set(int phase) { guard_.phase_.store(phase, std::memory_order_relaxed); }
+
+  AccessGuard& guard_;
+  int before_;
+};
+
+}  // namespace deltaprop

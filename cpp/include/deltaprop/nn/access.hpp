@@ -1,0 +1,175 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "deltaprop/core/access_guard.hpp"
+
+/// Who may call what of a network and its optimizers, and when. This is the only place that decides it.
+namespace deltaprop::nn {
+
+enum class Call {
+  fit,
+  forward,
+  backward,
+  activations,
+  infer,
+  derivatives,
+  layer_derivatives,
+  learn,
+  step,
+  zero_grad,
+  state_dict,
+  load_state_dict,
+  write,
+  freeze,
+  seed,
+  lr,
+  options,
+  optimizer_state_dict,
+  load_optimizer_state_dict,
+  averaged,
+};
+
+/// What a call takes of a guard. `nested`: exclusive access, which may lie within exclusive access of the same thread.
+/// `free`: nothing, but no thread may have access.
+enum class Take { nothing, free, shared, exclusive, nested };
+
+struct Rule {
+  Call call;
+  const char* name;   // in messages
+  const char* calls;  // as users write them
+  Take pass;          // activations and deltas of the pass by hand
+  Take network;
+  Take optimizer;
+  Take averages;     // of the optimizer, in place of the parameters
+  bool within_step;  // may be called by layers and losses written in Python, within a step of fit
+};
+
+// Accesses are taken in the order of the columns, and the first that fails gives the message.
+// Views of parameters and gradients take nothing: they read and write at any time.
+// clang-format off
+inline constexpr Rule kRules[] = {
+    {Call::fit, "fit", "fit",
+     Take::nothing, Take::exclusive, Take::exclusive, Take::free, true},
+    {Call::forward, "forward", "forward",
+     Take::exclusive, Take::shared, Take::nothing, Take::nothing, false},
+    {Call::backward, "backward", "backward",
+     Take::exclusive, Take::shared, Take::nothing, Take::nothing, false},
+    {Call::activations, "activations", "activations, deltas",
+     Take::exclusive, Take::shared, Take::nothing, Take::nothing, true},
+    {Call::infer, "infer", "net(x), predict, evaluate, a node",
+     Take::nothing, Take::shared, Take::nothing, Take::nothing, true},
+    {Call::derivatives, "derivatives", "jacobian, backward of a node",
+     Take::nothing, Take::shared, Take::nothing, Take::nothing, true},
+    {Call::layer_derivatives, "derivatives", "the same with layers written in Python",
+     Take::exclusive, Take::nested, Take::nothing, Take::nothing, false},
+    {Call::learn, "learn", "Standardize.fit",
+     Take::nothing, Take::exclusive, Take::nothing, Take::nothing, true},
+    {Call::step, "step", "optimizer.step",
+     Take::nothing, Take::shared, Take::exclusive, Take::free, false},
+    {Call::zero_grad, "zero_grad", "zero_grad",
+     Take::nothing, Take::shared, Take::nothing, Take::nothing, false},
+    {Call::state_dict, "state_dict", "state_dict, save, deepcopy, pickle, predictor",
+     Take::nothing, Take::shared, Take::nothing, Take::nothing, true},
+    {Call::load_state_dict, "load_state_dict", "load_state_dict",
+     Take::nothing, Take::shared, Take::nothing, Take::nothing, false},
+    {Call::write, "write", "layer.weight = w, nn.init",
+     Take::nothing, Take::shared, Take::nothing, Take::nothing, true},
+    {Call::freeze, "freeze", "freeze, unfreeze",
+     Take::nothing, Take::shared, Take::nothing, Take::nothing, false},
+    {Call::seed, "seed", "seed of a checkpoint",
+     Take::nothing, Take::shared, Take::nothing, Take::nothing, false},
+    {Call::lr, "lr", "optimizer.lr = r, options of a group",
+     Take::nothing, Take::nothing, Take::nested, Take::nothing, true},
+    {Call::options, "options", "optimizer.clip_norm = c, clip_value, ema_decay",
+     Take::nothing, Take::nothing, Take::nested, Take::nothing, false},
+    {Call::optimizer_state_dict, "state_dict", "optimizer.state_dict",
+     Take::nothing, Take::nothing, Take::nested, Take::nothing, false},
+    {Call::load_optimizer_state_dict, "load_state_dict", "optimizer.load_state_dict",
+     Take::nothing, Take::nothing, Take::nested, Take::nothing, false},
+    {Call::averaged, "averaged", "optimizer.averaged",
+     Take::nothing, Take::shared, Take::nested, Take::exclusive, false},
+};
+// clang-format on
+
+/// The call of that name, of a network or of an optimizer. ValueError where there is none.
+Call find_call(std::string_view name, bool of_optimizer);
+
+/// What messages say of a guard in use.
+inline constexpr const char* kPassInUse = "the network is in use: expected one forward or backward at a time";
+inline constexpr const char* kNetworkInUse = "the network is in use: expected no other call while fit runs";
+inline constexpr const char* kOptimizerInUse =
+    "the optimizer is in use: expected no other call while it steps, fit runs or its averages are shown";
+inline constexpr const char* kAveragesInUse =
+    "the averages stand in for the parameters: expected no step before averaged() ends";
+inline constexpr const char* kAveragesShown = ": the averages are shown already";  // after the optimizer's name
+inline constexpr const char* kWithinStep = ": not while a step of fit runs";       // after the call's name
+
+/// Phases of exclusive access to a network.
+enum Phase { kOther, kFitting, kStepping };
+
+/// A network, in each state that it can be in: which call runs.
+struct State {
+  const char* name;
+  std::optional<Call> running;
+  Phase phase = kOther;
+};
+inline constexpr State kStates[] = {
+    {"idle", std::nullopt},
+    {"inference", Call::infer},
+    {"forward or backward", Call::forward},
+    {"Standardize.fit", Call::learn},
+    {"optimizer.state_dict", Call::optimizer_state_dict},
+    {"within averaged()", Call::averaged},
+    {"fit, between steps", Call::fit, kFitting},
+    {"fit, within a step", Call::fit, kStepping},
+};
+
+/// The guards that calls of a network, or of an optimizer, take; null where they take none.
+struct Guards {
+  AccessGuard& network;
+  AccessGuard& averages;
+  AccessGuard* pass = nullptr;
+  AccessGuard* optimizer = nullptr;
+  const char* optimizer_name = "";
+};
+
+/// All the accesses of a call, for a scope.
+class Access {
+ public:
+  /// RuntimeError where the rule of the call does not allow it now.
+  Access(Call call, const Guards& guards);
+
+ private:
+  std::optional<ExclusiveAccess> pass_, network_, optimizer_, averages_;
+  std::optional<SharedAccess> shared_;
+  std::optional<PhaseScope> phase_;
+};
+
+/// A step of fit, for a scope.
+class StepScope {
+ public:
+  /// RuntimeError where averages stand in for the parameters.
+  explicit StepScope(const Guards& guards);
+
+ private:
+  PhaseScope phase_;
+};
+
+/// Whether fit runs in any thread.
+inline bool fits(const AccessGuard& network) { return network.exclusive() && network.phase() != kOther; }
+
+/// What the rules say of a call in a state: messages, empty where it is allowed.
+struct Verdict {
+  const char* state;
+  const char* calls;
+  std::string same_thread;  // as the call that runs: callbacks, layers and losses written in Python, a `with` block
+  std::string other_thread;
+};
+/// All of them, states by calls.
+std::vector<Verdict> access_table();
+
+}  // namespace deltaprop::nn
