@@ -158,7 +158,7 @@ template <class T>
 
 /// exp of any numbers.
 template <class T>
-[[gnu::always_inline]] inline Vector<T> exp_anywhere(Vector<T> x) {
+[[gnu::noinline, gnu::cold]] Vector<T> exp_anywhere(Vector<T> x) {
   using C = Constants<T>;
   const auto [n, power, expm1] = reduce(max(min(x, Vector<T>::all(C::exp_max)), Vector<T>::all(C::exp_min)));
   return select(x == x, scale_by_power_of_two(Vector<T>::all(T(1)) + expm1, n), x);
@@ -233,7 +233,7 @@ template <class T>
 
 /// log of any numbers.
 template <class T>
-[[gnu::always_inline]] inline Vector<T> log_anywhere(Vector<T> x) {
+[[gnu::noinline, gnu::cold]] Vector<T> log_anywhere(Vector<T> x) {
   const auto infinity = Vector<T>::all(std::numeric_limits<T>::infinity());
   const auto nan = Vector<T>::all(std::numeric_limits<T>::quiet_NaN());
   const auto y = log_of(split(x), Vector<T>::zero());
@@ -544,6 +544,12 @@ template <class T>
   return scale_by_power_of_two(exp2_below_half(max(min(rest, one), -one)), whole);
 }
 
+/// x^y of any numbers; `power` is |x|^y where all are normal.
+template <class T>
+[[gnu::noinline, gnu::cold]] Vector<T> pow_of_any(Vector<T> x, Vector<T> y, Vector<T> power, bool normal) {
+  return pow_at_the_ends(x, y, normal ? power : pow_anywhere(abs(x), y));
+}
+
 /// x^y = 2^(y log2 |x|), within 2 ulp; negative for negative x and odd y, NaN for negative x and y not whole.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> pow(Vector<T> x, Vector<T> y) {
@@ -553,7 +559,7 @@ template <class T>
   const auto power = B::number(B::of(whole + Vector<T>::all(B::base + B::bias)) << B::mantissa) * exp2_below_half(rest);
   const auto normal = is_normal(size) & (abs(whole) < Vector<T>::all(B::bias - 1));
   if (!all(normal & (Vector<T>::zero() < x))) [[unlikely]] {
-    return pow_at_the_ends(x, y, all(normal) ? power : pow_anywhere(size, y));
+    return pow_of_any(x, y, power, all(normal));
   }
   return power;
 }
