@@ -90,8 +90,8 @@ class PythonLoss final : public nn::Loss {
 
 /// One call by hand: the loss, or its delta.
 template <class T>
-py::object call(const nn::Loss& loss, const py::array& a, const py::array& y, const std::optional<py::array>& weights,
-                bool delta) {
+py::object evaluate_loss(const nn::Loss& loss, const py::array& a, const py::array& y,
+                         const std::optional<py::array>& weights, bool delta) {
   const std::vector<Index> shape = shape_of(a);
   if (shape.size() != 1 && shape.size() != 2) {
     throw ValueError(loss.describe() + ": expected outputs (N, features), got " + shape_text(shape));
@@ -124,8 +124,8 @@ py::object call(const nn::Loss& loss, const py::array& a, const py::array& y, co
 /// float32 outputs are compared in float32, all others in float64.
 py::object call_either(const nn::Loss& loss, const py::array& a, const py::array& y,
                        const std::optional<py::array>& weights, bool delta) {
-  return dtype_of(a, "outputs") == Dtype::float32 ? call<float>(loss, a, y, weights, delta)
-                                                  : call<double>(loss, a, y, weights, delta);
+  return dtype_of(a, "outputs") == Dtype::float32 ? evaluate_loss<float>(loss, a, y, weights, delta)
+                                                  : evaluate_loss<double>(loss, a, y, weights, delta);
 }
 
 }  // namespace

@@ -159,7 +159,7 @@ template <class T>
 
 /// exp for all x, including overflow, underflow and NaN.
 template <class T>
-[[gnu::always_inline]] inline Vector<T> exp_full_range(Vector<T> x) {
+[[gnu::noinline, gnu::cold]] Vector<T> exp_full_range(Vector<T> x) {
   using C = Constants<T>;
   const auto [n, power, expm1] = reduce(max(min(x, Vector<T>::all(C::exp_max)), Vector<T>::all(C::exp_min)));
   return select(x == x, scale_by_power_of_two(Vector<T>::all(T(1)) + expm1, n), x);
@@ -234,7 +234,7 @@ template <class T>
 
 /// log for all x, including subnormal numbers, 0, negative numbers, infinity and NaN.
 template <class T>
-[[gnu::always_inline]] inline Vector<T> log_full_range(Vector<T> x) {
+[[gnu::noinline, gnu::cold]] Vector<T> log_full_range(Vector<T> x) {
   const auto infinity = Vector<T>::all(std::numeric_limits<T>::infinity());
   const auto nan = Vector<T>::all(std::numeric_limits<T>::quiet_NaN());
   const auto y = log_of(split(x), Vector<T>::zero());
@@ -548,6 +548,12 @@ template <class T>
   return scale_by_power_of_two(exp2_below_half(max(min(rest, one), -one)), whole);
 }
 
+/// x^y for all x and y; `power` is |x|^y if all of it is normal.
+template <class T>
+[[gnu::noinline, gnu::cold]] Vector<T> pow_all(Vector<T> x, Vector<T> y, Vector<T> power, bool normal) {
+  return pow_special_cases(x, y, normal ? power : pow_full_range(abs(x), y));
+}
+
 /// x^y = 2^(y log2 |x|), error at most 2 ulp; negative for negative x and odd y, NaN for negative x and non-integer y.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> pow(Vector<T> x, Vector<T> y) {
@@ -557,7 +563,7 @@ template <class T>
   const auto power = B::number(B::of(whole + Vector<T>::all(B::base + B::bias)) << B::mantissa) * exp2_below_half(rest);
   const auto normal = is_normal(size) & (abs(whole) < Vector<T>::all(B::bias - 1));
   if (!all(normal & (Vector<T>::zero() < x))) [[unlikely]] {
-    return pow_special_cases(x, y, all(normal) ? power : pow_full_range(size, y));
+    return pow_all(x, y, power, all(normal));
   }
   return power;
 }

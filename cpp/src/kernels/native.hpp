@@ -33,17 +33,24 @@ struct Portable {
   }
 
   static Packet load(const T* from, Index n, T rest) {
+    return n >= size ? packets::ploadu<Packet>(from) : load_part(from, n, rest);
+  }
+  static void store(T* to, Packet p, Index n) { n >= size ? packets::pstoreu(to, p) : store_part(to, p, n); }
+  static void stream(T* to, Packet p) { packets::pstoreu(to, p); }
+  static void finish_streams() {}
+
+ private:
+  // Not inlined: every loop ends with some, and has one use of them at the most.
+  [[gnu::noinline]] static Packet load_part(const T* from, Index n, T rest) {
     alignas(64) T lanes[size];
     for (Index i = 0; i < size; ++i) lanes[i] = i < n ? from[i] : rest;
     return packets::pload<Packet>(lanes);
   }
-  static void store(T* to, Packet p, Index n) {
+  [[gnu::noinline]] static void store_part(T* to, Packet p, Index n) {
     alignas(64) T lanes[size];
     packets::pstore(lanes, p);
     for (Index i = 0; i < n && i < size; ++i) to[i] = lanes[i];
   }
-  static void stream(T* to, Packet p) { packets::pstoreu(to, p); }
-  static void finish_streams() {}
 };
 
 #if defined(__AVX512F__)
