@@ -7,8 +7,6 @@
 namespace deltaprop::nn {
 namespace {
 
-constexpr const Rule& rule_of(Call call) { return kRules[static_cast<std::size_t>(call)]; }
-
 constexpr bool in_order() {
   for (std::size_t i = 0; i < std::size(kRules); ++i) {
     if (kRules[i].call != static_cast<Call>(i)) return false;
@@ -16,11 +14,6 @@ constexpr bool in_order() {
   return true;
 }
 static_assert(in_order());
-
-void take(Take what, AccessGuard& guard, const char* refusal, std::optional<ExclusiveAccess>& access) {
-  if (what == Take::free && !guard.free()) throw std::runtime_error(refusal);
-  if (what == Take::exclusive || what == Take::nested) access.emplace(guard, refusal, what == Take::nested);
-}
 
 /// The message of a refusal, empty where the call is allowed.
 std::string refusal(Call call, const Guards& guards) {
@@ -41,26 +34,7 @@ Call find_call(std::string_view name, bool of_optimizer) {
   throw ValueError("no such call: " + std::string(name));
 }
 
-Access::Access(Call call, const Guards& g) {
-  const Rule& rule = rule_of(call);
-  if (!rule.within_step && g.network.mine() && g.network.phase() == kStepping) {
-    const bool concerned = rule.network != Take::nothing || g.optimizer->mine();
-    if (concerned) throw std::runtime_error(std::string(rule.name) + kWithinStep);
-  }
-  if (rule.pass != Take::nothing) take(rule.pass, *g.pass, kPassInUse, pass_);
-  if (rule.network == Take::shared) shared_.emplace(g.network, kNetworkInUse);
-  take(rule.network, g.network, kNetworkInUse, network_);
-  if (call == Call::fit) phase_.emplace(g.network, kFitting);
-  if (g.optimizer != nullptr) take(rule.optimizer, *g.optimizer, kOptimizerInUse, optimizer_);
-  if (rule.averages == Take::exclusive && !g.averages.free()) {
-    throw std::runtime_error(std::string(g.optimizer_name) + kAveragesShown);
-  }
-  take(rule.averages, g.averages, kAveragesInUse, averages_);
-}
-
-StepScope::StepScope(const Guards& g) : phase_(g.network, kStepping) {
-  if (!g.averages.free()) throw std::runtime_error(kAveragesInUse);
-}
+void refuse(const char* message) { throw std::runtime_error(message); }
 
 std::vector<Verdict> access_table() {
   std::vector<Verdict> table;

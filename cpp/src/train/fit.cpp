@@ -33,6 +33,7 @@ class Training {
   Training(runtime::Model<T>& model, const Trainer<T>& trainer, const std::vector<Head>& heads,
            BatchSource& batch_source, const FitOptions& options)
       : model_(model),
+        guards_(trainer.guards),
         batch_source_(batch_source),
         options_(options),
         check_interrupt_(options.check_interrupt ? options.check_interrupt : [] {}),
@@ -104,7 +105,7 @@ class Training {
     for (const Batch& batch : batches_) rows += static_cast<double>(batch.rows);
     check_interrupt_after_some_work(rows);
     try {
-      const nn::StepScope step(model_.guards());
+      const nn::StepScope step(guards_);
       lr_ = stepper_.step(batches_, rows, check_interrupt_);
     } catch (const NotFinite& e) {
       throw NotFinite("fit: " + std::string(e.what()) + " in epoch " + std::to_string(history_.epochs) + ", batch " +
@@ -163,6 +164,7 @@ class Training {
   }
 
   runtime::Model<T>& model_;
+  const nn::Guards guards_;
   BatchSource& batch_source_;
   const FitOptions& options_;
   InterruptCheck check_interrupt_;

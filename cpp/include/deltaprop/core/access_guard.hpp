@@ -115,7 +115,9 @@ class ExclusiveAccess {
 /// Another phase of this thread's exclusive access, for a scope.
 class PhaseScope {
  public:
-  PhaseScope(AccessGuard& guard, int phase) : guard_(guard), before_(guard.phase()) { set(phase); }
+  PhaseScope(AccessGuard& guard, int phase) : guard_(guard), before_(guard.phase_.load(std::memory_order_relaxed)) {
+    set(phase);
+  }
   ~PhaseScope() { set(before_); }
   PhaseScope(const PhaseScope&) = delete;
   PhaseScope& operator=(const PhaseScope&) = delete;

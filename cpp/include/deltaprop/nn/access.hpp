@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -95,6 +96,8 @@ inline constexpr Rule kRules[] = {
 };
 // clang-format on
 
+constexpr const Rule& rule_of(Call call) { return kRules[static_cast<std::size_t>(call)]; }
+
 /// The call of that name, of a network or of an optimizer. ValueError where there is none.
 Call find_call(std::string_view name, bool of_optimizer);
 
@@ -144,6 +147,8 @@ class Access {
   Access(Call call, const Guards& guards);
 
  private:
+  static void take(Take what, AccessGuard& guard, const char* refusal, std::optional<ExclusiveAccess>& access);
+
   std::optional<ExclusiveAccess> pass_, network_, optimizer_, averages_;
   std::optional<SharedAccess> shared_;
   std::optional<PhaseScope> phase_;
@@ -158,6 +163,36 @@ class StepScope {
  private:
   PhaseScope phase_;
 };
+
+// Inline: with a constant call little is left of it, and inference of one row takes a microsecond.
+
+inline void Access::take(Take what, AccessGuard& guard, const char* refusal, std::optional<ExclusiveAccess>& access) {
+  if (what == Take::free && !guard.free()) throw std::runtime_error(refusal);
+  if (what == Take::exclusive || what == Take::nested) access.emplace(guard, refusal, what == Take::nested);
+}
+
+inline Access::Access(Call call, const Guards& g) {
+  const Rule& rule = rule_of(call);
+  if (!rule.within_step && g.network.mine() && g.network.phase() == kStepping) {
+    const bool concerned = rule.network != Take::nothing || g.optimizer->mine();
+    if (concerned) throw std::runtime_error(std::string(rule.name) + kWithinStep);
+  }
+  if (rule.pass != Take::nothing) take(rule.pass, *g.pass, kPassInUse, pass_);
+  if (rule.network == Take::shared) shared_.emplace(g.network, kNetworkInUse);
+  take(rule.network, g.network, kNetworkInUse, network_);
+  if (call == Call::fit) phase_.emplace(g.network, kFitting);
+  if (g.optimizer != nullptr) take(rule.optimizer, *g.optimizer, kOptimizerInUse, optimizer_);
+  if (rule.averages == Take::exclusive && !g.averages.free()) {
+    throw std::runtime_error(std::string(g.optimizer_name) + kAveragesShown);
+  }
+  take(rule.averages, g.averages, kAveragesInUse, averages_);
+}
+
+[[noreturn, gnu::cold]] void refuse(const char* message);
+
+inline StepScope::StepScope(const Guards& g) : phase_(g.network, kStepping) {
+  if (!g.averages.free()) [[unlikely]] refuse(kAveragesInUse);
+}
 
 /// Whether fit runs in any thread.
 inline bool fits(const AccessGuard& network) { return network.exclusive() && network.phase() != kOther; }
