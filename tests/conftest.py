@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 # Before anything imports matplotlib.
@@ -27,6 +28,11 @@ def peer() -> Callable[[str], ModuleType]:
     if wanted == "0":
         return lambda name: pytest.skip(f"{name} is not wanted here")
     return pytest.importorskip
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
 
 
 @pytest.fixture

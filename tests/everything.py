@@ -8,12 +8,12 @@ import sys
 
 import numpy as np
 
+import activation_cases
 import deltaprop as dp
+import layer_cases
+import loss_cases
 import nodes
 import optimizers
-import test_activations
-import test_layer_family
-import test_loss_family
 from deltaprop import graph, nn, optim
 from deltaprop.graph.node import _UFUNCS
 
@@ -58,10 +58,10 @@ def passes(net, x, rng):
 
 def activations():
     """Yield those of every activation: its edges, then many sizes."""
-    for name, options in test_activations.CASES:
+    for name, options in activation_cases.CASES:
         for dtype in DTYPES:
             cols = options.get("num_parameters", 3)
-            net = nn.Sequential(test_activations.MEMBERS[name](**options), dtype=dtype, seed=0)
+            net = nn.Sequential(activation_cases.MEMBERS[name](**options), dtype=dtype, seed=0)
             label = f"{name}{options} {dtype}"
             with np.errstate(all="ignore"):
                 rng = np.random.default_rng(0)
@@ -84,12 +84,12 @@ def widened(options, width):
 
 def layers():
     """Yield those of every layer, at many widths and rows."""
-    for name, options in test_layer_family.CASES:
+    for name, options in layer_cases.CASES:
         for dtype in DTYPES:
             for width in (4,) if name == "Embedding" else SIZES:
                 rng = np.random.default_rng(width)
                 rows = int(rng.choice([1, 2, 7, 40, 300]))
-                layer = test_layer_family.MEMBERS[name](**widened(options, width))
+                layer = layer_cases.MEMBERS[name](**widened(options, width))
                 net = nn.Sequential(layer, dtype=dtype, seed=0)
                 x = 2 * rng.normal(size=(max(rows, 2), width)) + 1
                 if name == "Embedding":
@@ -116,7 +116,7 @@ def products():
 
 def losses():
     """Yield every loss's values and deltas."""
-    for i, case in enumerate(test_loss_family.CASES):
+    for i, case in enumerate(loss_cases.CASES):
         for dtype in DTYPES:
             for rows in (1, 2, 3, 5, 11, 50, 300):
                 a, y = case.data(rows)
@@ -164,7 +164,7 @@ def trainings():
     for seed in range(40):
         rng = np.random.default_rng(seed)
         width, hidden, out = (int(n) for n in rng.choice(SIZES[1:], 3))
-        kinds = list(test_activations.MEMBERS.values())
+        kinds = list(activation_cases.MEMBERS.values())
         net = nn.Sequential(
             nn.Linear(width, hidden),
             [nn.BatchNorm1d(hidden), nn.LayerNorm(hidden), nn.Dropout(0.3)][seed % 3],

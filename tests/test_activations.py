@@ -1,4 +1,4 @@
-"""Activations: each against differences, PyTorch and its edges; a new member must have a case."""
+"""Every activation: differences, PyTorch, and edges."""
 
 import copy
 import inspect
@@ -9,64 +9,13 @@ import numpy as np
 import pytest
 
 import deltaprop as dp
+from activation_cases import MEMBERS, OPTIONS, each, each_dtype, network, pass_through
 from deltaprop import _core, nn, optim
 
-MEMBERS = {
-    name: getattr(nn, name)
-    for name in nn.__all__
-    if getattr(getattr(nn, name), "__module__", "") == "deltaprop.nn.activations"
-}
-# The options of each that are tried besides the defaults: PyTorch takes the same.
-OPTIONS = {
-    # PyTorch's 1/alpha is float32's, so one that this does not round.
-    "CELU": [{"alpha": 0.25}, {"alpha": -2.0}],
-    "ELU": [{"alpha": 1.7}, {"alpha": -0.5}],
-    "GELU": [{"approximate": "tanh"}],
-    "Hardsigmoid": [],
-    "Hardswish": [],
-    "Hardtanh": [{"min_val": -0.25, "max_val": 2.5}],
-    "Identity": [],
-    "LeakyReLU": [{"negative_slope": 0.3}, {"negative_slope": -2.0}],
-    "LogSigmoid": [],
-    "LogSoftmax": [{"dim": 1}],
-    "Mish": [],
-    "PReLU": [{"init": 0.7}, {"num_parameters": 3}, {"num_parameters": 3, "init": -0.5}],
-    "ReLU": [],
-    "ReLU6": [],
-    "SELU": [],
-    "SiLU": [],
-    "Sigmoid": [],
-    "Softmax": [{"dim": 1}],
-    "Softplus": [{"beta": 3.0, "threshold": 2.0}, {"beta": 0.5}],
-    "Softsign": [],
-    "Tanh": [],
-    "Tanhshrink": [],
-}
-CASES = [(name, options) for name in MEMBERS for options in [{}, *OPTIONS.get(name, [])]]
 # Which PyTorch's defaults leave open.
 TORCH_DEFAULTS = {"Softmax": {"dim": -1}, "LogSoftmax": {"dim": -1}}
 # PyTorch's constant 1/6 is float32's in its derivative.
 ROUNDED = {"Hardsigmoid": 1e-7}
-DTYPES = ["float32", "float64"]
-
-each = pytest.mark.parametrize(
-    ("name", "options"), CASES, ids=lambda v: v if isinstance(v, str) else str(v or "")
-)
-each_dtype = pytest.mark.parametrize("dtype", DTYPES)
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
-def network(name, options, dtype="float64"):
-    return nn.Sequential(MEMBERS[name](**options), dtype=dtype, seed=0)
-
-
-def pass_through(net, x, delta):
-    """Return output and dJ/d(input) of a training pass."""
-    return net.forward(x), net.backward(delta)
 
 
 def wide(dtype):
@@ -404,55 +353,3 @@ def test_options_do_not_change(name, option):
 def test_bad_input_is_refused(make, error, message):
     with pytest.raises(error, match=re.escape(message)):
         make()
-
-
-@each_dtype
-@pytest.mark.parametrize("batch", [64, 300, None])
-@pytest.mark.parametrize("count", [1, 7])
-def test_a_learned_slope_trained_by_hand_has_the_bits_of_fit(count, batch, dtype, rng):
-    x, y = rng.normal(size=(600, 4)).astype(dtype), rng.normal(size=(600, 2)).astype(dtype)
-
-    def make():
-        return nn.Sequential(nn.Linear(4, 7), nn.PReLU(count), nn.Linear(7, 2), dtype=dtype, seed=2)
-
-    fitted, by_hand = make(), make()
-    loss = nn.MSELoss()
-    fitted.fit(
-        x,
-        y,
-        loss=loss,
-        optimizer=optim.Adam(fitted.parameters(), lr=0.01),
-        epochs=3,
-        batch_size=batch,
-        shuffle=False,
-    )
-    rule = optim.Adam(by_hand.parameters(), lr=0.01)
-    for _ in range(3):
-        for first in range(0, 600, batch or 600):
-            rows = slice(first, first + (batch or 600))
-            a = by_hand.forward(x[rows])
-            by_hand.backward(loss.delta(a, y[rows]))
-            rule.step()
-            rule.zero_grad()
-    np.testing.assert_array_equal(fitted.flat_parameters, by_hand.flat_parameters)
-    assert (fitted[1].weight != 0.25).all()
-
-
-@each_dtype
-def test_a_learned_slope_adds_to_its_gradient(dtype, rng):
-    x, delta = rng.normal(size=(300, 5)), rng.normal(size=(300, 5))
-    wanted = (delta * np.minimum(x, 0)).sum(0)
-    for count in (1, 5):
-        net = network("PReLU", {"num_parameters": count}, dtype)
-        for times in (1, 2):
-            pass_through(net, x, delta)
-            expected = times * (wanted if count == 5 else wanted.sum(keepdims=True))
-            tolerance = 300 * np.finfo(dtype).eps
-            np.testing.assert_allclose(net[0].grad_weight, expected, rtol=tolerance, atol=tolerance)
-
-
-def test_a_learned_slope_starts_where_it_is_told():
-    net = nn.Sequential(nn.PReLU(3, init=0.125), seed=0)
-    np.testing.assert_array_equal(net[0].weight, [0.125] * 3)
-    net[0].weight = [1, 2, 3]
-    np.testing.assert_array_equal(net([[-1.0, -1, 1]]), [[-1, -2, 1]])

@@ -28,11 +28,6 @@ DTYPES = ["float32", "float64"]
 ULPS = 4
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
 def alone(layer, dtype):
     """Return a network of one layer, which fixes the dtype."""
     return nn.Sequential(layer, dtype=dtype, seed=3)

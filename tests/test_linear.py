@@ -12,11 +12,6 @@ TOLERANCE = {"float32": 1e-5, "float64": 1e-13}
 each_dtype = pytest.mark.parametrize("dtype", list(TOLERANCE))
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
 @each_dtype
 @pytest.mark.parametrize(("rows", "inputs", "outputs"), [(0, 2, 3), (1, 1, 1), (300, 17, 33)])
 def test_it_equals_numpy(rows, inputs, outputs, dtype, rng):

@@ -1,4 +1,4 @@
-"""The live view: what it shows, how often, and that the fit does not notice."""
+"""The live view: what it shows, how often, and that it does not change the fit."""
 
 import copy
 import re
@@ -9,61 +9,7 @@ import pytest
 import deltaprop as dp
 from deltaprop import nn, optim
 from deltaprop.training import live
-
-RNG = np.random.default_rng(0)
-X, Y = RNG.normal(size=(40, 3)), RNG.normal(size=(40, 2))
-
-
-class Clock:
-    """Time as the tests have it pass."""
-
-    now = 100.0
-
-    def monotonic(self):
-        return self.now
-
-    def passing(self, seconds):
-        """Return a callback in which an epoch takes so long."""
-
-        def wait(run):
-            self.now += seconds
-
-        return wait
-
-
-CLOCK = Clock()
-
-
-def network(*layers, dtype="float64"):
-    return nn.Sequential(nn.Linear(3, 4), *layers, nn.Linear(4, 2), dtype=dtype, seed=0)
-
-
-def fit(net, view=None, x=X, y=Y, **options):
-    """Train a network; with a view each epoch takes a second of the clock."""
-    options = {
-        "loss": nn.MSELoss(),
-        "optimizer": optim.SGD(net.parameters(), lr=0.05),
-        "epochs": 6,
-        "batch_size": 8,
-        "callbacks": [CLOCK.passing(1), view] if view else [],
-        **options,
-    }
-    return net.fit(x, y, **options)
-
-
-class Screen:
-    """Keeps what it is told to show; drawing takes some time of the clock."""
-
-    def __init__(self):
-        self.cost = 0.0
-        self.times, self.epochs, self.sizes, self.notes = [], [], [], []
-
-    def show(self, run, deltas, note):
-        self.times.append(CLOCK.now)
-        self.epochs.append(run.history.epochs)
-        self.sizes.append(deltas.sizes)
-        self.notes.append(note)
-        CLOCK.now += self.cost
+from live_cases import CLOCK, DATA, Screen, X, Y, fit, network
 
 
 @pytest.fixture
@@ -123,25 +69,6 @@ def test_sizes_are_those_that_fit_records(seen):
     options = {"batch_size": None, "record": ("deltas",), "optimizer": sgd}
     history = fit(net, dp.LiveView(every=0), **options)
     np.testing.assert_allclose(seen.sizes[-1], history["delta_norm"], rtol=1e-12)
-
-
-def heads():
-    return nn.Sequential(nn.Linear(3, 4), nn.Heads(nn.Linear(4, 2), nn.Linear(4, 1)), seed=0)
-
-
-def inputs():
-    return nn.Sequential(nn.Concat(nn.Linear(3, 4), nn.Linear(2, 2)), nn.Linear(6, 2), seed=0)
-
-
-DATA = {
-    "a vector": (network, X, Y[:, 0], nn.MSELoss()),
-    "classes": (network, X, (Y[:, 0] > 0).astype(int), nn.CrossEntropyLoss()),
-    "heads": (heads, X, (Y, Y[:, 0]), (nn.MSELoss(), nn.L1Loss())),
-    "inputs": (inputs, (X, Y), Y, nn.MSELoss()),
-    "batches": (network, [(X[:9], Y[:9]), (X[9:], Y[9:])], None, nn.MSELoss()),
-    "lists": (network, X.tolist(), Y.tolist(), nn.MSELoss()),
-    "one row": (network, X[:1], Y[:1], nn.MSELoss()),
-}
 
 
 @pytest.mark.parametrize("kind", DATA)

@@ -49,11 +49,6 @@ def case(kind, rng, rows=6, cols=5):
     return a, y
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("kind", LOSSES)

@@ -13,11 +13,6 @@ from hypothesis import strategies as st
 from deltaprop import nn, optim
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
 def network(dtype="float64", seed=0):
     return nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2), dtype=dtype, seed=seed)
 

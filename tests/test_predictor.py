@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-import test_layer_family
+import layer_cases
 from deltaprop import nn, optim
 
 each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -52,11 +52,11 @@ def test_other_sizes(dtype, widths):
 
 
 @each_dtype
-@pytest.mark.parametrize(("name", "options"), test_layer_family.CASES, ids=str)
+@pytest.mark.parametrize(("name", "options"), layer_cases.CASES, ids=str)
 def test_every_layer(name, options, dtype):
     rng = np.random.default_rng(0)
-    net = test_layer_family.network(name, options, dtype)
-    x = test_layer_family.sample(name, rng).astype(dtype)
+    net = layer_cases.network(name, options, dtype)
+    x = layer_cases.sample(name, rng).astype(dtype)
     net.forward(x)
     predict = net.predictor()
     for given in (x, x[0]):

@@ -11,6 +11,7 @@ import pytest
 
 import deltaprop as dp
 from deltaprop import nn, optim
+from threads import in_threads
 
 
 def alone(code, timeout=60):
@@ -36,18 +37,6 @@ def network(seed=0, dtype="float32"):
     return nn.Sequential(nn.Linear(8, 40), nn.Tanh(), nn.Linear(40, 3), dtype=dtype, seed=seed)
 
 
-def together(work, count=8):
-    """Run work(i) in as many threads at once; give their results."""
-    barrier = threading.Barrier(count)
-
-    def start(i):
-        barrier.wait(10)
-        return work(i)
-
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(start, range(count)))
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_inference_from_many_threads_gives_equal_bits(dtype):
     net = network(dtype=dtype)
@@ -61,7 +50,7 @@ def test_inference_from_many_threads_gives_equal_bits(dtype):
             np.testing.assert_array_equal(call(X[rows]), wanted[rows])
         return True
 
-    assert all(together(work))
+    assert all(in_threads(work))
 
 
 def test_inference_through_layers_written_in_python():
@@ -72,7 +61,7 @@ def test_inference_through_layers_written_in_python():
     net = nn.Sequential(nn.Linear(8, 4), Double(), nn.Linear(4, 3), seed=0)
     X = np.random.default_rng(0).normal(size=(50, 8))
     wanted = net(X)
-    for outputs in together(lambda i: [net(X) for _ in range(20)]):
+    for outputs in in_threads(lambda i: [net(X) for _ in range(20)]):
         for out in outputs:
             np.testing.assert_array_equal(out, wanted)
 
@@ -91,7 +80,7 @@ def test_inference_beside_a_pass_by_hand():
                 np.testing.assert_array_equal(net(X), wanted)
         return True
 
-    assert all(together(work, 4))
+    assert all(in_threads(work, 4))
 
 
 @pytest.mark.parametrize("kind", ["forward", "forward and backward", "activations"])
@@ -190,7 +179,7 @@ def test_several_networks_fitted_by_a_pool(python):
         assert len(seen) == 20
         return net.flat_parameters.tobytes(), history["loss"].tobytes()
 
-    results = together(work, 8)
+    results = in_threads(work, 8)
     assert results == [work(i) for i in range(8)]
     assert len(set(results)) == 4
 
@@ -228,14 +217,14 @@ def test_one_optimizer_stepped_by_several_threads():
                 assert str(error).startswith("the optimizer is in use")  # noqa: PT017
         return True
 
-    assert all(together(work, 4))
+    assert all(in_threads(work, 4))
     assert np.isfinite(net.flat_parameters).all()
 
 
 def test_checking_gradients_in_several_threads():
     net = network(dtype="float64")
     x, y = np.ones((2, 8)), np.zeros((2, 3))
-    reports = together(lambda i: dp.check_gradients(net, nn.MSELoss(), x, y, max_checks=5), 4)
+    reports = in_threads(lambda i: dp.check_gradients(net, nn.MSELoss(), x, y, max_checks=5), 4)
     assert all(report == reports[0] for report in reports)
     assert reports[0].ok
 
@@ -344,7 +333,7 @@ def test_two_fits_with_callbacks_in_two_threads(tmp_path):
         assert twin.flat_parameters.tobytes() == net.flat_parameters.tobytes()
         return net.flat_parameters.tobytes(), history.to_dict()
 
-    assert together(work, 2) == [work(0), work(1)]
+    assert in_threads(work, 2) == [work(0), work(1)]
 
 
 def test_ctrl_c_in_a_fit_with_callbacks():
