@@ -157,7 +157,7 @@ def test_a_large_network_is_not_copied_for_a_short_fit(epochs, looks, seen):
     assert seen.epochs[-1] == epochs
 
 
-def test_slow_looks_are_rarer(seen, monkeypatch):
+def test_slow_delta_passes_run_less_often(seen, monkeypatch):
     look = live._Deltas.look
     looks = []
 
@@ -173,7 +173,7 @@ def test_slow_looks_are_rarer(seen, monkeypatch):
     assert 0.05 * (len(looks) - 1) <= 0.02 * (CLOCK.now - start)
 
 
-def test_many_looks_are_thinned(seen, monkeypatch):
+def test_recorded_deltas_are_thinned(seen, monkeypatch):
     monkeypatch.setattr(live, "_MOST_LOOKS", 10)
     epochs = []
     seen.show = lambda run, deltas, note: epochs.append(list(deltas.epochs))
@@ -333,7 +333,7 @@ def test_an_epoch_whose_look_at_the_plateau_fails_is_not_told():
     assert told == [1, 2, 3]
 
 
-def test_what_is_refused_at_the_door_shows_nothing(seen):
+def test_a_refused_fit_shows_nothing(seen):
     with pytest.raises(ValueError, match="expected"):
         fit(network(), dp.LiveView(), x=X[:, :2])
     assert seen.epochs in ([], [0])
