@@ -22,7 +22,7 @@ class TestBatchNorm:
         assert layer(np.ones(4)).shape == (4,)
         assert layer.freeze().forward(np.ones((1, 4))).shape == (1, 4)
 
-    def test_fit_says_so_at_the_door(self, rng):
+    def test_fit_refuses_a_last_batch_of_one_row_before_the_first_update(self, rng):
         net = network("BatchNorm1d", {"num_features": 4})
         x, y = sample("", rng, 33), np.zeros((33, 2))
         net.backward(net.forward(x))

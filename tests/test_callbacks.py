@@ -92,7 +92,7 @@ class TestHooks:
         )
         assert seen == [("epoch_end", 0, 3), "function", ("epoch_end", 1, 6), "function"]
 
-    def test_batches_are_told_only_where_someone_listens(self, monkeypatch):
+    def test_batch_hooks_run_only_where_a_callback_defines_them(self, monkeypatch):
         told = []
         monkeypatch.setattr(dp.Callback, "on_train_batch_end", lambda self, run: told.append(run))
         fit(network(), [calling("on_epoch_end", repr)])
@@ -106,7 +106,7 @@ class TestHooks:
         assert seen == [1, 2, 3]
 
     @pytest.mark.parametrize("name", ["on_batch_end", "on_train_batch_begin", "on_epoch_ends"])
-    def test_hooks_that_nobody_calls(self, name):
+    def test_unknown_hook_names_are_refused(self, name):
         message = f"^Hooked: expected hooks of {re.escape(str(list(HOOKS)))}, got {name}$"
         of_one = calling("on_epoch_end", repr)
         vars(of_one)[name] = repr

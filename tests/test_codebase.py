@@ -82,7 +82,7 @@ PUBLIC = dict(public_objects())
 MEMBERS = dict(public_members())
 
 
-def test_the_version():
+def test_version_equals_pyproject_and_is_three_numbers():
     with (ROOT / "pyproject.toml").open("rb") as file:
         project = tomllib.load(file)["project"]
     assert dp.__version__ == project["version"]
@@ -108,7 +108,7 @@ def test_nothing_public_is_left_out(module):
     assert names <= set(module.__all__)
 
 
-def test_the_public_names():
+def test_main_names_are_public():
     assert {"Sequential", "Linear", "Layer", "Parameter", "MSELoss"} <= set(nn.__all__)
     assert {"Optimizer", "SGD", "Adam"} <= set(optim.__all__)
     assert {"variable", "constant", "Node", "solve", "grad"} <= set(graph.__all__)
@@ -284,7 +284,7 @@ def test_no_function_is_long(path):
 
 
 @pytest.mark.parametrize("path", BUILD_FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_flags(path):
+def test_build_files_have_no_flag_that_changes_results(path):
     for line in path.read_text().splitlines():
         code = line.split("#")[0]
         for flag in ("-march=native", "-mcpu=native", "-ffast-math", "-Ofast", "-mtune=native"):

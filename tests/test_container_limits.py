@@ -45,7 +45,7 @@ class TestOddUses:
         with pytest.raises(ValueError, match=r"^Residual: expected one layer or more, got none$"):
             nn.Sequential(Lazy())
 
-    def test_itself(self):
+    def test_a_container_that_contains_itself_is_refused(self):
         class Loop(nn.Residual):
             def __init__(self):
                 super().__init__(nn.Tanh(), self)

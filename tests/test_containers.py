@@ -196,7 +196,7 @@ class TestNestedSequential:
             ),
         ],
     )
-    def test_what_only_the_whole_has(self, use):
+    def test_an_inner_sequential_refuses_calls_of_the_outer_network(self, use):
         net = nn.Sequential(nn.Sequential(nn.Linear(2, 2)), nn.Tanh())
         with pytest.raises(RuntimeError, match=r"^Sequential: expected .* on the network that it"):
             use(net[0])

@@ -29,7 +29,7 @@ class TestEmbedding:
         same(net.state_dict(), state)
         net.backward(net.forward(x[:9]))  # and goes on
 
-    def test_fit_refuses_it_at_the_door(self):
+    def test_fit_refuses_bad_indices_before_the_first_update(self):
         net = nn.Sequential(nn.Concat(nn.Embedding(6, 2), nn.Identity()), nn.Linear(6, 1), seed=0)
         opt = optim.Adam(net.parameters())
         x, y = np.zeros((50, 2)), np.zeros(50)

@@ -428,7 +428,7 @@ class TestTargetsAsTheLossTakesThem:
             (np.ones((30, 3), dtype=int), nn.NLLLoss(), "accuracy"),
         ],
     )
-    def test_a_metric_that_does_not_fit_is_refused_at_the_door(self, y, loss, name):
+    def test_a_metric_of_other_targets_is_refused_before_the_first_update(self, y, loss, name):
         for held_out in (False, True):
             net = network()
             before = net.flat_parameters.tobytes()

@@ -150,7 +150,7 @@ def test_a_layer_that_is_wider_for_other_rows(rows):
     assert net(np.zeros((2, 3))).shape == (2, 3)
 
 
-def test_a_layer_that_does_not_look_at_x():
+def test_a_layer_that_ignores_x_has_delta_zero():
     net = nn.Sequential(
         nn.Linear(3, 2), nn.ExpressionLayer(lambda x: graph.constant(np.ones(x.shape))), seed=0
     )

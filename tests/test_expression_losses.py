@@ -172,7 +172,7 @@ def test_one_number_trains_as_rows_do(dtype, reduction, accumulate):
 
 
 @pytest.mark.parametrize("every", ["epoch", "update"])
-def test_plateaus_metrics_and_data_held_out(every):
+def test_plateaus_metrics_and_validation_data(every):
     X, y = MSE.data()
     options = {
         "stop": dp.StopOnPlateau(1e-3, every=every),

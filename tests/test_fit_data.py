@@ -10,7 +10,7 @@ from fit_data_cases import RNG, C, W, X, Y, fit, refused, trained
 
 
 class TestSplit:
-    def test_the_last_rows_are_held_out(self):
+    def test_the_last_rows_are_validation_data(self):
         wanted = trained(X[:24], Y[:24], validation_data=(X[24:], Y[24:]))
         assert trained(validation_split=0.2) == wanted
         assert trained(X.tolist(), Y.tolist(), validation_split=0.2) == wanted

@@ -54,7 +54,7 @@ class TestFiles:
 
     @pytest.mark.parametrize("stop", [None, dp.StopOnPlateau(1e-9)])
     @pytest.mark.parametrize("name", ["X", "y"])
-    def test_what_is_not_finite_in_held_out_files(self, name, stop, tmp_path):
+    def test_validation_files_with_numbers_not_finite_are_refused(self, name, stop, tmp_path):
         rows = 20_000  # judged in several parts
         x, y = RNG.normal(size=(rows, 3)), RNG.normal(size=(rows, 2))
         (x if name == "X" else y)[-7, 1] = np.nan

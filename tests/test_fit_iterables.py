@@ -36,7 +36,7 @@ class TestIterables:
         assert trained(collections.deque(Loader(EIGHTS, X, Y)), None) == wanted
         assert trained(Loader(EIGHTS, X.tolist(), Y.tolist()), None) == wanted
 
-    def test_weights_and_data_held_out(self):
+    def test_sample_weights_and_validation_data(self):
         wanted = trained(shuffle=False, sample_weight=W, validation_data=(X, Y))
         assert trained(Loader(EIGHTS, X, Y, W), None, validation_data=(X, Y)) == wanted
 

@@ -172,7 +172,7 @@ def test_a_plateau_of_another_value(key):
         ({"monitor": "delta_norm"}, "expected monitor to be of .*, got 'delta_norm'"),
     ],
 )
-def test_a_plateau_of_nothing_is_refused_at_the_door(options, message, late):
+def test_a_plateau_without_its_value_is_refused_before_the_first_update(options, message, late):
     class Attaches(dp.Callback):
         def on_train_begin(self, run):
             optim.ReduceLROnPlateau(run.optimizer, **options)
@@ -232,7 +232,7 @@ class TestExceptions:
         fit(net, opt, epochs=1)
         assert schedule.count == count + (1 if every == "epoch" else BATCHES)
 
-    def test_at_the_door_nothing_is_counted(self):
+    def test_a_refused_fit_leaves_the_schedule_count(self):
         net = network()
         opt = optimizer(net)
         schedule = optim.ExponentialLR(opt, 0.5)

@@ -9,7 +9,7 @@ from deltaprop import nn, optim
 from fit_cases import bits, data, fit, network
 
 
-class TestDoor:
+class TestRefusedBeforeTheFirstUpdate:
     """What is refused before the first step; the network then is untouched."""
 
     def refused(self, kind, message, X=None, y=None, net=None, **options):

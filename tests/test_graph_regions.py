@@ -60,7 +60,9 @@ def same(a: graph.Node, b: graph.Node) -> None:
 @pytest.mark.parametrize("size", [2, 700, 3001])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("seed", range(12))
-def test_what_nobody_holds_is_what_it_would_have_been(seed: int, dtype: Any, size: int) -> None:
+def test_intermediate_nodes_without_references_change_no_value(
+    seed: int, dtype: Any, size: int
+) -> None:
     """Whatever is set, evaluated and passed back in between, and whoever dies."""
     random = np.random.default_rng(seed)
     held, loose = build(seed, dtype, size), build(seed, dtype, size)
@@ -187,7 +189,7 @@ def test_long_chains_of_arrays() -> None:
         lambda z: (z.inputs[0] * 2).value,
     ],
 )
-def test_whoever_looks_sees_values(use: Callable[[graph.Node], Any]) -> None:
+def test_intermediate_values_are_computed_on_access(use: Callable[[graph.Node], Any]) -> None:
     """Drawing, writing and building on hidden nodes."""
     *_, z = pair()
     use(z)

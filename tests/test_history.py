@@ -69,7 +69,7 @@ def test_its_forms(told):
     assert (history.epochs, history.updates, history.stop_reason) == (3, 9, "epochs")
 
 
-def test_who_is_told_changes_nothing():
+def test_a_callback_changes_no_recorded_value():
     options = {"record": ("activations",), "validation_data": (X, Y)}
     a, b = fit(network(), **options), fit(network(), callbacks=[repr], **options)
     assert a.to_dict() == b.to_dict()

@@ -333,7 +333,7 @@ def test_an_epoch_whose_look_at_the_plateau_fails_is_not_told():
     assert told == [1, 2, 3]
 
 
-def test_what_is_refused_at_the_door_shows_nothing(seen):
+def test_a_refused_fit_shows_nothing(seen):
     with pytest.raises(ValueError, match="expected"):
         fit(network(), dp.LiveView(), x=X[:, :2])
     assert seen.epochs in ([], [0])

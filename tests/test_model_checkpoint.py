@@ -35,7 +35,7 @@ class TestModelCheckpoint:
         )
         assert sorted(p.name for p in tmp_path.iterdir()) == ["1", "3", "5"]
 
-    def test_the_best_of_those_looked_at(self, tmp_path):
+    def test_the_best_of_the_checked_epochs(self, tmp_path):
         path = tmp_path / "{epoch}"
         best = dp.ModelCheckpoint(path, monitor="val_loss", every=2)
         # The best of all, epoch 1, is not looked at.

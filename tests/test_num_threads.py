@@ -203,7 +203,7 @@ def test_idle_threads_sleep():
     assert time.process_time() - before < 0.1
 
 
-def test_the_first_bad_row_is_named_whoever_finds_it(tmp_path):
+def test_the_first_bad_row_is_named_on_any_thread(tmp_path):
     X = np.lib.format.open_memmap(tmp_path / "X.npy", "w+", np.float64, (2000, 64))
     X[:] = data(2000)[0]
     X[[700, 1999]] = np.nan

@@ -94,7 +94,7 @@ class TestPasses:
         net.predict(np.zeros((5, 3)), batch_size=2)
         assert shapes == [(1, 4), (2, 4), (2, 4), (1, 4)]
 
-    def test_training_is_told(self):
+    def test_forward_receives_the_training_flag(self):
         told = []
 
         def note(x, training):

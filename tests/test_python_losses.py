@@ -163,7 +163,7 @@ class TestLosses:
 
 @pytest.mark.parametrize("where", ["y", "validation_data y"])
 @pytest.mark.parametrize("bad", [np.nan, -np.inf])
-def test_targets_for_a_loss_in_python_are_looked_through_at_the_door(where, bad):
+def test_targets_that_are_not_finite_are_refused_before_the_first_update(where, bad):
     X, y = data()
     spoilt = y.copy()
     spoilt[3, 1] = bad

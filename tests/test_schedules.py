@@ -198,7 +198,7 @@ def test_huge_and_tiny():
         halves.advance(2**63 - 1) or halves.advance(1)
 
 
-def test_functions_are_looked_at():
+def test_values_of_lr_lambda_are_checked():
     for wrong in (lambda t: -1.0 if t == 3 else 1.0, lambda t: math.nan if t == 3 else 1.0):
         schedule = optim.LambdaLR(optimizer(), wrong)
         go(schedule, 2)

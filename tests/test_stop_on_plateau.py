@@ -41,7 +41,7 @@ class TestStopOnPlateau:
         assert nn.MSELoss()(net(X), y) == pytest.approx(looks[-1], rel=1e-13)
         assert history.epochs == -(-history.updates // 7) == len(history["loss"])
 
-    def test_the_first_look_stops_nothing(self):
+    def test_the_first_check_stops_nothing(self):
         assert fit(network(), stop=dp.StopOnPlateau(1e9), epochs=9).epochs == 2
         history = fit(network(), stop=dp.StopOnPlateau(1e9, every="update"), epochs=9)
         assert (history.updates, history.epochs) == (2, 1)

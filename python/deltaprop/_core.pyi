@@ -247,12 +247,35 @@ class Optimizer64:
 def cos(x: Any) -> _Array: ...
 def power(base: Any, exponent: Any) -> _Array: ...
 def predictor(network: Network32 | Network64, owner: Any) -> Predictor: ...
+
+class FitOptions:
+    epochs: int
+    batch_size: int
+    shuffle: bool
+    accumulate: int
+    seed: int | None
+    first_epoch: int | None
+    num_threads: int
+    record_activations: bool
+    record_deltas: bool
+    record_gradients: bool
+    validation: Any
+    stop: Any
+    stop_losses: list[float]
+    schedule: list[tuple[int, str, NDArray[Any]]]
+    schedule_every_update: bool
+    epoch_end: Any
+    batch_end: Any
+    on_exception: Any
+    epoch_end_interval: float
+    def __init__(self) -> None: ...
+
 def fit(
     network: Network32 | Network64,
     optimizer: Optimizer32 | Optimizer64,
     losses: list[tuple[Loss, float]],
     data: Any,
-    options: dict[str, Any],
+    options: FitOptions,
     access: Access,
 ) -> dict[str, Any]: ...
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from deltaprop._arrays import Array
 from deltaprop.optim.optimizer import Optimizer
 from deltaprop.optim.schedule import ByCount
 
@@ -31,14 +32,18 @@ class ScheduleTable:
         self._table = self._schedule.table(count + 1)
         self._manual = self._table is None
 
-    def options(self) -> dict[str, Any]:
-        """Return the table in the form that the core takes."""
-        columns = [
+    @property
+    def every_update(self) -> bool:
+        """Whether a row of the table is for an update, not for an epoch."""
+        return not self._by_epoch
+
+    def columns(self) -> list[tuple[int, str, Array]]:
+        """Return the table's columns, each with its parameter group and option."""
+        return [
             (group, option, table[:, group])
             for option, table in (self._table or {}).items()
             for group in range(table.shape[1])
         ]
-        return {"schedule": columns, "schedule_every_update": not self._by_epoch}
 
     @property
     def wants_epochs(self) -> bool:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from deltaprop import _core
 from deltaprop.optim.schedule_table import ScheduleTable
 from deltaprop.training.callbacks import wants_batches
 from deltaprop.training.checkpoint import save_checkpoint
@@ -25,38 +26,32 @@ class EventDispatcher:
         self._epoch_began_at = 0
         self._epochs_dispatched = 0
 
-    def begin(self, options: dict[str, Any], bar: Progress | None) -> dict[str, Any]:
-        """Call `on_train_begin` of the callbacks and return the options of the core's fit.
-
-        Its event functions are None if nothing handles the event.
-        """
+    def begin(self, options: _core.FitOptions, bar: Progress | None) -> None:
+        """Call `on_train_begin` of the callbacks and set the options of events and schedule."""
         run = self._run
         self._bar = bar
         self._before = (run.history.epochs, run.history.updates)
         if self._data.rows is not None:
-            batches = -(-self._data.rows // options["batch_size"])
-            self._updates_an_epoch = -(-batches // options["accumulate"])
+            batches = -(-self._data.rows // options.batch_size)
+            self._updates_an_epoch = -(-batches // options.accumulate)
         for callback in run._callbacks:
             callback.on_train_begin(run)
         self._begin_epoch(run.history.epochs)
-        epochs = 0 if run._stopping else options["epochs"]
+        if run._stopping:
+            options.epochs = 0
         # After the callbacks, which may attach a schedule.
         self._schedule_table = table = ScheduleTable(
-            run.optimizer, epochs, self._updates_an_epoch, run._keys
+            run.optimizer, options.epochs, self._updates_an_epoch, run._keys
         )
-        patient = not (self._bar or self._metrics.names or table.wants_epochs)
-        needs_epoch_events = run._callbacks or not patient
-        needs_batch_events = table.wants_updates or any(wants_batches(c) for c in run._callbacks)
-        every = min((callback._every for callback in run._callbacks), default=0.0)
-        return {
-            **options,
-            **table.options(),
-            "epochs": epochs,
-            "epoch_end": self.epoch_end if needs_epoch_events else None,
-            "epoch_end_every": every if patient else 0.0,
-            "batch_end": self.update_end if needs_batch_events else None,
-            "on_exception": self.on_exception,
-        }
+        options.schedule, options.schedule_every_update = table.columns(), table.every_update
+        options.on_exception = self.on_exception
+        if table.wants_updates or any(wants_batches(c) for c in run._callbacks):
+            options.batch_end = self.update_end
+        if self._bar or self._metrics.names or table.wants_epochs:
+            options.epoch_end = self.epoch_end
+        elif run._callbacks:
+            options.epoch_end = self.epoch_end
+            options.epoch_end_interval = min(callback._every for callback in run._callbacks)
 
     def _begin_epoch(self, epoch: int) -> None:
         if epoch < self._run.epochs and not self._run._stopping:

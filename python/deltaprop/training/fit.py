@@ -18,7 +18,7 @@ from deltaprop.training.events import EventDispatcher
 from deltaprop.training.heads import CoreLosses, HeadLosses
 from deltaprop.training.history import History
 from deltaprop.training.metric_evaluator import Metrics
-from deltaprop.training.options import FitData, common_options, fit_data, recorded
+from deltaprop.training.options import FitData, core_options, fit_data, recorded
 from deltaprop.training.progress import progress_of
 from deltaprop.training.protocols import TrainableNetwork
 from deltaprop.training.run import Run
@@ -26,8 +26,6 @@ from deltaprop.training.stop import StopOnPlateau
 
 # Maximum number of rows of a pass that callbacks request.
 _SAMPLE = 256
-# Options that an iterable of batches does not set.
-_DEFAULTS: dict[str, Any] = {"batch_size": 1, "stop": None}
 
 
 def fit(  # noqa: D103  (documented as Sequential.fit)
@@ -62,14 +60,14 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
     evaluator = Metrics(metrics, heads)
     run = Run(network, optimizer, as_count(epochs, "fit: epochs", 0))
     run._callbacks = as_callbacks(callbacks)
-    options = common_options(heads, record, accumulate, shuffle, seed, num_threads)
+    options = core_options(heads, record, accumulate, shuffle, seed, num_threads)
     widths = network._network.out_features()[network._storage().block]
     data = fit_data(
         X,
         y,
         heads,
         outputs=widths[0],
-        accumulate=options["accumulate"],
+        options=options,
         batch_size=batch_size,
         sample_weight=sample_weight,
         class_weight=class_weight,
@@ -77,10 +75,9 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
         validation_data=validation_data,
         validation_split=validation_split,
     )
-    options |= data.options
     data.check_metrics(evaluator, widths)
     _describe(run, heads, evaluator, data, options)
-    losses = heads.core(data.targets(), options["accumulate"])
+    losses = heads.core(data.targets(), options.accumulate)
     events = EventDispatcher(run, evaluator, data)
     with (
         optimizer._core.access("fit") as access,
@@ -92,7 +89,7 @@ def fit(  # noqa: D103  (documented as Sequential.fit)
 
 
 def _describe(
-    run: Run, heads: HeadLosses, metrics: Metrics, data: FitData, options: dict[str, Any]
+    run: Run, heads: HeadLosses, metrics: Metrics, data: FitData, options: _core.FitOptions
 ) -> None:
     """Set the attributes of the run that callbacks and checkpoints read."""
     run._keys = data.history_keys(heads, metrics)
@@ -105,9 +102,12 @@ def _describe(
         "validation": data.validation is not None,
         "metrics": metrics.names,
         "record": recorded(options),
-        **{name: options.get(name) for name in ("batch_size", "shuffle", "seed", "accumulate")},
+        "batch_size": data.batch_size,
+        "shuffle": options.shuffle,
+        "seed": options.seed,
+        "accumulate": options.accumulate,
     }
-    most = min(options.get("batch_size", _SAMPLE), _SAMPLE)
+    most = min(data.batch_size or _SAMPLE, _SAMPLE)
     run._manual_pass = partial(manual_pass, data.train, heads, most)
     # Lazy: hashing all the data is slow, and only checkpoints need it.
     run._digests = cache(partial(digests, data.train, data.validation))
@@ -118,28 +118,24 @@ def _train(
     data: FitData,
     losses: CoreLosses,
     links: tuple[str, ...],
-    options: dict[str, Any],
+    options: _core.FitOptions,
     events: EventDispatcher,
     progress: bool,
     access: _core.Access,
 ) -> dict[str, Any]:
     """Run the core's epoch loop from the end of the history and return its results."""
     done = run.history.epochs
-    options["epochs"] = max(run.epochs - done, 0)
-    options["first_epoch"] = None if options["seed"] is None else done
-    options["stop_losses"] = run.history.stop_losses.tolist()
+    options.epochs = max(run.epochs - done, 0)
+    options.first_epoch = None if options.seed is None else done
+    options.stop_losses = run.history.stop_losses.tolist()
     if isinstance(data.train, Batches):
-        data.train.check_lasting(options["epochs"])
+        data.train.check_lasting(options.epochs)
     bar = progress_of(run.epochs) if progress else None
     try:
         with _links(run.network, links):
+            events.begin(options, bar)
             return _core.fit(
-                run.network._network,
-                run.optimizer._core,
-                losses,
-                data.train,
-                _DEFAULTS | events.begin(options, bar),
-                access,
+                run.network._network, run.optimizer._core, losses, data.train, options, access
             )
     finally:
         if bar is not None:

@@ -1,7 +1,7 @@
 """Conversion of the arguments of `fit` to the data and options of the core."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from deltaprop import _core
@@ -19,13 +19,13 @@ Given = tuple[Any, Any, Any]
 
 @dataclass
 class FitData:
-    """The data of a fit, and the core's options that depend on it."""
+    """The data of a fit."""
 
     train: Arrays | Batches
     train_given: Given | None = None  # None: the batches of an iterable are not kept
     validation: Arrays | None = None
     validation_given: Given | None = None
-    options: dict[str, Any] = field(default_factory=dict)
+    batch_size: int | None = None  # None: an iterable decides
 
     @property
     def rows(self) -> int | None:
@@ -55,31 +55,29 @@ class FitData:
         return keys + [f"val_{name}" for name in metrics.names if validation]
 
 
-def common_options(
+def core_options(
     heads: HeadLosses,
     record: Sequence[str],
     accumulate: int,
     shuffle: bool,
     seed: int | None,
     num_threads: int | None,
-) -> dict[str, Any]:
-    """Return the core's options that do not depend on the data."""
-    recorded = _records(record)
-    most = _core.MAX_THREADS
-    return {
-        **{f"record_{name}": name in recorded for name in _RECORDS},
-        "accumulate": heads.accumulated(as_count(accumulate, "fit: accumulate", 1)),
-        "shuffle": bool(shuffle),
-        "seed": None if seed is None else as_seed(seed, "fit"),
-        "num_threads": 0
-        if num_threads is None
-        else as_count(num_threads, "fit: num_threads", 1, most),
-    }
+) -> _core.FitOptions:
+    """Return the core's options, as far as they do not depend on the data."""
+    options = _core.FitOptions()
+    for name in _records(record):
+        setattr(options, f"record_{name}", True)
+    options.accumulate = heads.accumulated(as_count(accumulate, "fit: accumulate", 1))
+    options.shuffle = bool(shuffle)
+    options.seed = None if seed is None else as_seed(seed, "fit")
+    if num_threads is not None:
+        options.num_threads = as_count(num_threads, "fit: num_threads", 1, _core.MAX_THREADS)
+    return options
 
 
-def recorded(options: dict[str, Any]) -> list[str]:
+def recorded(options: _core.FitOptions) -> list[str]:
     """Return the norms to record, in order."""
-    return [name for name in _RECORDS if options[f"record_{name}"]]
+    return [name for name in _RECORDS if getattr(options, f"record_{name}")]
 
 
 def fit_data(
@@ -88,7 +86,7 @@ def fit_data(
     heads: HeadLosses,
     *,
     outputs: int,
-    accumulate: int,
+    options: _core.FitOptions,
     batch_size: int | None,
     sample_weight: Any,
     class_weight: Any,
@@ -96,7 +94,10 @@ def fit_data(
     validation_data: Any,
     validation_split: float | None,
 ) -> FitData:
-    """Return data and its options; `outputs`: the width of the network's first output."""
+    """Return the data and set the options that depend on it.
+
+    `outputs`: the width of the network's first output.
+    """
     if _is_iterable_of_batches(X, y):
         _refuse(
             validation_split=validation_split,
@@ -105,7 +106,7 @@ def fit_data(
             stop=stop,
         )
         # Batches are read ahead, and an iterable may reuse the same array for all of them.
-        data = FitData(Batches(X, heads, copied=accumulate > 1))
+        data = FitData(Batches(X, heads, copied=options.accumulate > 1))
     else:
         if validation_split is not None:
             if validation_data is not None:
@@ -121,16 +122,17 @@ def fit_data(
         size = max(data.rows or 0, 1)
         if batch_size is not None:
             size = as_count(batch_size, "fit: batch_size", 1)
-        data.options["batch_size"] = size
+        data.batch_size = options.batch_size = size
         if stop is not None:
             losses = stop_losses.core(train[1]) if stop_losses else None
-            data.options["stop"] = stop.eps, stop.every == "update", losses
-    _add_validation(data, validation_data, heads)
+            options.stop = stop.eps, stop.every == "update", losses
+    _add_validation(data, validation_data, heads, options)
     return data
 
 
-def _add_validation(data: FitData, given: Any, heads: HeadLosses) -> None:
-    data.options["validation"] = None
+def _add_validation(
+    data: FitData, given: Any, heads: HeadLosses, options: _core.FitOptions
+) -> None:
     if given is None:
         return
     if not isinstance(given, tuple | list) or len(given) not in (2, 3):
@@ -138,7 +140,7 @@ def _add_validation(data: FitData, given: Any, heads: HeadLosses) -> None:
     X, y, weight = (*given, None)[:3]
     data.validation = arrays(X, y, weight, heads, "validation_data ")
     data.validation_given = X, y, weight
-    data.options["validation"] = data.validation, heads.core(data.validation[1])
+    options.validation = data.validation, heads.core(data.validation[1])
 
 
 def _is_iterable_of_batches(X: Any, y: Any) -> bool:
