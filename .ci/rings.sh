@@ -42,16 +42,17 @@ suite-v3() { suite x86-64-v3; }
 ring suite-v2 "the same on x86-64-v2"
 suite-v2() { suite x86-64-v2; }
 
-# README's command ran everything on the best set that the CPU has; x86-64-v4 gives the bits of x86-64-v3. These meet
-# neither arithmetic nor peers, so once is enough.
-once=(test_benchmarks test_catalogue test_codebase test_import test_live test_notebooks test_run_notebooks test_stubs)
+# README's command runs everything on the best set that the CPU has; x86-64-v4 gives the bits of x86-64-v3. These do not
+# depend on arithmetic or peers, so once is enough.
+once=(benchmarks catalogue codebase import import_order language live notebooks run_notebooks stubs)
 suite() {
   with_tools
   if ! has_isa "$1"; then
     echo "not run: this CPU has no $1"
     return
   fi
-  DELTAPROP_ISA=$1 DELTAPROP_REQUIRE_PEERS=1 python -m pytest -q -n 2 "${once[@]/#/--ignore=tests/}"
+  DELTAPROP_ISA=$1 DELTAPROP_REQUIRE_PEERS=1 python -m pytest -q -n 2 \
+    $(printf -- "--ignore=tests/test_%s.py " "${once[@]}")
 }
 
 ring instructions "no code has instructions of a newer set than its own"
@@ -84,7 +85,7 @@ ring pages "the examples of the pages give the output they show, and the layer t
 pages() {
   with_tools
   python tests/pages.py docs/*.md docs/guide/*.md
-  block() { awk -v wanted="$1" '/^```cpp$/ { n++; on = n == wanted; next } /^```$/ { on = 0 } on' docs/adding_a_layer.md; }
+  block() { awk -v number="$1" '/^```cpp$/ { n++; on = n == number; next } /^```$/ { on = 0 } on' docs/adding_a_layer.md; }
   mkdir -p "$work/layer/deltaprop/nn"
   block 1 >"$work/layer/deltaprop/nn/scale.hpp"
   block 2 >"$work/layer/scale.cpp"

@@ -191,7 +191,8 @@ inline Access::Access(Call call, const Guards& g) {
 [[noreturn, gnu::cold]] void refuse(const char* message);
 
 inline StepScope::StepScope(const Guards& g) : phase_(g.network, kStepping) {
-  if (!g.averages.free()) [[unlikely]] refuse(kAveragesInUse);
+  if (!g.averages.free()) [[unlikely]]
+    refuse(kAveragesInUse);
 }
 
 /// Whether fit runs in any thread.
