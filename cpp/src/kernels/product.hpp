@@ -48,41 +48,40 @@ struct Micro {
 template <class T, Index Rows, Index Vectors, bool Tail>
 void micro(const Micro<T>& m) {
   using V = Vector<T>;
-  const auto load = [&](const T* from, auto v) {
+  const auto load = [&](const T* from, Index v) INLINED {
     return Tail && v == Vectors - 1 ? V::load(from + v * V::size, m.tail) : V::load(from + v * V::size);
   };
-  const auto for_each = [](auto&& f) { unroll<Rows>([&](auto r) { unroll<Vectors>([&](auto v) { f(r, v); }); }); };
-  V sum[Rows][Vectors];
+  V sum[Rows * Vectors];
   if (m.chain == Chain::carry_on) {
-    for_each([&](auto r, auto v) { sum[r][v] = load(m.c + r * m.c_row, v); });
+    unroll<Rows * Vectors>([&](Index i) INLINED { sum[i] = load(m.c + i / Vectors * m.c_row, i % Vectors); });
   } else {
-    for_each([&](auto r, auto v) { sum[r][v] = V::zero(); });
+    unroll<Rows * Vectors>([&](Index i) INLINED { sum[i] = V::zero(); });
   }
   const T* a = m.a;
   const T* b = m.b;
   for (Index p = 0; p < m.k; ++p, a += m.a_col, b += m.b_row) {
     V row_of_b[Vectors];
-    unroll<Vectors>([&](auto v) { row_of_b[v] = load(b, v); });
-    unroll<Rows>([&](auto r) {
-      const V element = V::all(a[r * m.a_row]);
-      unroll<Vectors>([&](auto v) { sum[r][v] = fma(element, row_of_b[v], sum[r][v]); });
+    unroll<Vectors>([&](Index v) INLINED { row_of_b[v] = load(b, v); });
+    V element;
+    unroll<Rows * Vectors>([&](Index i) INLINED {
+      if (i % Vectors == 0) element = V::all(a[i / Vectors * m.a_row]);
+      sum[i] = fma(element, row_of_b[i % Vectors], sum[i]);
     });
   }
   if (m.chain == Chain::add_total) {
-    for_each([&](auto r, auto v) { sum[r][v] = load(m.c + r * m.c_row, v) + sum[r][v]; });
+    unroll<Rows * Vectors>([&](Index i) INLINED { sum[i] = load(m.c + i / Vectors * m.c_row, i % Vectors) + sum[i]; });
   }
   if (m.bias != nullptr) {
-    unroll<Vectors>([&](auto v) {
-      const V bias = load(m.bias, v);
-      unroll<Rows>([&](auto r) { sum[r][v] = sum[r][v] + bias; });
-    });
+    V bias[Vectors];
+    unroll<Vectors>([&](Index v) INLINED { bias[v] = load(m.bias, v); });
+    unroll<Rows * Vectors>([&](Index i) INLINED { sum[i] = sum[i] + bias[i % Vectors]; });
   }
-  for_each([&](auto r, auto v) {
-    T* const to = m.c + r * m.c_row + v * V::size;
-    if (Tail && v == Vectors - 1) {
-      sum[r][v].store(to, m.tail);
+  unroll<Rows * Vectors>([&](Index i) INLINED {
+    T* const to = m.c + i / Vectors * m.c_row + i % Vectors * V::size;
+    if (Tail && i % Vectors == Vectors - 1) {
+      sum[i].store(to, m.tail);
     } else {
-      sum[r][v].store(to);
+      sum[i].store(to);
     }
   });
 }
@@ -136,8 +135,8 @@ Ahead<T> next_group(const Product<T>& p, Index k, const T* b, Index to, Index gr
   return ahead;
 }
 
-template <class T, bool Blocked>
-void run_wide(const Product<T>& p) {
+template <class T>
+void run_wide(const Product<T>& p, bool blocked) {
   using Shape = Tile<T>;
   // Rows of b are packed where they run down instead of across, or lie far apart: they would share cache sets and
   // pages. Columns of a are worth it once several panels of b meet them, its rows only if they do not stay near.
@@ -148,7 +147,7 @@ void run_wide(const Product<T>& p) {
   const bool pack_a = p.a_col != 1 ? p.n > step && p.k > 4 : p.n > 4 * step && p.m * p.k > 2 * Cache<T>::a;
   const bool streams = !pack_b && p.k * p.b_row > Cache<T>::far;
   const Index most = streams ? Cache<T>::streamed : std::min(Cache<T>::depth, Cache<T>::b / step);
-  const Index depth = std::clamp<Index>(p.k, 1, Blocked ? kBlock : most);
+  const Index depth = std::clamp<Index>(p.k, 1, blocked ? kBlock : most);
   const Index group = together(pack_b, p.n, Cache<T>::b, depth, step);
   const Index block = together(pack_a, p.m, Cache<T>::a, depth, Shape::rows);
   T *packed_a = nullptr, *packed_b = nullptr;
@@ -164,7 +163,7 @@ void run_wide(const Product<T>& p) {
     Micro<T> m{};
     m.k = k;
     m.c_row = p.c_row;
-    m.chain = Blocked ? (first > 0 || p.accumulate ? Chain::add_total : Chain::fresh)
+    m.chain = blocked ? (first > 0 || p.accumulate ? Chain::add_total : Chain::fresh)
                       : (first > 0 ? Chain::carry_on : Chain::fresh);
     const bool last = first + k >= p.k;
     for (Index row = 0; row < p.m; row += block) {
@@ -204,8 +203,8 @@ void run_wide(const Product<T>& p) {
 }
 
 /// c^T = b^T a^T: where c has few columns the lanes are its rows.
-template <class T, bool Blocked>
-void run_narrow(const Product<T>& p) {
+template <class T>
+void run_narrow(const Product<T>& p, bool blocked) {
   constexpr Index most = 8 * Vector<T>::size;
   T turned[most];
   const bool straight = p.c_row == 1;
@@ -218,19 +217,20 @@ void run_narrow(const Product<T>& p) {
         for (Index j = 0; j < p.n; ++j) turned[j * step + i] = c[i * p.c_row + j];
       }
     }
-    run_wide<T, Blocked>({.m = p.n,
-                          .n = rows,
-                          .k = p.k,
-                          .a = p.b,
-                          .a_row = p.b_col,
-                          .a_col = p.b_row,
-                          .b = p.a + first * p.a_row,
-                          .b_row = p.a_col,
-                          .b_col = p.a_row,
-                          .c = straight ? c : turned,
-                          .c_row = step,
-                          .bias = nullptr,
-                          .accumulate = p.accumulate});
+    run_wide<T>({.m = p.n,
+                 .n = rows,
+                 .k = p.k,
+                 .a = p.b,
+                 .a_row = p.b_col,
+                 .a_col = p.b_row,
+                 .b = p.a + first * p.a_row,
+                 .b_row = p.a_col,
+                 .b_col = p.a_row,
+                 .c = straight ? c : turned,
+                 .c_row = step,
+                 .bias = nullptr,
+                 .accumulate = p.accumulate},
+                blocked);
     if (straight) {
       if (p.bias != nullptr) {
         for (Index i = 0; i < rows; ++i) c[i] += p.bias[0];
@@ -248,9 +248,9 @@ void run_narrow(const Product<T>& p) {
 template <class T, bool Blocked>
 void run_product(const Product<T>& p) {
   if ((p.n == 1 || 4 * p.n <= Vector<T>::size) && p.m >= Vector<T>::size) {
-    run_narrow<T, Blocked>(p);
+    run_narrow(p, Blocked);
   } else {
-    run_wide<T, Blocked>(p);
+    run_wide(p, Blocked);
   }
 }
 

@@ -221,7 +221,7 @@ template <Common common, class T, std::size_t S, std::size_t C, class F>
   for (std::size_t k = 0; k < C; ++k) c[k] = Vector<T>::all(u.terms->coefficients[k]);
   for_each_vector<T>(u.n, [&](Index i, auto load, auto store) {
     Vectors<T, S> s;
-    unroll<S>([&](auto k) { s[k] = load(u.states[k] + i); });
+    unroll<S>([&](Index k) INLINED { s[k] = load(u.states[k] + i); });
     auto p = load(u.values + i), g = load(u.gradients + i);
     if constexpr (common == Common::everything) g = t.clamped(t.penalised(p, g));
     if constexpr (common != Common::nothing) {
@@ -230,7 +230,7 @@ template <Common common, class T, std::size_t S, std::size_t C, class F>
     }
     p = formula(p, g, s, c);
     if constexpr (common == Common::everything) p = select(p < t.floor, t.floor, p);
-    unroll<S>([&](auto k) { store(u.states[k] + i, without_tiny(s[k])); });
+    unroll<S>([&](Index k) INLINED { store(u.states[k] + i, without_tiny(s[k])); });
     store(u.values + i, p);
   });
 }

@@ -191,7 +191,9 @@ Sum<T> product(Vector<T> a, Vector<T> b) {
 }
 
 /// Calls f(integral_constant<0>), ..., f(integral_constant<N - 1>): compilers keep arrays of accumulators in
-/// registers only when no loop over them is left.
+/// registers only when no loop over them is left. An f that needs no constant expression takes an Index, so that it is
+/// instantiated once and not N times, and is INLINED, so that the index is a constant all the same.
+#define INLINED __attribute__((always_inline))
 template <Index N, class F>
 [[gnu::always_inline]] inline void unroll(F&& f) {
   [&]<Index... I>(std::integer_sequence<Index, I...>) {
@@ -235,28 +237,39 @@ inline Vector<float> narrow(const Widened& w) {
 /// Whether n elements there can be stored past the caches, and are worth it.
 template <class T>
 bool streams(const T* to, Index n) {
-  return n >= 4096 && reinterpret_cast<std::uintptr_t>(to) % 64 == 0;
+  return Native<T>::streams && n >= 4096 && reinterpret_cast<std::uintptr_t>(to) % 64 == 0;
 }
 
 /// f(first element, load, store) over n elements: whole vectors, then the rest by the same code with masked access,
-/// so that an element's bits never depend on its place. What is `streamed` is stored past the caches.
-template <class T, class F>
-[[gnu::always_inline]] inline void for_each_vector(Index n, F&& f, bool streamed = false) {
+/// so that an element's bits never depend on its place.
+template <class T, class F, class Store>
+[[gnu::always_inline]] inline void for_each_vector(Index n, F&& f, Store&& whole) {
   constexpr Index width = Vector<T>::size;
-  const auto load = [](const T* from) { return Vector<T>::load(from); };
   Index i = 0;
-  if (streamed) {
-    for (; i + width <= n; i += width) f(i, load, [](T* to, Vector<T> v) { v.stream(to); });
-    Vector<T>::finish_streams();
-  } else {
-    for (; i + width <= n; i += width) f(i, load, [](T* to, Vector<T> v) { v.store(to); });
-  }
+  for (; i + width <= n; i += width) f(i, [](const T* from) { return Vector<T>::load(from); }, whole);
   if (i < n) {
     const Index rest = n - i;
     f(
         i, [rest](const T* from) { return Vector<T>::load(from, rest); },
         [rest](T* to, Vector<T> v) { v.store(to, rest); });
   }
+}
+template <class T, class F>
+[[gnu::always_inline]] inline void for_each_vector(Index n, F&& f) {
+  for_each_vector<T>(n, f, [](T* to, Vector<T> v) { v.store(to); });
+}
+/// The same with whole vectors stored past the caches if `streamed`. Short formulas get a loop for each; one that is
+/// `costly` is compiled once, and decides at each store.
+template <class T, bool costly, class F>
+[[gnu::always_inline]] inline void for_each_vector_streamed(Index n, bool streamed, F&& f) {
+  if constexpr (costly) {
+    for_each_vector<T>(n, f, [streamed](T* to, Vector<T> v) { streamed ? v.stream(to) : v.store(to); });
+  } else if (streamed) {
+    for_each_vector<T>(n, f, [](T* to, Vector<T> v) { v.stream(to); });
+  } else {
+    for_each_vector<T>(n, f);
+  }
+  if (streamed) Vector<T>::finish_streams();
 }
 
 }  // namespace deltaprop::kernels

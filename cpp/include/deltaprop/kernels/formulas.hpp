@@ -26,8 +26,8 @@ struct Inputs {
   static constexpr bool differentiable[] = {differentiable_...};
   /// Whether this input gets the delta as it is.
   static constexpr bool passes(std::size_t) { return false; }
-  /// Whether it is better kept than computed again.
-  static constexpr bool costly = false;
+  /// Whether it is better kept than computed again; and whether its deltas take functions too.
+  static constexpr bool costly = false, costly_delta = false;
 };
 struct Unary : Inputs<1, true> {};
 struct Function : Unary {
@@ -109,6 +109,7 @@ struct Sqrt : Unary {
 
 struct Sin : Function {
   static constexpr const char* name = "sin";
+  static constexpr bool costly_delta = true;
   template <class P>
   static P value(const P* x) {
     return sin(x[0]);
@@ -121,6 +122,7 @@ struct Sin : Function {
 
 struct Cos : Function {
   static constexpr const char* name = "cos";
+  static constexpr bool costly_delta = true;
   template <class P>
   static P value(const P* x) {
     return cos(x[0]);
@@ -259,7 +261,7 @@ struct Divide : Binary {
 
 struct Power : Binary {
   static constexpr const char* name = "power";
-  static constexpr bool costly = true;
+  static constexpr bool costly = true, costly_delta = true;
   template <class P>
   static P value(const P* x) {
     return pow(x[0], x[1]);
