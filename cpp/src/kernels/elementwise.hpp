@@ -29,7 +29,7 @@ class Operands {
  public:
   template <class Call>
   explicit Operands(const Call& c) {
-    unroll<F::inputs>([&](auto k) {
+    unroll<F::inputs>([&](Index k) INLINED {
       x_[k] = c.x[k];
       mask_[k] = ~Index{0};
       if (!c.is_scalar[k]) return;
@@ -45,7 +45,7 @@ class Operands {
   template <class Load>
   [[gnu::always_inline]] std::array<Vector<T>, F::inputs> at(Index i, Load&& load) const {
     std::array<Vector<T>, F::inputs> x;
-    unroll<F::inputs>([&](auto k) { x[k] = load(x_[k] + (i & mask_[k])); });
+    unroll<F::inputs>([&](Index k) INLINED { x[k] = load(x_[k] + (i & mask_[k])); });
     return x;
   }
 
@@ -55,32 +55,55 @@ class Operands {
   alignas(64) T copies_[F::inputs][Vector<T>::size];
 };
 
+template <class T>
+double total(const T* a, Index n) {
+  return long_sum<T>(n, [&](Index i, auto load) { return load(a + i); });
+}
+
 template <class F, class T>
 void formula_forward(const FormulaForward<T>& c) {
   const Operands<F, T> inputs(c);
   T* const y = c.y;
-  for_each_vector<T>(
-      c.n, [&](Index i, auto load, auto store) { store(y + i, F::value(inputs.at(i, load).data())); },
-      c.streamed && can_stream(y, c.n));
+  for_each_vector_streamed<T, F::expensive>(c.n, c.streamed && can_stream(y, c.n), [&](Index i, auto load, auto store) {
+    store(y + i, F::value(inputs.at(i, load).data()));
+  });
 }
 
 template <class F, int input, class T>
 void formula_backward_for(const FormulaBackward<T>& c) {
   const Operands<F, T> inputs(c);
   const T *const y = c.y, *const delta = c.delta;
-  T* const gradient = c.gradient;
   const auto share = [&](Index i, auto load) {
     return F::template delta<input>(inputs.at(i, load).data(), load(y + i), load(delta + i));
   };
-  if (c.is_scalar[input]) {
+  T* const gradient = c.gradient;
+  const bool streamed = c.streamed && !c.is_scalar[input] && can_stream(gradient, c.n);
+  if constexpr (F::expensive_delta) {
+    // Compiled once for all uses, of which a sum reads the shares from memory.
+    const auto write = [&](Index first, Index n, T* to, bool accumulate) {
+      for_each_vector_streamed<T, true>(n, streamed && !accumulate, [&](Index i, auto load, auto store) {
+        auto g = share(first + i, load);
+        if (accumulate) g = load(to + i) + g;
+        store(to + i, g);
+      });
+    };
+    if (!c.is_scalar[input]) return write(0, c.n, gradient, c.accumulate);
+    alignas(64) T shares[kSumRun];
+    double sum = 0;
+    for (Index first = 0; first < c.n; first += kSumRun) {
+      const Index n = std::min(kSumRun, c.n - first);
+      write(first, n, shares, false);
+      sum += total(shares, n);
+    }
+    *gradient += static_cast<T>(sum);
+  } else if (c.is_scalar[input]) {
     *gradient += static_cast<T>(long_sum<T>(c.n, share));
   } else if (c.accumulate) {
     for_each_vector<T>(
         c.n, [&](Index i, auto load, auto store) { store(gradient + i, load(gradient + i) + share(i, load)); });
   } else {
-    for_each_vector<T>(
-        c.n, [&](Index i, auto load, auto store) { store(gradient + i, share(i, load)); },
-        c.streamed && can_stream(gradient, c.n));
+    for_each_vector_streamed<T, false>(c.n, streamed,
+                                       [&](Index i, auto load, auto store) { store(gradient + i, share(i, load)); });
   }
 }
 
@@ -100,7 +123,7 @@ T& as(std::byte* bytes) {
 template <class F, class T>
 [[gnu::always_inline]] inline std::array<Vector<T>, F::inputs> inputs_of(const ScalarStep& s) {
   std::array<Vector<T>, F::inputs> x;
-  unroll<F::inputs>([&](auto k) { x[k] = Vector<T>::all(as<T>(s.x[k]->value)); });
+  unroll<F::inputs>([&](Index k) INLINED { x[k] = Vector<T>::all(as<T>(s.x[k]->value)); });
   return x;
 }
 
@@ -140,11 +163,6 @@ void scalars_backward(const ScalarStep* steps, Index n) {
   using Function = void (*)(const ScalarStep&);
   static constexpr auto functions = formulas::each_formula<Function>([]<class F>() { return &scalar_backward<F, T>; });
   for (Index i = n; i-- > 0;) functions[static_cast<std::size_t>(steps[i].formula)](steps[i]);
-}
-
-template <class T>
-double total(const T* a, Index n) {
-  return long_sum<T>(n, [&](Index i, auto load) { return load(a + i); });
 }
 
 /// NaN if any element is NaN.

@@ -113,7 +113,7 @@ struct Constants<double> {
 template <class T, std::size_t n>
 [[gnu::always_inline]] inline Vector<T> polynomial(Vector<T> x, const T (&c)[n]) {
   auto sum = Vector<T>::all(c[0]);
-  unroll<static_cast<Index>(n) - 1>([&](auto i) { sum = fma(sum, x, Vector<T>::all(c[i + 1])); });
+  unroll<static_cast<Index>(n) - 1>([&](Index i) INLINED { sum = fma(sum, x, Vector<T>::all(c[i + 1])); });
   return sum;
 }
 
@@ -124,8 +124,8 @@ template <class T, std::size_t n>
   constexpr Index odd = n % 2;
   const auto square = x * x;
   auto sum = odd ? Vector<T>::all(c[0]) : fma(Vector<T>::all(c[0]), x, Vector<T>::all(c[1]));
-  unroll<static_cast<Index>(n) / 2 - 1 + odd>([&](auto i) {
-    constexpr Index k = 2 * i + 2 - odd;
+  unroll<static_cast<Index>(n) / 2 - 1 + odd>([&](Index i) INLINED {
+    const Index k = 2 * i + 2 - odd;
     sum = fma(sum, square, fma(Vector<T>::all(c[k]), x, Vector<T>::all(c[k + 1])));
   });
   return sum;

@@ -420,7 +420,7 @@ void cross_entropy_in_lanes(const LossRows<T>& l, Index first, Index rows, RowVa
   alignas(64) T most[V::size], others[V::size], classes[V::size], factors[V::size];
   largest.store(most);
   V sums[chains];
-  unroll<chains>([&](auto k) { sums[k] = V::zero(); });
+  unroll<chains>([&](Index k) INLINED { sums[k] = V::zero(); });
   for (Index j = 0; j < l.cols; ++j) {
     const auto e = exp(column(j) - largest);
     e.store(columns + j * V::size);

@@ -36,6 +36,7 @@ struct Portable {
     return n >= size ? packets::ploadu<Packet>(from) : load_part(from, n, rest);
   }
   static void store(T* to, Packet p, Index n) { n >= size ? packets::pstoreu(to, p) : store_part(to, p, n); }
+  static constexpr bool streams = false;
   static void stream(T* to, Packet p) { packets::pstoreu(to, p); }
   static void finish_streams() {}
 
@@ -117,6 +118,7 @@ struct Native {
       _mm512_mask_storeu_pd(to, first(n), p);
     }
   }
+  static constexpr bool streams = true;
   static void stream(T* to, Packet p) {
     _mm512_stream_si512(reinterpret_cast<__m512i*>(to), std::bit_cast<__m512i>(p));
   }
@@ -162,6 +164,7 @@ struct Native : Portable<T> {
       _mm256_maskstore_pd(to, first(n), p);
     }
   }
+  static constexpr bool streams = true;
   static void stream(T* to, Packet p) {
     _mm256_stream_si256(reinterpret_cast<__m256i*>(to), std::bit_cast<__m256i>(p));
   }

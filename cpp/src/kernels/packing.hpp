@@ -31,13 +31,13 @@ void pack_columns(Index k, Index n, Index width, const T* from, Index col, T* to
       for (Index left = 0; left < cols; left += side) {
         const Index j = std::max<Index>(std::min(left, cols - side), 0);
         const T* at[side];
-        unroll<side>([&](auto i) { at[i] = from + (first + std::min<Index>(j + i, cols - 1)) * col; });
+        unroll<side>([&](Index i) INLINED { at[i] = from + (first + std::min<Index>(j + i, cols - 1)) * col; });
         for (Index top = begin; top < std::min(begin + chunk, k); top += side) {
           const Index p = std::min(top, k - side);
           packets::PacketBlock<Packet, side> square;
-          unroll<side>([&](auto i) { square.packet[i] = packets::ploadu<Packet>(at[i] + p); });
+          unroll<side>([&](Index i) INLINED { square.packet[i] = packets::ploadu<Packet>(at[i] + p); });
           packets::ptranspose(square);
-          unroll<side>([&](auto i) { packets::pstoreu(panel + (p + i) * width + j, square.packet[i]); });
+          unroll<side>([&](Index i) INLINED { packets::pstoreu(panel + (p + i) * width + j, square.packet[i]); });
         }
       }
     }

@@ -52,41 +52,40 @@ struct MicroCall {
 template <class T, Index Rows, Index Vectors, bool Tail>
 void micro_kernel(const MicroCall<T>& m) {
   using V = Vector<T>;
-  const auto load = [&](const T* from, auto v) {
+  const auto load = [&](const T* from, Index v) INLINED {
     return Tail && v == Vectors - 1 ? V::load(from + v * V::size, m.tail) : V::load(from + v * V::size);
   };
-  const auto for_each = [](auto&& f) { unroll<Rows>([&](auto r) { unroll<Vectors>([&](auto v) { f(r, v); }); }); };
-  V sum[Rows][Vectors];
+  V sum[Rows * Vectors];
   if (m.chain == Chain::accumulate) {
-    for_each([&](auto r, auto v) { sum[r][v] = load(m.c + r * m.c_row, v); });
+    unroll<Rows * Vectors>([&](Index i) INLINED { sum[i] = load(m.c + i / Vectors * m.c_row, i % Vectors); });
   } else {
-    for_each([&](auto r, auto v) { sum[r][v] = V::zero(); });
+    unroll<Rows * Vectors>([&](Index i) INLINED { sum[i] = V::zero(); });
   }
   const T* a = m.a;
   const T* b = m.b;
   for (Index p = 0; p < m.k; ++p, a += m.a_col, b += m.b_row) {
     V row_of_b[Vectors];
-    unroll<Vectors>([&](auto v) { row_of_b[v] = load(b, v); });
-    unroll<Rows>([&](auto r) {
-      const V element = V::all(a[r * m.a_row]);
-      unroll<Vectors>([&](auto v) { sum[r][v] = fma(element, row_of_b[v], sum[r][v]); });
+    unroll<Vectors>([&](Index v) INLINED { row_of_b[v] = load(b, v); });
+    V element;
+    unroll<Rows * Vectors>([&](Index i) INLINED {
+      if (i % Vectors == 0) element = V::all(a[i / Vectors * m.a_row]);
+      sum[i] = fma(element, row_of_b[i % Vectors], sum[i]);
     });
   }
   if (m.chain == Chain::add_total) {
-    for_each([&](auto r, auto v) { sum[r][v] = load(m.c + r * m.c_row, v) + sum[r][v]; });
+    unroll<Rows * Vectors>([&](Index i) INLINED { sum[i] = load(m.c + i / Vectors * m.c_row, i % Vectors) + sum[i]; });
   }
   if (m.bias != nullptr) {
-    unroll<Vectors>([&](auto v) {
-      const V bias = load(m.bias, v);
-      unroll<Rows>([&](auto r) { sum[r][v] = sum[r][v] + bias; });
-    });
+    V bias[Vectors];
+    unroll<Vectors>([&](Index v) INLINED { bias[v] = load(m.bias, v); });
+    unroll<Rows * Vectors>([&](Index i) INLINED { sum[i] = sum[i] + bias[i % Vectors]; });
   }
-  for_each([&](auto r, auto v) {
-    T* const to = m.c + r * m.c_row + v * V::size;
-    if (Tail && v == Vectors - 1) {
-      sum[r][v].store(to, m.tail);
+  unroll<Rows * Vectors>([&](Index i) INLINED {
+    T* const to = m.c + i / Vectors * m.c_row + i % Vectors * V::size;
+    if (Tail && i % Vectors == Vectors - 1) {
+      sum[i].store(to, m.tail);
     } else {
-      sum[r][v].store(to);
+      sum[i].store(to);
     }
   });
 }

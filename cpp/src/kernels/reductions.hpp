@@ -16,9 +16,9 @@ template <Index blocks_at_once = 1, class S, class F>
   for (; blocks_at_once > 1 && first + blocks_at_once * kBlock <= rows; first += blocks_at_once * kBlock) {
     S blocks[blocks_at_once]{};
     for (Index i = first; i < first + kBlock; ++i) {
-      unroll<blocks_at_once>([&](auto b) { blocks[b] = add(blocks[b], i + b * kBlock); });
+      unroll<blocks_at_once>([&](Index b) INLINED { blocks[b] = add(blocks[b], i + b * kBlock); });
     }
-    unroll<blocks_at_once>([&](auto b) { total = total + blocks[b]; });
+    unroll<blocks_at_once>([&](Index b) INLINED { total = total + blocks[b]; });
   }
   for (; first < rows; first += kBlock) {
     const Index last = std::min(first + kBlock, rows);
@@ -39,18 +39,18 @@ struct Wide {
 
   static Wide load(const T* from) {
     Wide w;
-    unroll<vectors>([&](auto k) { w.v[k] = Vector<T>::load(from + k * Vector<T>::size); });
+    unroll<vectors>([&](Index k) INLINED { w.v[k] = Vector<T>::load(from + k * Vector<T>::size); });
     return w;
   }
   void store(T* to) const {
-    unroll<vectors>([&](auto k) { v[k].store(to + k * Vector<T>::size); });
+    unroll<vectors>([&](Index k) INLINED { v[k].store(to + k * Vector<T>::size); });
   }
   friend Wide operator+(Wide a, const Wide& b) {
-    unroll<vectors>([&](auto k) { a.v[k] = a.v[k] + b.v[k]; });
+    unroll<vectors>([&](Index k) INLINED { a.v[k] = a.v[k] + b.v[k]; });
     return a;
   }
   friend Wide fma(const Wide& a, const Wide& b, Wide c) {
-    unroll<vectors>([&](auto k) { c.v[k] = fma(a.v[k], b.v[k], c.v[k]); });
+    unroll<vectors>([&](Index k) INLINED { c.v[k] = fma(a.v[k], b.v[k], c.v[k]); });
     return c;
   }
 };
@@ -86,7 +86,8 @@ bool all_finite(const T* a, Index n) {
   Vector<T> sums[chains] = {zero, zero, zero, zero};
   Index first = 0;
   for (; first + run <= n; first += run) {
-    unroll<chains>([&](auto k) { sums[k] = fma(Vector<T>::load(a + first + k * Vector<T>::size), zero, sums[k]); });
+    unroll<chains>([&](Index k)
+                       INLINED { sums[k] = fma(Vector<T>::load(a + first + k * Vector<T>::size), zero, sums[k]); });
   }
   for_each_vector<T>(n - first, [&](Index i, auto load, auto) { sums[0] = fma(load(a + first + i), zero, sums[0]); });
   return all((sums[0] + sums[1]) + (sums[2] + sums[3]) == zero);
@@ -99,11 +100,11 @@ void rows_to_lanes(const T* from, Index rows, Index cols, T* to) {
   constexpr Index width = Vector<T>::size;
   for (Index j = 0; j < cols; j += width) {
     packets::PacketBlock<typename Vector<T>::Packet, width> square;
-    unroll<width>([&](auto i) {
+    unroll<width>([&](Index i) INLINED {
       square.packet[i] = (i < rows ? Vector<T>::load(from + i * cols + j, cols - j) : Vector<T>::zero()).p;
     });
     packets::ptranspose(square);
-    unroll<width>([&](auto k) { Vector<T>{square.packet[k]}.store(to + (j + k) * width); });
+    unroll<width>([&](Index k) INLINED { Vector<T>{square.packet[k]}.store(to + (j + k) * width); });
   }
 }
 /// The inverse of rows_to_lanes().
@@ -112,9 +113,9 @@ void lanes_to_rows(const T* from, Index rows, Index cols, T* to) {
   constexpr Index width = Vector<T>::size;
   for (Index j = 0; j < cols; j += width) {
     packets::PacketBlock<typename Vector<T>::Packet, width> square;
-    unroll<width>([&](auto k) { square.packet[k] = Vector<T>::load(from + (j + k) * width).p; });
+    unroll<width>([&](Index k) INLINED { square.packet[k] = Vector<T>::load(from + (j + k) * width).p; });
     packets::ptranspose(square);
-    unroll<width>([&](auto i) {
+    unroll<width>([&](Index i) INLINED {
       if (i < rows) Vector<T>{square.packet[i]}.store(to + i * cols + j, cols - j);
     });
   }
@@ -127,13 +128,14 @@ template <class T, class F>
   constexpr Index chains = 16;
   constexpr Index width = Vector<T>::size;
   Vector<T> running[chains / width];
-  unroll<chains / width>([&](auto k) { running[k] = Vector<T>::zero(); });
+  unroll<chains / width>([&](Index k) INLINED { running[k] = Vector<T>::zero(); });
+  constexpr std::integral_constant<Index, width> whole;
   Index first = 0;
   for (; first + chains <= n; first += chains) {
-    unroll<chains / width>([&](auto k) { running[k] = running[k] + f(first + k * width, width); });
+    unroll<chains / width>([&](Index k) INLINED { running[k] = running[k] + f(first + k * width, whole); });
   }
   alignas(64) T sums[chains];
-  unroll<chains / width>([&](auto k) { running[k].store(sums + k * width); });
+  unroll<chains / width>([&](Index k) INLINED { running[k].store(sums + k * width); });
   for (Index lane = 0; lane < chains && first + lane < n; lane += width) {
     const Index rest = std::min(width, n - first - lane);
     (Vector<T>::load(sums + lane) + f(first + lane, rest)).store(sums + lane, rest);
@@ -144,15 +146,20 @@ template <class T, class F>
   return sums[0];
 }
 
-/// Sum of f(first element, load) over any number of elements: row_sum() of runs of 4096, added in float64.
+/// Elements of a run of long_sum().
+inline constexpr Index kSumRun = 4096;
+/// Sum of f(first element, load) over any number of elements: row_sum() of runs, added in float64.
 template <class T, class F>
 [[gnu::always_inline]] inline double long_sum(Index n, F&& f) {
-  constexpr Index run = 4096;
   double sum = 0;
-  for (Index first = 0; first < n; first += run) {
-    sum += row_sum<T>(std::min(n - first, run), [&](Index i, Index count) {
+  for (Index first = 0; first < n; first += kSumRun) {
+    sum += row_sum<T>(std::min(n - first, kSumRun), [&](Index i, auto count) {
       return f(first + i, [count](const T* from) {
-        return count == Vector<T>::size ? Vector<T>::load(from) : Vector<T>::load(from, count);
+        if constexpr (std::is_same_v<decltype(count), Index>) {
+          return Vector<T>::load(from, count);
+        } else {
+          return Vector<T>::load(from);
+        }
       });
     });
   }

@@ -221,7 +221,7 @@ template <Preprocessing preprocessing, class T, std::size_t S, std::size_t C, cl
   for (std::size_t k = 0; k < C; ++k) c[k] = Vector<T>::all(u.terms->coefficients[k]);
   for_each_vector<T>(u.n, [&](Index i, auto load, auto store) {
     Vectors<T, S> s;
-    unroll<S>([&](auto k) { s[k] = load(u.states[k] + i); });
+    unroll<S>([&](Index k) INLINED { s[k] = load(u.states[k] + i); });
     auto p = load(u.values + i), g = load(u.gradients + i);
     if constexpr (preprocessing == Preprocessing::everything) g = t.clamped(t.penalised(p, g));
     if constexpr (preprocessing != Preprocessing::nothing) {
@@ -230,7 +230,7 @@ template <Preprocessing preprocessing, class T, std::size_t S, std::size_t C, cl
     }
     p = formula(p, g, s, c);
     if constexpr (preprocessing == Preprocessing::everything) p = select(p < t.floor, t.floor, p);
-    unroll<S>([&](auto k) { store(u.states[k] + i, without_tiny(s[k])); });
+    unroll<S>([&](Index k) INLINED { store(u.states[k] + i, without_tiny(s[k])); });
     store(u.values + i, p);
   });
 }

@@ -192,7 +192,9 @@ Sum<T> product(Vector<T> a, Vector<T> b) {
 }
 
 /// Calls f(integral_constant<0>), ..., f(integral_constant<N - 1>). Compilers keep an array of accumulators in
-/// registers only if all loops over it are unrolled.
+/// registers only if all loops over it are unrolled. An f that needs no constant expression takes an Index, so that it
+/// is instantiated once and not N times, and is INLINED, so that the index is a constant all the same.
+#define INLINED __attribute__((always_inline))
 template <Index N, class F>
 [[gnu::always_inline]] inline void unroll(F&& f) {
   [&]<Index... I>(std::integer_sequence<Index, I...>) {
@@ -236,28 +238,39 @@ inline Vector<float> narrow(const Widened& w) {
 /// Whether n elements at `to` can be written by non-temporal stores and are enough to profit.
 template <class T>
 bool can_stream(const T* to, Index n) {
-  return n >= 4096 && reinterpret_cast<std::uintptr_t>(to) % 64 == 0;
+  return Native<T>::streams && n >= 4096 && reinterpret_cast<std::uintptr_t>(to) % 64 == 0;
 }
 
 /// Calls f(first element, load, store) over n elements: full vectors, then the tail by the same code with masked loads
-/// and stores, so the bits of an element do not depend on its position. `streamed` selects non-temporal stores.
-template <class T, class F>
-[[gnu::always_inline]] inline void for_each_vector(Index n, F&& f, bool streamed = false) {
+/// and stores, so the bits of an element do not depend on its position. `whole` stores a full vector.
+template <class T, class F, class Store>
+[[gnu::always_inline]] inline void for_each_vector(Index n, F&& f, Store&& whole) {
   constexpr Index width = Vector<T>::size;
-  const auto load = [](const T* from) { return Vector<T>::load(from); };
   Index i = 0;
-  if (streamed) {
-    for (; i + width <= n; i += width) f(i, load, [](T* to, Vector<T> v) { v.stream(to); });
-    Vector<T>::finish_streams();
-  } else {
-    for (; i + width <= n; i += width) f(i, load, [](T* to, Vector<T> v) { v.store(to); });
-  }
+  for (; i + width <= n; i += width) f(i, [](const T* from) { return Vector<T>::load(from); }, whole);
   if (i < n) {
     const Index rest = n - i;
     f(
         i, [rest](const T* from) { return Vector<T>::load(from, rest); },
         [rest](T* to, Vector<T> v) { v.store(to, rest); });
   }
+}
+template <class T, class F>
+[[gnu::always_inline]] inline void for_each_vector(Index n, F&& f) {
+  for_each_vector<T>(n, f, [](T* to, Vector<T> v) { v.store(to); });
+}
+/// The same with non-temporal stores of full vectors if `streamed`. An `expensive` f is compiled once and decides at
+/// each store; any other has a loop for each kind of store.
+template <class T, bool expensive, class F>
+[[gnu::always_inline]] inline void for_each_vector_streamed(Index n, bool streamed, F&& f) {
+  if constexpr (expensive) {
+    for_each_vector<T>(n, f, [streamed](T* to, Vector<T> v) { streamed ? v.stream(to) : v.store(to); });
+  } else if (streamed) {
+    for_each_vector<T>(n, f, [](T* to, Vector<T> v) { v.stream(to); });
+  } else {
+    for_each_vector<T>(n, f);
+  }
+  if (streamed) Vector<T>::finish_streams();
 }
 
 }  // namespace deltaprop::kernels

@@ -26,8 +26,8 @@ struct Inputs {
   static constexpr bool differentiable[] = {differentiable_...};
   /// Whether the delta of this input is d itself (dy/dx_i = 1).
   static constexpr bool passes_delta(std::size_t) { return false; }
-  /// Whether the value is expensive: worth storing rather than recomputing.
-  static constexpr bool expensive = false;
+  /// Whether the value is expensive: worth storing rather than recomputing; and whether the deltas are.
+  static constexpr bool expensive = false, expensive_delta = false;
 };
 struct Unary : Inputs<1, true> {};
 struct Function : Unary {
@@ -109,6 +109,7 @@ struct Sqrt : Unary {
 
 struct Sin : Function {
   static constexpr const char* name = "sin";
+  static constexpr bool costly_delta = true;
   template <class P>
   static P value(const P* x) {
     return sin(x[0]);
@@ -121,6 +122,7 @@ struct Sin : Function {
 
 struct Cos : Function {
   static constexpr const char* name = "cos";
+  static constexpr bool costly_delta = true;
   template <class P>
   static P value(const P* x) {
     return cos(x[0]);
@@ -259,7 +261,7 @@ struct Divide : Binary {
 
 struct Power : Binary {
   static constexpr const char* name = "power";
-  static constexpr bool expensive = true;
+  static constexpr bool expensive = true, expensive_delta = true;
   template <class P>
   static P value(const P* x) {
     return pow(x[0], x[1]);
