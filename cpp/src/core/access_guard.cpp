@@ -4,6 +4,8 @@
 
 namespace deltaprop {
 
+std::uint64_t ThreadNumbers::next() { return ++last_; }
+
 void ThreadNumbers::after_fork() {
   survivor_ = own();
   ended_ = last_;

@@ -9,7 +9,7 @@ namespace deltaprop {
 /// Names threads by numbers that are never used again, unlike thread ids, and knows which of them a fork has ended: all
 /// but the one that forked.
 struct ThreadNumbers {
-  static std::uint64_t own() { return own_ != 0 ? own_ : own_ = ++last_; }
+  static std::uint64_t own() { return own_ != 0 ? own_ : own_ = next(); }
   static bool alive(std::uint64_t thread) { return thread > ended_ || thread == survivor_; }
   /// Forks since the first process.
   static std::uint64_t generation() { return generation_; }
@@ -17,6 +17,9 @@ struct ThreadNumbers {
   static void after_fork();
 
  private:
+  // Defined beside the handler of forks, which the linker would drop from the static library alone.
+  static std::uint64_t next();
+
   static inline constinit thread_local std::uint64_t own_ = 0;
   static inline std::atomic<std::uint64_t> last_{0};
   // Written only while the process has a single thread.
