@@ -37,7 +37,6 @@ NOT_YET = (
     ".ci",
     "CONTRIBUTING.md",
     "benchmarks",
-    "cpp",
     "pyproject.toml",
     "python",
     "tests",

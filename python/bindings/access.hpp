@@ -9,7 +9,7 @@
 
 namespace deltaprop::python {
 
-/// The accesses of a call, for a `with` block in Python.
+/// Context manager of the accesses of a call.
 class HeldAccess {
  public:
   /// `owner` keeps the guards alive.
@@ -17,7 +17,7 @@ class HeldAccess {
       : call_(call), guards_(guards), owner_(std::move(owner)) {}
   void enter() { access_.emplace(call_, guards_); }
   void exit() { access_.reset(); }
-  /// Null outside of the block.
+  /// Null outside the `with` block.
   const nn::Access* get() const { return access_ ? &*access_ : nullptr; }
 
  private:

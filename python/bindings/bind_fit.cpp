@@ -17,7 +17,7 @@ namespace {
 
 /// Options of a fit as Python sets them.
 struct FitOptions {
-  using Stop = std::tuple<double, bool, std::optional<Losses>>;  // eps, every update, losses of its own
+  using Stop = std::tuple<double, bool, std::optional<Losses>>;  // eps, every update, losses (none: of the training)
   using Column = std::tuple<Index, std::string, py::array_t<double, py::array::c_style>>;  // group, option, values
 
   Index epochs = 1;
@@ -48,7 +48,7 @@ train::Schedule schedule_of(const FitOptions& o, const optim::Optimizer<T>& opti
   return schedule;
 }
 
-/// A data set of `o`, with the arrays that it reads.
+/// A data set and the arrays that it reads.
 template <class T>
 struct OwnedData {
   OwnedData(const runtime::Model<T>& model, const Losses& losses, ArraysTuple tuple, const std::string& prefix)
@@ -57,6 +57,23 @@ struct OwnedData {
   Arrays arrays;
   DataSet<T> set;
 };
+
+/// The options without those that depend on data and optimizer. `o` outlives the result.
+train::FitOptions options_of(const FitOptions& o) {
+  train::FitOptions options{.epochs = o.epochs, .accumulate = o.accumulate, .first_epoch = o.first_epoch};
+  options.record_activations = o.record_activations;
+  options.record_deltas = o.record_deltas;
+  options.record_gradients = o.record_gradients;
+  options.stop_losses = o.stop_losses;
+  options.check_interrupt = SignalCheck();
+  if (!o.batch_end.is_none()) {
+    options.batch_end = [&o](const train::History& h, double loss) {
+      const WithGil gil;
+      return call(o.batch_end, py::dict(), h.updates, loss).cast<bool>();
+    };
+  }
+  return options;
+}
 
 /// `data`: arrays, or an object whose begin() and next() yield batches.
 template <class T>
@@ -67,13 +84,7 @@ py::dict fit(runtime::Model<T>& model, optim::Optimizer<T>& optimizer, const Los
   }
   std::vector<train::Head> heads;
   for (const auto& [loss, weight] : losses) heads.push_back({loss.get(), weight});
-  train::FitOptions options{.epochs = o.epochs, .accumulate = o.accumulate, .first_epoch = o.first_epoch};
-  options.record_activations = o.record_activations;
-  options.record_deltas = o.record_deltas;
-  options.record_gradients = o.record_gradients;
-  options.stop_losses = o.stop_losses;
-  options.check_interrupt = SignalCheck();
-
+  train::FitOptions options = options_of(o);
   std::optional<OwnedData<T>> arrays, validation;
   std::optional<DataSet<T>> stop_data;
   std::unique_ptr<train::BatchSource> batch_source;
@@ -105,12 +116,6 @@ py::dict fit(runtime::Model<T>& model, optim::Optimizer<T>& optimizer, const Los
   FitEvents events(o.epoch_end, o.on_exception, o.epoch_end_interval, o.stop_losses.size(), o.validation.has_value(),
                    layers);
   if (!o.epoch_end.is_none()) options.epoch_end = [&](const train::History& h) { return events.epoch_end(h); };
-  if (!o.batch_end.is_none()) {
-    options.batch_end = [&](const train::History& h, double loss) {
-      const WithGil gil;
-      return call(o.batch_end, py::dict(), h.updates, loss).template cast<bool>();
-    };
-  }
   options.on_exception = [&](const train::History& h) { events.on_exception(h); };
 
   train::History history;

@@ -16,18 +16,18 @@
 namespace deltaprop::python {
 namespace {
 
-/// A layer written in Python. It is handed copies, so whatever it keeps stays valid; its whole batch comes at once,
-/// with the GIL held.
+/// A layer written in Python. It gets copies of its arrays, so references that it keeps remain valid, and the whole
+/// batch at once, with the GIL held.
 class PythonLayer final : public nn::BothPrecisions<PythonLayer> {
  public:
-  /// Holds the layer weakly: the Python network owns both it and this.
+  /// Holds a weak reference: the Python network owns both the layer and this object.
   PythonLayer(const py::object& layer, std::string name, Index in_features, Index out_features,
               std::vector<std::pair<std::string, std::vector<Index>>> parameters)
       : layer_(layer), name_(std::move(name)), in_(in_features), out_(out_features) {
     for (auto& [key, shape] : parameters) parameters_.push_back({std::move(key), std::move(shape), false});
   }
 
-  /// What its repr says, asked for when a message needs it: it may show parameters, which come after this.
+  /// Its repr, evaluated only for messages: it may show parameters, which are created after this object.
   std::string describe() const override {
     const WithGil gil;
     try {

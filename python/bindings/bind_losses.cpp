@@ -11,9 +11,9 @@
 namespace deltaprop::python {
 namespace {
 
-/// A loss written in Python. It sees the whole batch, copied, with the GIL held, and its y as the caller shaped it.
-/// Its value stands in the first row's sum: only it knows how its rows add up. `mean`: it is one part of a mean over
-/// several batches, in which it counts as its rows weigh.
+/// A loss written in Python. It gets a copy of the whole batch, with the GIL held, and y in the caller's shape. Its
+/// value is stored as the first row's sum, as only the loss itself can reduce over rows. `mean`: its value is part of a
+/// mean over several batches, weighted by the weights of its rows.
 class PythonLoss final : public nn::Loss {
  public:
   PythonLoss(py::object loss, std::string description, const py::array& y, bool mean)
@@ -61,7 +61,7 @@ class PythonLoss final : public nn::Loss {
     if (scale != 1) std::for_each_n(c.deltas.data, c.deltas.size(), [scale](T& d) { d *= scale; });
   }
 
-  /// What the rows weigh together, where that counts.
+  /// Total weight of the rows, if the loss is part of a mean.
   template <class T>
   double share(const nn::LossCall<T>& c) const {
     if (reduction() == nn::Reduction::sum) return 1;
@@ -88,7 +88,7 @@ class PythonLoss final : public nn::Loss {
   std::vector<Index> shape_;  // of the whole y
 };
 
-/// One call by hand: the loss, or its delta.
+/// One manual evaluation: the loss, or its delta.
 template <class T>
 py::object evaluate_loss(const nn::Loss& loss, const py::array& a, const py::array& y,
                          const std::optional<py::array>& weights, bool delta) {

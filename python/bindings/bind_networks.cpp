@@ -12,13 +12,13 @@ namespace {
 
 using runtime::Model;
 
-/// The output's shape for an input's: (in,) gives (out,), (N, in) gives (N, out).
+/// Shape of the output for that of an input: (out,) for (in,), (N, out) for (N, in).
 std::vector<Index> with_width(std::vector<Index> shape, Index width) {
   shape.back() = width;
   return shape;
 }
 
-/// What a network is called with: an array, or a tuple of them for several inputs.
+/// Inputs of a network: an array, or a tuple of them for several inputs.
 struct Given {
   std::vector<py::array> arrays;
   std::vector<StridedView> sources;
@@ -47,7 +47,7 @@ py::object copied(Matrix<const T> m, const std::vector<Index>& shape) {
   return out;
 }
 
-/// Arrays for what a call gives: those that it was given, or fresh ones.
+/// Result arrays of a call: those passed as `out`, or new ones.
 template <class T>
 std::vector<py::object> outputs(const Given& given, const std::vector<Index>& widths, const py::object& out) {
   std::vector<py::object> list;
@@ -120,7 +120,7 @@ py::object forward(Model<T>& model, const py::object& x) {
   return one_or_tuple(out);
 }
 
-/// A delta for each output, of its shape.
+/// The delta of each output, of the output's shape.
 template <class T>
 std::vector<StridedView> delta_sources(const std::vector<py::array>& deltas,
                                        const std::vector<Matrix<const T>>& outputs) {
@@ -166,8 +166,8 @@ py::object backward(Model<T>& model, const py::object& delta) {
   return one_or_tuple(out);
 }
 
-/// For each block what the pass by hand left of its outputs: read-only arrays over the pass's buffers, which stay
-/// valid, though not in use, after a larger batch took new ones.
+/// Activations or deltas of each block's outputs in the last manual pass: read-only arrays over its buffers, which
+/// remain valid after a larger batch has allocated new buffers.
 template <class T>
 py::list kept(const Model<T>& model, bool deltas) {
   const nn::Access access(nn::Call::activations, model.guards());
@@ -184,7 +184,7 @@ py::list kept(const Model<T>& model, bool deltas) {
   return blocks;
 }
 
-/// d(output)/d(input), (rows, outputs, inputs), an array for each pair of the two.
+/// d(output)/d(input), (rows, outputs, inputs), an array for each pair of output and input.
 template <class T>
 py::object jacobian(Model<T>& model, const py::object& x) {
   const Given given(model, 0, x);
@@ -227,7 +227,7 @@ py::object jacobian(Model<T>& model, const py::object& x) {
   return one_or_tuple(by_output);
 }
 
-/// dJ/d(inputs); `delta` is called with the outputs and gives dJ/d(outputs).
+/// dJ/d(inputs); `delta` is called with the outputs and returns dJ/d(outputs).
 template <class T>
 py::object input_gradient(Model<T>& model, const py::object& x, const py::object& delta) {
   const Given given(model, 0, x);
@@ -255,42 +255,90 @@ void learn(Model<T>& model, Index block, const py::object& x) {
   model.learn(block, given.sources, true, SignalCheck());
 }
 
-/// A node of a network, which keeps the Python object alive that its layers in Python belong to.
+/// A node of a network. Keeps `owner`, the Python object that owns the layers written in Python, alive.
 template <class T>
 graph::NodePtr node(const std::shared_ptr<Model<T>>& model, const graph::NodePtr& x, py::object owner) {
   const auto release = [](PyObject* o) {
-    const WithGil gil;  // the last to let go may be a fit
+    const WithGil gil;  // the last reference may be released by a thread without the GIL
     Py_DECREF(o);
   };
   const std::shared_ptr<PyObject> kept(owner.release().ptr(), release);
   return runtime::network_node(std::shared_ptr<Model<T>>(kept, model.get()), x);
 }
 
+/// The output features of each block.
+template <class T>
+std::vector<std::vector<Index>> out_features(const Model<T>& s) {
+  const auto& plan = s.network().plan();
+  const std::vector<Index> in = s.network().block(0).inputs();
+  const nn::Subgraph entered =
+      plan.resolve_inputs(plan.subgraph(0), static_cast<Index>(in.size()), s.network().block(0));
+  const std::vector<Index> widths = s.network().widths(entered, in);
+  std::vector<std::vector<Index>> blocks;
+  for (const nn::Subgraph& subgraph : plan.subgraphs()) blocks.push_back(nn::select(widths, subgraph.outputs));
+  return blocks;
+}
+
+/// Layer and name of each parameter.
+py::list names_of(const std::vector<Parameter>& parameters) {
+  py::list list;
+  for (const Parameter& p : parameters) list.append(py::make_tuple(p.layer, p.shape.name));
+  return list;
+}
+
+template <class T>
+const Parameters<T>& stored(const py::object& self) {
+  return *self.cast<Model<T>&>().network().parameters();
+}
+
+/// Parameter i's range of a flat buffer, as a writable array in the parameter's shape.
+template <class T>
+py::object array_of(const py::object& self, const std::vector<Parameter>& list, const Buffer<T>& buffer, Index i) {
+  if (i < 0 || i >= static_cast<Index>(list.size())) throw py::index_error("no such parameter");
+  const Parameter& p = list[static_cast<std::size_t>(i)];
+  return view(buffer.data() + p.range.begin, p.shape.shape, p.shape.transposed, true, self);
+}
+
+template <class T>
+using NetworkClass = py::class_<Model<T>, std::shared_ptr<Model<T>>>;
+
+/// Parameters, gradients and buffers as arrays.
+template <class T>
+void bind_arrays(NetworkClass<T>& network) {
+  network
+      .def(
+          "value",
+          [](const py::object& s, Index i) { return array_of<T>(s, stored<T>(s).list, stored<T>(s).values, i); },
+          py::arg("i"))
+      .def(
+          "grad",
+          [](const py::object& s, Index i) { return array_of<T>(s, stored<T>(s).list, stored<T>(s).gradients, i); },
+          py::arg("i"))
+      .def(
+          "buffer",
+          [](const py::object& s, Index i) {
+            return array_of<T>(s, stored<T>(s).buffer_list, stored<T>(s).buffer_values, i);
+          },
+          py::arg("i"))
+      .def("flat_parameters",
+           [](const py::object& s) { return view(stored<T>(s).values.data(), {stored<T>(s).size()}, false, true, s); })
+      .def("flat_gradients", [](const py::object& s) {
+        return view(stored<T>(s).gradients.data(), {stored<T>(s).size()}, false, true, s);
+      });
+}
+
 template <class T>
 void bind_network(py::module_& m, const char* name) {
   using M = Model<T>;
-  const auto listed = [](const std::vector<Parameter>& parameters) {
-    py::list list;
-    for (const Parameter& p : parameters) list.append(py::make_tuple(p.layer, p.shape.name));
-    return list;
-  };
-  const auto shown = [](py::object self, const std::vector<Parameter>& list, const Buffer<T>& buffer, Index i) {
-    if (i < 0 || i >= static_cast<Index>(list.size())) throw py::index_error("no such parameter");
-    const Parameter& p = list[static_cast<std::size_t>(i)];
-    return view(buffer.data() + p.range.begin, p.shape.shape, p.shape.transposed, true, self);
-  };
-  const auto stored = [](const py::object& self) -> const Parameters<T>& {
-    return *self.cast<M&>().network().parameters();
-  };
-  py::class_<M, std::shared_ptr<M>>(m, name)
-      .def(py::init<nn::Block, std::uint64_t>(), py::arg("block"), py::arg("seed"))
+  NetworkClass<T> network(m, name);
+  network.def(py::init<nn::Block, std::uint64_t>(), py::arg("block"), py::arg("seed"))
       .def_property_readonly("in_features", [](const M& s) { return s.network().block(0).in_features(); })
       .def_property(
           "seed", [](const M& s) { return s.network().seed(); }, &M::set_seed)
       .def_readwrite("epochs", &M::epochs)
       .def_readwrite("passes", &M::passes)
-      .def_property_readonly("parameters", [listed](const M& s) { return listed(s.network().parameters()->list); })
-      .def_property_readonly("buffers", [listed](const M& s) { return listed(s.network().parameters()->buffer_list); })
+      .def_property_readonly("parameters", [](const M& s) { return names_of(s.network().parameters()->list); })
+      .def_property_readonly("buffers", [](const M& s) { return names_of(s.network().parameters()->buffer_list); })
       .def(
           "access",
           [](const std::shared_ptr<M>& s, const char* call) {
@@ -306,18 +354,7 @@ void bind_network(py::module_& m, const char* name) {
           },
           py::arg("count"))
       .def("set_frozen", &M::set_frozen, py::arg("layer"), py::arg("frozen"))
-      .def("out_features",
-           [](const M& s) {
-             const auto& plan = s.network().plan();
-             const std::vector<Index> in = s.network().block(0).inputs();
-             const nn::Subgraph entered =
-                 plan.resolve_inputs(plan.subgraph(0), static_cast<Index>(in.size()), s.network().block(0));
-             const std::vector<Index> widths = s.network().widths(entered, in);
-             std::vector<std::vector<Index>> blocks;
-             for (const nn::Subgraph& subgraph : plan.subgraphs())
-               blocks.push_back(nn::select(widths, subgraph.outputs));
-             return blocks;
-           })
+      .def("out_features", &out_features<T>)
       .def("infer", &infer<T>, py::arg("block"), py::arg("x"), py::arg("out") = py::none())
       .def("forward", &forward<T>, py::arg("x"))
       .def("backward", &backward<T>, py::arg("delta"))
@@ -326,23 +363,8 @@ void bind_network(py::module_& m, const char* name) {
       .def("node", &node<T>, py::arg("x"), py::arg("owner"))
       .def("learn", &learn<T>, py::arg("block"), py::arg("x"))
       .def("activations", [](const M& s) { return kept(s, false); })
-      .def("deltas", [](const M& s) { return kept(s, true); })
-      .def(
-          "value", [shown, stored](py::object s, Index i) { return shown(s, stored(s).list, stored(s).values, i); },
-          py::arg("i"))
-      .def(
-          "grad", [shown, stored](py::object s, Index i) { return shown(s, stored(s).list, stored(s).gradients, i); },
-          py::arg("i"))
-      .def(
-          "buffer",
-          [shown, stored](py::object s, Index i) {
-            return shown(s, stored(s).buffer_list, stored(s).buffer_values, i);
-          },
-          py::arg("i"))
-      .def("flat_parameters",
-           [stored](py::object s) { return view(stored(s).values.data(), {stored(s).size()}, false, true, s); })
-      .def("flat_gradients",
-           [stored](py::object s) { return view(stored(s).gradients.data(), {stored(s).size()}, false, true, s); });
+      .def("deltas", [](const M& s) { return kept(s, true); });
+  bind_arrays<T>(network);
 }
 
 }  // namespace

@@ -15,8 +15,8 @@ namespace {
 
 namespace py = pybind11;
 
-/// A parameter's run of one of the optimizer's buffers in the parameter's own shape, writable; None where there is
-/// none.
+/// A parameter's range of one of the optimizer's buffers, as a writable array in the parameter's shape; None if the
+/// buffer is not allocated.
 template <class T>
 py::object run_of(const Buffer<T>& buffer, const Parameter& p) {
   if (buffer.size() == 0) return py::none();

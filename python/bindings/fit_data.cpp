@@ -18,7 +18,7 @@ Arrays::Arrays(ArraysTuple tuple) {
 
 namespace {
 
-/// The numbers of targets that a loss written in Python gets as bytes.
+/// The elements of targets that a loss written in Python gets as bytes.
 StridedView as_numbers(const py::array& y) {
   const Index rows = std::max<Index>(y.shape(0), 1);
   return {static_cast<const std::byte*>(y.data()),

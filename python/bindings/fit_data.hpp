@@ -15,8 +15,8 @@
 
 namespace deltaprop::python {
 
-/// Inputs, targets and sample weights as Python passes them: an array for each input and each output; whether the
-/// inputs, and each of the targets, are checked only as rows are gathered.
+/// Inputs, targets and sample weights from Python, with an array for each input and each output; then whether the
+/// inputs, and each of the targets, are checked as rows are gathered.
 using ArraysTuple =
     std::tuple<std::vector<py::array>, std::vector<py::array>, std::optional<py::array>, bool, std::vector<bool>>;
 /// The same, pinned while the core reads them.
@@ -36,10 +36,10 @@ using Losses = std::vector<std::pair<std::shared_ptr<nn::Loss>, double>>;
 /// Views of a data set for a network and its losses. The arrays and the losses outlive it.
 template <class T>
 struct DataSet {
-  /// Checks all shapes; `prefix` stands before the names X and y in messages.
+  /// Checks all shapes; `prefix` precedes the names X and y in messages.
   DataSet(const runtime::Model<T>& model, const Losses& losses, const Arrays& arrays, const std::string& prefix);
-  /// ValueError for values that training does not accept: NaN, infinity, classes and weights out of range. To be called
-  /// without the GIL. `inputs`: whether to check X and the weights too.
+  /// ValueError for values that training does not accept: NaN, infinity, classes and weights out of range. Called
+  /// without the GIL. `inputs`: also check X and the weights.
   void check_values(const runtime::Model<T>& model, bool inputs, const InterruptCheck& check_interrupt) const;
 
   std::vector<train::Head> heads;
@@ -72,7 +72,7 @@ class IterableBatches final : public train::BatchSource {
   const Losses& losses_;
   py::object begin_, next_;
   std::deque<Fetched> batches_;  // of the step
-  bool fetched_ = false;         // the first batch, not yet used
+  bool fetched_ = false;         // the first batch, in advance
 };
 
 }  // namespace deltaprop::python

@@ -51,7 +51,7 @@ train::History FitEvents::latest(const train::History& h, const Position& from) 
 }
 
 bool FitEvents::dispatch(const train::History& h) {
-  // First: values are passed once, even if the function raises.
+  // Before the call: values are passed once, even if the function raises.
   const Position from = std::exchange(dispatched_, complete_);
   const py::dict columns = as_dict(latest(h, from), validation_, layers_);
   return call(epoch_end_, py::dict(), dispatched_.epochs, dispatched_.updates, columns).cast<bool>();
@@ -71,7 +71,7 @@ void FitEvents::on_exception(const train::History& h) {
   try {
     if (dispatched_.epochs < complete_.epochs) dispatch(h);
   } catch (const py::error_already_set&) {
-    // The user sees the exception of the fit; the history got its values before any callback was called.
+    // The exception of the fit takes precedence; the history got its values before any callback was called.
   }
   call(on_exception_, py::dict(), h.epochs, h.updates);
 }

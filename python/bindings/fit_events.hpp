@@ -7,7 +7,7 @@
 
 namespace deltaprop::python {
 
-/// A history as the dictionary of its columns. `validation`: whether it has "val_loss"; `layers`: columns of the norms.
+/// A history as a dictionary of columns. `validation`: whether it has "val_loss"; `layers`: columns of the norms.
 py::dict as_dict(const train::History& history, bool validation, Index layers);
 
 /// Calls Python's event functions with the epochs since their last call.
@@ -32,7 +32,7 @@ class FitEvents {
  private:
   using Clock = std::chrono::steady_clock;
 
-  /// The length of the history after an epoch: an exception may leave values of an incomplete epoch behind it.
+  /// The length of the history after an epoch: after an exception it may also have values of an incomplete epoch.
   struct Position {
     Index epochs = 0, updates = 0;
     std::size_t stop_checks = 0;

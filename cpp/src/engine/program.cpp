@@ -23,7 +23,7 @@ void Program::add_tiles(Index tiles, TileOperation operation, bool interruptible
 }
 
 void Program::run(Index rows, Index rows_per_tile, Index threads, const InterruptCheck* check_interrupt,
-                  bool often) const {
+                  bool check_each) const {
   for (const Stage& stage : stages_) {
     threads::parallel_for(stage.tiles, threads, [&](Index tile, Index thread) {
       if (check_interrupt != nullptr && stage.interruptible && thread == 0) (*check_interrupt)();
@@ -31,14 +31,14 @@ void Program::run(Index rows, Index rows_per_tile, Index threads, const Interrup
     });
     if (stage.row_operations.empty()) continue;
     const Index step = stage.rowwise ? tile_for_each(rows, rows_per_tile, threads) : std::max<Index>(rows, 1);
-    // An empty batch still runs once: a layer written in Python has to say what it makes of it.
+    // An empty batch runs once: only a layer written in Python knows the result for it.
     const Index tiles = std::max<Index>(ceil_div(rows, step), 1);
     threads::parallel_for(tiles, threads, [&](Index number, Index thread) {
       const bool mine = check_interrupt != nullptr && thread == 0;
       if (mine && number > 0) (*check_interrupt)();
       const Range tile{number * step, std::min((number + 1) * step, rows)};
       for (const RowOperation& operation : stage.row_operations) {
-        if (mine && often) (*check_interrupt)();
+        if (mine && check_each) (*check_interrupt)();
         operation(tile);
       }
     });
@@ -46,8 +46,8 @@ void Program::run(Index rows, Index rows_per_tile, Index threads, const Interrup
 }
 
 Index tile_for_each(Index rows, Index rows_per_tile, Index threads) {
-  constexpr Index kFew = 16;   // rows whose products are shared by columns instead
-  constexpr Index kWhole = 8;  // rows, so that products have few that are left over
+  constexpr Index kFew = 16;   // rows; below, products are divided among threads by columns
+  constexpr Index kWhole = 8;  // rows: a multiple leaves few remainder rows in products
   if (rows <= (threads == 1 ? rows_per_tile : std::min(rows_per_tile, kFew))) return rows_per_tile;
   const Index some = std::max<Index>(rows, 1);
   const Index tiles = ceil_div(ceil_div(some, rows_per_tile), threads) * threads;

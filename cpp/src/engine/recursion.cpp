@@ -10,26 +10,70 @@ namespace {
 
 using nn::Node;
 
-/// Whether a layer's pass is one of training. In probing, only layers that could not go back otherwise take it for one.
+/// Whether a layer runs in training mode. With eval_with_grad, only layers without a backward pass otherwise do.
 template <class T>
 bool trains_in(const nn::Network<T>& network, Index layer, Mode mode) {
   return mode == Mode::training ? !network.frozen(layer) || network.layer(layer).always_backward()
                                 : network.layer(layer).always_backward();
 }
 
-/// Keeps gradients as they are for a scope: a layer written in Python adds to them on the way, wanted or not.
+/// Restores gradients on destruction: the backward pass of a layer written in Python always adds to them.
 template <class T>
-class Unchanged {
+class GradientRestorer {
  public:
-  Unchanged(T* gradients, Range range) : to_(gradients), from_(gradients, gradients + range.size()) {}
-  ~Unchanged() { std::copy(from_.begin(), from_.end(), to_); }
-  Unchanged(const Unchanged&) = delete;
-  Unchanged& operator=(const Unchanged&) = delete;
+  GradientRestorer(T* gradients, Range range) : to_(gradients), from_(gradients, gradients + range.size()) {}
+  ~GradientRestorer() { std::copy(from_.begin(), from_.end(), to_); }
+  GradientRestorer(const GradientRestorer&) = delete;
+  GradientRestorer& operator=(const GradientRestorer&) = delete;
 
  private:
   T* to_;
   std::vector<T> from_;
 };
+
+/// For each value whether its delta is required: all with GradientScope::inputs, otherwise those that lie between an
+/// output and a gradient.
+template <class T>
+std::vector<bool> required_deltas(const nn::Network<T>& network, const nn::Subgraph& subgraph, GradientScope scope) {
+  const nn::Plan& plan = network.plan();
+  std::vector<bool> required(static_cast<std::size_t>(plan.values()), scope == GradientScope::inputs);
+  for (Index n = subgraph.nodes.begin; n < subgraph.nodes.end; ++n) {
+    const Node& node = plan.node(n);
+    const bool trains =
+        node.kind == Node::Kind::layer && (network.trains(node.layer) || network.layer(node.layer).always_backward());
+    const bool upstream = std::any_of(node.inputs.begin(), node.inputs.end(), [&required](Index value) -> bool {
+      return required[static_cast<std::size_t>(value)];
+    });
+    for (const Index v : node.outputs) required[static_cast<std::size_t>(v)] = trains || upstream;
+  }
+  return required;
+}
+
+/// `input_delta`: whether the delta of the layer's input is required.
+template <class T>
+void add_layer_backward(Program& program, const nn::Network<T>& network, const Workspace<T>& w, const Node& node,
+                        bool input_delta, Mode mode) {
+  const Index i = node.layer;
+  const bool training = trains_in(network, i, mode);
+  const bool adds = network.layer(i).always_backward();
+  const auto operation = [&network, &w, i, x = node.inputs[0], y = node.outputs[0], training, adds, mode,
+                          input_delta](Range rows) {
+    const bool restores = adds && (mode == Mode::eval_with_grad || network.frozen(i));
+    const GradientRestorer<T> restorer(network.gradients_of(i), restores ? network.parameters_of(i) : Range{0, 0});
+    network.layer(i).backward(nn::Backward<T>{.parameters = network.values_of(i),
+                                              .x = w.a(x).slice(rows),
+                                              .y = w.a(y).slice(rows),
+                                              .delta_y = w.delta(y).slice(rows),
+                                              .delta_x = input_delta ? w.delta(x).slice(rows) : Matrix<T>{},
+                                              .gradients = network.gradients_of(i),
+                                              .accumulate = w.accumulate,
+                                              .training = training,
+                                              .buffers = network.buffers_of(i),
+                                              .saved = w.saved(i).slice(rows),
+                                              .batch_statistics = w.batch_statistics(i)});
+  };
+  program.add_rows(operation, network.layer(i).rowwise(training));
+}
 
 }  // namespace
 
@@ -82,43 +126,14 @@ template <class T>
 void add_backward(Program& program, const nn::Network<T>& network, const nn::Subgraph& subgraph, const Workspace<T>& w,
                   GradientScope scope, Mode mode) {
   const nn::Plan& plan = network.plan();
-  // A value's delta is wanted where a gradient lies on the way to it.
-  std::vector<bool> wanted(static_cast<std::size_t>(plan.values()), scope == GradientScope::inputs);
-  const auto wants = [&wanted](Index value) -> bool { return wanted[static_cast<std::size_t>(value)]; };
-  for (Index n = subgraph.nodes.begin; n < subgraph.nodes.end; ++n) {
-    const Node& node = plan.node(n);
-    const bool own =
-        node.kind == Node::Kind::layer && (network.trains(node.layer) || network.layer(node.layer).always_backward());
-    const bool before = std::any_of(node.inputs.begin(), node.inputs.end(), wants);
-    for (const Index v : node.outputs) wanted[static_cast<std::size_t>(v)] = own || before;
-  }
+  const std::vector<bool> required = required_deltas(network, subgraph, scope);
   for (Index n = subgraph.nodes.end; n-- > subgraph.nodes.begin;) {
     const Node& node = plan.node(n);
-    if (!wants(node.outputs[0])) continue;
+    if (!required[static_cast<std::size_t>(node.outputs[0])]) continue;
     switch (node.kind) {
-      case Node::Kind::layer: {
-        const Index i = node.layer;
-        const bool training = trains_in(network, i, mode);
-        const bool adds = network.layer(i).always_backward();
-        const auto operation = [&network, &w, i, x = node.inputs[0], y = node.outputs[0], training, adds, mode,
-                                wants_delta = wants(node.inputs[0])](Range rows) {
-          const bool still = adds && (mode == Mode::eval_with_grad || network.frozen(i));
-          const Unchanged<T> kept(network.gradients_of(i), still ? network.parameters_of(i) : Range{0, 0});
-          network.layer(i).backward(nn::Backward<T>{.parameters = network.values_of(i),
-                                                    .x = w.a(x).slice(rows),
-                                                    .y = w.a(y).slice(rows),
-                                                    .delta_y = w.delta(y).slice(rows),
-                                                    .delta_x = wants_delta ? w.delta(x).slice(rows) : Matrix<T>{},
-                                                    .gradients = network.gradients_of(i),
-                                                    .accumulate = w.accumulate,
-                                                    .training = training,
-                                                    .buffers = network.buffers_of(i),
-                                                    .saved = w.saved(i).slice(rows),
-                                                    .batch_statistics = w.batch_statistics(i)});
-        };
-        program.add_rows(operation, network.layer(i).rowwise(training));
+      case Node::Kind::layer:
+        add_layer_backward(program, network, w, node, required[static_cast<std::size_t>(node.inputs[0])], mode);
         break;
-      }
       case Node::Kind::fork:
         // delta = delta_0 + delta_1 + ..., one for each reader
         program.add_rows([&w, &node](Range rows) {

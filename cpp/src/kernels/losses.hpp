@@ -300,14 +300,14 @@ void elementwise_loss(const LossRows<T>& l) {
   }
 }
 
-/// What a row's loss is made of: weight * (times * log(1 + others) + plus). The logarithms of many rows are taken
+/// Terms of a row's loss: weight * (times * log(1 + others) + plus). The logarithms of many rows are taken
 /// together.
 struct RowValue {
   double weight = 0, others = 0, times = 0, plus = 0;
 };
 
-/// The driver of all losses of whole rows. `some(first, rows, values)` writes the deltas of so many rows, and what
-/// their losses are made of.
+/// The driver of all losses of whole rows. `some(first, rows, values)` writes the deltas of a block of
+/// rows, and the terms of their losses.
 template <class T, class F>
 void loss_of_rows(const LossRows<T>& l, F&& some) {
   constexpr Index block = 64, width = Vector<double>::size;
@@ -366,8 +366,8 @@ void negative_log_likelihood(const LossRows<T>& l) {
   loss_of_rows(l, [&](Index first, Index rows, RowValue* values) { each_row(l, first, rows, values, row); });
 }
 
-/// e^(a_j - m), m = max a, so that none overflows, and their sum without the largest: what is added to 1 keeps its
-/// digits.
+/// e^(a_j - m), m = max a, so that none overflows, and their sum without the largest: the terms added to 1
+/// keep their digits.
 template <class T>
 struct SoftmaxTerms {
   Index top;

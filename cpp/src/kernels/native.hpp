@@ -41,7 +41,7 @@ struct Portable {
   static void finish_streams() {}
 
  private:
-  // Not inlined: every loop ends with some, and has one use of them at the most.
+  // Not inlined: called at most once, at the end of a loop.
   [[gnu::noinline]] static Packet load_part(const T* from, Index n, T rest) {
     alignas(64) T lanes[size];
     for (Index i = 0; i < size; ++i) lanes[i] = i < n ? from[i] : rest;

@@ -15,7 +15,7 @@ constexpr bool in_order() {
 }
 static_assert(in_order());
 
-/// The message of a refusal, empty where the call is allowed.
+/// The error message of a forbidden call, empty if allowed.
 std::string refusal(Call call, const Guards& guards) {
   try {
     const Access access(call, guards);

@@ -224,7 +224,7 @@ void Optimizer<T>::zero_grad() {
 
 template <class T>
 void Optimizer<T>::swap_in_ema() {
-  shown_ = std::make_unique<Shown>(*this);
+  swapped_ = std::make_unique<SwappedParameters>(*this);
   for (Index p = 0; p < size(); ++p) {
     const Range run = parameter(p).range;
     if (averaged(p)) std::copy_n(averages_.data() + run.begin, run.size(), parameters_->values.data() + run.begin);
@@ -233,14 +233,14 @@ void Optimizer<T>::swap_in_ema() {
 
 template <class T>
 void Optimizer<T>::swap_out_ema() {
-  if (!shown_) throw std::runtime_error(std::string(rule_.name) + ": the averages are not shown");
+  if (!swapped_) throw std::runtime_error(std::string(rule_.name) + ": the averages are not shown");
   for (Index p = 0; p < size(); ++p) {
     const Range run = parameter(p).range;
     if (slot(p).group != -1) {
-      std::copy_n(shown_->own.data() + run.begin, run.size(), parameters_->values.data() + run.begin);
+      std::copy_n(swapped_->values.data() + run.begin, run.size(), parameters_->values.data() + run.begin);
     }
   }
-  shown_.reset();
+  swapped_.reset();
 }
 
 template <class T>

@@ -28,11 +28,11 @@ Inference<T>::Inference(const nn::Network<T>& network, nn::Subgraph subgraph, co
   }
 }
 
-/// A slot is taken from the first value written there until the last reader of it is done.
+/// A slot is in use from the operation that writes its value to the last one that reads it.
 template <class T>
 void Inference<T>::assign_slots() {
   std::vector<Index> free;
-  std::vector<Index> readers;  // of each slot's value, still to come
+  std::vector<Index> readers;  // remaining, of each slot's value
   const auto take = [&](Index value) {
     const Index width = widths_[static_cast<std::size_t>(value)];
     if (free.empty()) {

@@ -15,7 +15,7 @@ std::vector<Index> features_of(std::span<const StridedView> x) {
   return features;
 }
 
-/// Writes all rows of the inputs where a pass begins.
+/// Copies all rows of the inputs to the workspace.
 template <class T>
 void gather_inputs(std::span<const StridedView> x, const nn::Subgraph& subgraph, engine::Workspace<T>& workspace) {
   for (std::size_t k = 0; k < x.size(); ++k) {
@@ -69,7 +69,7 @@ std::unique_ptr<Inference<T>> Model<T>::acquire(Index block, const nn::Subgraph&
 template <class T>
 void Model<T>::release(Index block, std::unique_ptr<Inference<T>> inference) const {
   constexpr std::size_t kMax = 8;
-  constexpr Index kLargest = 1 << 20;  // numbers
+  constexpr Index kLargest = 1 << 20;  // elements
   if (inference->size() > kLargest) return;
   const std::lock_guard lock(mutex_);
   if (pool_.size() < kMax) pool_.push_back({block, std::move(inference)});
@@ -92,9 +92,9 @@ void Model<T>::compile(const nn::Subgraph& subgraph) {
   engine::add_backward(backward_, network_, subgraph_, workspace_, engine::GradientScope::inputs);
   workspace_.accumulate = true;
   backward_.add_tiles(static_cast<Index>(tiles_.size()), [this](Index tile) {
-    const engine::GradientTile& own = tiles_[static_cast<std::size_t>(tile)];
+    const engine::GradientTile& gradient_tile = tiles_[static_cast<std::size_t>(tile)];
     // A layer may have been frozen since the forward pass.
-    if (network_.trains(own.layer)) engine::compute_gradient(network_, workspace_, own);
+    if (network_.trains(gradient_tile.layer)) engine::compute_gradient(network_, workspace_, gradient_tile);
   });
   version_ = network_.version();
 }
@@ -113,7 +113,7 @@ void Model<T>::forward(std::span<const StridedView> x, const InterruptCheck* che
   const bool same = std::equal(x.begin(), x.end(), features_.begin(), features_.end(),
                                [](const StridedView& s, Index features) { return s.cols == features; });
   if (!same || version_ != network_.version()) {
-    version_ = -1;  // until all of it is there
+    version_ = -1;  // until every step below has succeeded
     const nn::Subgraph subgraph = resolve_inputs(x);
     features_ = features_of(x);
     workspace_.shape(network_, subgraph, features_);
@@ -165,11 +165,10 @@ const engine::Workspace<T>& Model<T>::deltas() const {
   return workspace_;
 }
 
-/// Runs the network as inference does, but so that `back` can go down from deltas of the outputs to those of the
-/// inputs, as often as wanted.
+/// Runs the network with the values of inference, then `use`, which may call the backward pass any number of times.
 template <class T>
 void Model<T>::run_eval_with_grad(std::span<const StridedView> x, const DerivativePass& use) {
-  // A layer written in Python keeps what it needs for the way back in itself, so a pass by hand is lost to it.
+  // A layer written in Python saves data for the backward pass in itself: this pass overwrites that of a manual pass.
   const bool in_layers = network_.keeps_in_layers();
   const nn::Access access(in_layers ? nn::Call::layer_derivatives : nn::Call::derivatives, guards());
   if (in_layers) forget_pass();
@@ -178,13 +177,13 @@ void Model<T>::run_eval_with_grad(std::span<const StridedView> x, const Derivati
   workspace.shape(network_, subgraph, features_of(x));
   workspace.resize(x[0].rows);
   workspace.accumulate = true;
-  engine::Program there, back;
-  engine::add_forward(there, network_, subgraph, workspace, engine::Mode::eval_with_grad);
-  engine::add_backward(back, network_, subgraph, workspace, engine::GradientScope::inputs,
+  engine::Program forward_program, backward_program;
+  engine::add_forward(forward_program, network_, subgraph, workspace, engine::Mode::eval_with_grad);
+  engine::add_backward(backward_program, network_, subgraph, workspace, engine::GradientScope::inputs,
                        engine::Mode::eval_with_grad);
   gather_inputs(x, subgraph, workspace);
-  run(there, workspace);
-  use(workspace, subgraph, [&] { run(back, workspace); });
+  run(forward_program, workspace);
+  use(workspace, subgraph, [&] { run(backward_program, workspace); });
 }
 
 template <class T>
@@ -237,7 +236,7 @@ template <class T>
 void Model<T>::learn(Index block, std::span<const StridedView> x, bool again, const InterruptCheck& check_interrupt) {
   const nn::Subgraph subgraph = resolve_inputs(x, block);
   const std::vector<Index> origins = network_.plan().input_index(subgraph);
-  std::vector<std::pair<T*, std::vector<T>>> learned;  // written once all have
+  std::vector<std::pair<T*, std::vector<T>>> learned;  // written after all have learned
   for (Index n = subgraph.nodes.begin; n < subgraph.nodes.end; ++n) {
     const nn::Node& node = network_.plan().node(n);
     if (node.kind != nn::Node::Kind::layer) continue;

@@ -36,12 +36,12 @@ class NetworkOp final : public graph::Op {
         [&](const std::vector<Matrix<const T>>&, const std::vector<Matrix<T>>& deltas) {
           std::copy_n(y.delta<T>(), y.size(), deltas[0].data);
         },
-        [&](const std::vector<Matrix<const T>>& found) {
+        [&](const std::vector<Matrix<const T>>& input_deltas) {
           const auto share = y.inputs()[0]->template share<T>();
           if (share.accumulate) {
-            kernels::get<T>().add(share.data, found[0].data, share.data, found[0].size());
+            kernels::get<T>().add(share.data, input_deltas[0].data, share.data, input_deltas[0].size());
           } else {
-            std::copy_n(found[0].data, found[0].size(), share.data);
+            std::copy_n(input_deltas[0].data, input_deltas[0].size(), share.data);
           }
         });
   }
@@ -51,8 +51,8 @@ class NetworkOp final : public graph::Op {
   }
 
  private:
-  /// x as a network takes it: one row where it has but one axis. Its memory is held: a layer written in Python lets
-  /// other threads in, which may set x.
+  /// x as a matrix, of one row if it has one axis. Holds its memory, as a layer written in Python may release the GIL
+  /// to a thread that sets x.
   struct Input : std::array<StridedView, 1> {
     explicit Input(const graph::Node& x) : memory(x.value_memory()) {
       const Index cols = x.shape().back();

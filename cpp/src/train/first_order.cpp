@@ -40,7 +40,7 @@ double FirstOrder<T>::step(std::span<const Batch> batches, double rows, const In
 
   const double work = static_cast<double>(objective.parameters().size()) * static_cast<double>(objective.max_rows());
   constexpr double kLong = 4e9;  // operations: some tens of milliseconds
-  // In a long step an interrupt between gradients must leave no update half made.
+  // In a long step all gradients precede the updates: an interrupt between them leaves no partial update.
   const bool all_gradients_first =
       batches.size() > 1 || optimizer_.needs_all_gradients() || objective.reduces() || work > kLong;
   // A product over one tile of rows with 1e7 multiplications takes a tenth of a millisecond.

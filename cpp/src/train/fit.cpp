@@ -189,7 +189,7 @@ History fit(runtime::Model<T>& model, const Trainer<T>& trainer, const std::vect
   std::optional<nn::Access> access;
   if (held == nullptr) access.emplace(nn::Call::fit, trainer.guards);
   Training<T> training(model, trainer, heads, batch_source, options);
-  // Last of all that may refuse the fit.
+  // After everything that may reject the arguments of the fit.
   if (options.learn_from != nullptr) {
     model.learn(0, *options.learn_from, false, options.check_interrupt ? options.check_interrupt : [] {});
   }
@@ -197,7 +197,7 @@ History fit(runtime::Model<T>& model, const Trainer<T>& trainer, const std::vect
   const ZeroGradients<T> zero{*model.network().parameters()};
   try {
     History history = training.run();
-    model.forget_pass();  // one that a callback made
+    model.forget_pass();  // of a callback
     return history;
   } catch (...) {
     if (options.on_exception) options.on_exception(training.history());

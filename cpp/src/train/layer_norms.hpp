@@ -8,7 +8,7 @@
 
 namespace deltaprop::train {
 
-/// A mean that is kept as one, so that an epoch of one batch has that batch's value.
+/// A running mean rather than a sum, so that an epoch of one batch has exactly that batch's value.
 class Mean {
  public:
   void add(double value, double weight) {
@@ -21,7 +21,7 @@ class Mean {
   double mean_ = 0, seen_ = 0;
 };
 
-/// The norms of what each layer computes, meant over an epoch.
+/// Means over an epoch of the norms of each layer's activations, deltas and gradients.
 template <class T>
 class LayerNorms {
  public:
@@ -39,8 +39,8 @@ class LayerNorms {
       const Matrix<T> a = workspace.a(node.outputs[0]), delta = workspace.delta(node.outputs[0]);
       activations_.add(node.layer, a.data, a.size());
       deltas_.add(node.layer, delta.data, delta.size());
-      const Index found = network_.trains(node.layer) ? network_.parameters_of(node.layer).size() : 0;
-      gradients_.add(node.layer, network_.gradients_of(node.layer), found);
+      const Index trained = network_.trains(node.layer) ? network_.parameters_of(node.layer).size() : 0;
+      gradients_.add(node.layer, network_.gradients_of(node.layer), trained);
     }
   }
   void end_epoch(History& history) {
@@ -50,7 +50,7 @@ class LayerNorms {
   }
 
  private:
-  /// One mean a layer, or none where they are not asked for.
+  /// One mean per layer, or none if not recorded.
   class List {
    public:
     explicit List(Index layers) : means_(static_cast<std::size_t>(layers)) {}

@@ -8,7 +8,7 @@
 namespace deltaprop::train {
 namespace {
 
-/// Runs the loss over all rows; gives what their sums are multiplied by.
+/// Runs the loss over all rows; returns the factor of their sums.
 template <class T>
 double run_all(LossRows<T>& rows, const StridedView& outputs, const Targets& targets, T* delta, T* elements) {
   const Index n = outputs.rows, cols = outputs.cols;

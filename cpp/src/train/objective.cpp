@@ -52,7 +52,7 @@ void Objective<T>::compile_evaluation() {
 
 template <class T>
 void Objective<T>::make_tasks() {
-  // A task costs a call, which the gradient of a few numbers does not repay.
+  // A task per tile costs a call, too much for the gradient of a few elements.
   constexpr Index kMinTask = 1024;
   tasks_.clear();
   for (Index i = 0; i < static_cast<Index>(tiles_.size()); ++i) {
@@ -242,7 +242,7 @@ void Objective<T>::collect_losses(bool accumulate) {
 template <class T>
 void Objective<T>::check_deltas(Range rows) {
   for (const engine::GradientTile& t : tiles_) {
-    if (t.run.begin != network_.parameters_of(t.layer).begin) continue;  // once a layer
+    if (t.run.begin != network_.parameters_of(t.layer).begin) continue;  // once per layer
     const Matrix<T> delta = workspace_.delta(t.output).slice(rows);
     if (!kernels::get<T>().all_finite(delta.data, delta.size())) finite_.store(false, std::memory_order_relaxed);
   }
@@ -258,7 +258,7 @@ void Objective<T>::check_finite() const {
 
 template <class T>
 void Objective<T>::run(const engine::Program& program, Index rows, const Execution& execution) const {
-  program.run(rows, tile_rows_, execution.threads, &execution.check_interrupt, execution.often);
+  program.run(rows, tile_rows_, execution.threads, &execution.check_interrupt, execution.check_each);
 }
 
 template class Objective<float>;

@@ -6,14 +6,14 @@
 
 namespace deltaprop {
 
-/// Names threads by numbers that are never used again, unlike thread ids, and knows which of them a fork has ended: all
-/// but the one that forked.
+/// Numbers of threads, never reused, unlike thread ids; and the generation of processes, as a fork ends all threads but
+/// the one that forked.
 struct ThreadNumbers {
   static std::uint64_t own() { return own_ != 0 ? own_ : own_ = next(); }
   static bool alive(std::uint64_t thread) { return thread > ended_ || thread == survivor_; }
   /// Forks since the first process.
   static std::uint64_t generation() { return generation_; }
-  /// Called in the child of a fork, which has this thread only.
+  /// Called in the child of a fork, where only this thread exists.
   static void after_fork();
 
  private:
@@ -26,18 +26,17 @@ struct ThreadNumbers {
   static inline std::uint64_t ended_ = 0, survivor_ = 0, generation_ = 0;
 };
 
-/// Guards something that one thread uses alone (ExclusiveAccess), or any number of threads together (SharedAccess).
-/// Never blocks: access that would have to wait fails with RuntimeError. In the child of a fork all accesses end but
-/// the exclusive ones of the thread that forked.
+/// Guards a resource for one thread (ExclusiveAccess) or for several readers (SharedAccess). Never blocks: conflicting
+/// access fails with RuntimeError. In the child of a fork only exclusive accesses of the thread that forked remain.
 class AccessGuard {
  public:
   bool free() const { return current(state_) == none(); }
   /// Whether a thread has exclusive access, and whether this one has.
   bool exclusive() const { return is_exclusive(current(state_)); }
   bool mine() const { return state_ == own(); }
-  /// What the thread with exclusive access says that it does.
+  /// Phase set by the thread with exclusive access.
   int phase() const { return phase_; }
-  /// How many exclusive accesses have begun.
+  /// Number of exclusive accesses begun so far.
   std::uint64_t count() const { return count_; }
 
  private:
@@ -45,8 +44,8 @@ class AccessGuard {
   friend class ExclusiveAccess;
   friend class PhaseScope;
 
-  // Exclusive: the highest bit, and the thread. Else 32 bits of the generation of processes, and the number of shared
-  // accesses.
+  // Exclusive: the highest bit and the thread's number. Otherwise the generation of processes (32 bits) and the number
+  // of shared accesses.
   static constexpr std::uint64_t kExclusive = std::uint64_t{1} << 63;
   static bool is_exclusive(std::uint64_t state) { return (state & kExclusive) != 0; }
   static std::uint64_t own() { return kExclusive | ThreadNumbers::own(); }
@@ -62,10 +61,10 @@ class AccessGuard {
   std::atomic<int> phase_{0};
 };
 
-/// Access for a scope, beside other shared accesses, or within exclusive access of the same thread.
+/// Scoped access that permits other shared accesses and may nest in exclusive access of the same thread.
 class SharedAccess {
  public:
-  /// RuntimeError(refusal) where another thread has exclusive access.
+  /// RuntimeError(refusal) if another thread has exclusive access.
   SharedAccess(AccessGuard& guard, const char* refusal) {
     if (guard.mine()) return;
     std::uint64_t state = guard.state_, current;
@@ -83,15 +82,14 @@ class SharedAccess {
   SharedAccess& operator=(const SharedAccess&) = delete;
 
  private:
-  AccessGuard* guard_ = nullptr;  // null where it is within exclusive access
+  AccessGuard* guard_ = nullptr;  // null if nested in exclusive access
   std::uint64_t generation_ = 0;
 };
 
-/// Access for a scope, beside no other.
+/// Scoped access that permits no other.
 class ExclusiveAccess {
  public:
-  /// RuntimeError(refusal) where there is any other access. `nested`: exclusive access of the same thread may be around
-  /// it.
+  /// RuntimeError(refusal) if there is any other access. `nested`: it may nest in exclusive access of the same thread.
   ExclusiveAccess(AccessGuard& guard, const char* refusal, bool nested = false) {
     if (nested && guard.mine()) return;
     std::uint64_t state = guard.state_;
@@ -111,11 +109,11 @@ class ExclusiveAccess {
   ExclusiveAccess& operator=(const ExclusiveAccess&) = delete;
 
  private:
-  AccessGuard* guard_ = nullptr;  // null where it is nested
+  AccessGuard* guard_ = nullptr;  // null if nested
   std::uint64_t state_ = 0;
 };
 
-/// Another phase of this thread's exclusive access, for a scope.
+/// Scoped change of the phase of this thread's exclusive access.
 class PhaseScope {
  public:
   PhaseScope(AccessGuard& guard, int phase) : guard_(guard), before_(guard.phase_.load(std::memory_order_relaxed)) {

@@ -9,7 +9,7 @@
 
 namespace deltaprop {
 
-/// What a layer asks for: a named array, row-major in the given shape. A `transposed` one is shown to users with its
+/// An array required by a layer: named, row-major in the given shape. A `transposed` one is shown to users with its
 /// two axes exchanged: weights are stored (in, out), so that z = a w + b reads them in order, and shown
 /// (out, in), as PyTorch does.
 struct ParameterShape {
@@ -34,10 +34,10 @@ struct Parameters {
   std::vector<Parameter> list;
   Buffer<T> values;
   Buffer<T> gradients;
-  /// What is saved with the parameters but not trained, as running statistics, in a buffer of its own.
+  /// Arrays saved with the parameters but not trained, such as running statistics, in a separate buffer.
   std::vector<Parameter> buffer_list;
   Buffer<T> buffer_values;
-  /// Who uses them, and whose averages stand in for the values; nn/access.hpp says which calls may.
+  /// Guards of the values, and of moving averages that replace them; nn/access.hpp defines the rules.
   AccessGuard access;
   AccessGuard averages;
 

@@ -6,7 +6,7 @@
 #include "deltaprop/kernels/table.hpp"
 #include "deltaprop/nn/plan.hpp"
 
-/// The nodes of a plan that are no layers: sums and concatenations.
+/// Operations of the nodes other than layers: sums and concatenations.
 namespace deltaprop::engine {
 
 /// c = a + b; c may be a or b.

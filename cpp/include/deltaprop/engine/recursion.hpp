@@ -9,25 +9,25 @@
 
 namespace deltaprop::engine {
 
-/// What a pass through a subgraph is for.
+/// Purpose of a pass through a subgraph.
 enum class Mode {
   training,        // random masks, statistics of the batch
-  eval_with_grad,  // as inference computes, but kept for the way back
+  eval_with_grad,  // the values of inference, saved for the backward pass
 };
 
-/// y = f(x) node by node: the pass whose way back is the delta recursion.
+/// y = f(x) node by node: the forward pass of the delta recursion.
 template <class T>
 void add_forward(Program& program, const nn::Network<T>& network, const nn::Subgraph& subgraph,
                  const Workspace<T>& workspace, Mode mode = Mode::training);
 
-/// Which deltas a backward pass is to find.
+/// Deltas that a backward pass computes.
 enum class GradientScope {
-  gradients,  // those that the gradients need
+  gradients,  // those required by the gradients
   inputs,     // all of them
 };
 
-/// The delta recursion: the delta of a value is the sum, over whoever reads it, of their delta times their derivative,
-/// from the outputs' deltas, dJ/d(output), down. This is its only place.
+/// The delta recursion, from dJ/d(output) to the inputs: the delta of a value is the sum over its readers of their
+/// delta times their derivative. Implemented only here.
 template <class T>
 void add_backward(Program& program, const nn::Network<T>& network, const nn::Subgraph& subgraph,
                   const Workspace<T>& workspace, GradientScope scope, Mode mode = Mode::training);
@@ -36,7 +36,7 @@ void add_backward(Program& program, const nn::Network<T>& network, const nn::Sub
 template <class T>
 void update_buffers(const nn::Network<T>& network, const Workspace<T>& workspace);
 
-/// A run of the flat buffers, inside one parameter of one layer, and the values that its gradient comes from.
+/// A range of the flat buffers within one parameter of one layer, and the values that determine its gradient.
 struct GradientTile {
   Index layer;
   Index parameter;
@@ -44,14 +44,14 @@ struct GradientTile {
   Index input, output;
 };
 
-/// Those of all layers that train.
+/// The tiles of all trained layers.
 template <class T>
 std::vector<GradientTile> gradient_tiles(const nn::Network<T>& network);
 
 /// dJ/dparameters of one tile, from its layer's input and the delta of its output.
 template <class T>
 void compute_gradient(const nn::Network<T>& network, const Workspace<T>& workspace, const GradientTile& tile);
-/// The same for one row alone, written into `gradients`, which has the layout of the flat buffers.
+/// The same for a single row, written to `gradients`, which has the layout of the flat buffers.
 template <class T>
 void compute_row_gradient(const nn::Network<T>& network, const Workspace<T>& workspace, const GradientTile& tile,
                           Index row, T* gradients);

@@ -10,13 +10,13 @@
 
 namespace deltaprop::engine {
 
-/// The numbers of one pass: for each value of the network's plan its activation a and delta = dJ/da, and for each layer
-/// what it keeps for the way back. Buffers only grow, so a repeated batch size allocates nothing.
+/// Buffers of one pass: activation a and delta = dJ/da of each value of the network's plan, and the data that each
+/// layer saves for the backward pass. Buffers only grow, so a repeated batch size allocates nothing.
 template <class T>
 class Workspace {
  public:
-  /// For a subgraph of a network on inputs of these features. `in_place`: what nobody reads any more may be
-  /// overwritten; then not every activation and delta is there in the end.
+  /// For a subgraph of a network and the features of its inputs. `in_place`: values without further readers may be
+  /// overwritten; not every activation and delta is then available after the pass.
   void shape(const nn::Network<T>& network, const nn::Subgraph& subgraph, const std::vector<Index>& in,
              bool in_place = false) {
     const nn::Plan& plan = network.plan();
@@ -37,10 +37,10 @@ class Workspace {
       saved.batch_statistics.reserve(network.layer(node.layer).saved_per_batch(features));
     }
   }
-  /// Room for this many rows.
+  /// Grows the buffers to this number of rows.
   void resize(Index rows) {
     if (rows == rows_) return;
-    rows_ = -1;  // until there is memory for all
+    rows_ = -1;  // until every allocation has succeeded
     for (std::size_t v = 0; v < widths_.size(); ++v) {
       a_[buffer_of(a_buffer_index_, v)].reserve(checked_size(rows, widths_[v]));
       delta_[buffer_of(delta_buffer_index_, v)].reserve(checked_size(rows, widths_[v]));
@@ -67,11 +67,11 @@ class Workspace {
   }
   T* batch_statistics(Index layer) const { return saved_[static_cast<std::size_t>(layer)].batch_statistics.data(); }
 
-  /// What the inputs are converted from, where a pass is told.
+  /// The caller's arrays, which the pass converts to its inputs; may be empty.
   std::vector<StridedRows> inputs;
-  /// The number of the pass: part of the key of its random draws.
+  /// Number of the pass, part of the key of its random draws.
   std::uint32_t pass = 0;
-  /// Whether gradients are added to those that are there, instead of written over them.
+  /// Whether gradients are added to the gradient buffer instead of overwriting it.
   bool accumulate = false;
 
  private:
@@ -80,8 +80,8 @@ class Workspace {
     Buffer<T> rows, batch_statistics;
   };
 
-  /// Puts y in the place of x, and delta_x in that of delta_y, where the layer between allows it and the one that has
-  /// written x does not read it again.
+  /// Lets y share the buffer of x, and delta_x that of delta_y, if the layer supports it and the backward pass of the
+  /// producer of x does not read x.
   void assign_inplace_buffers(const nn::Network<T>& network, const nn::Subgraph& subgraph) {
     std::vector<bool> free(widths_.size(), false);
     for (Index n = subgraph.nodes.begin; n < subgraph.nodes.end; ++n) {
@@ -90,7 +90,7 @@ class Workspace {
       const nn::Layer& layer = network.layer(node.layer);
       const Index x = node.inputs[0], y = node.outputs[0];
       free[static_cast<std::size_t>(y)] = !layer.reads_output();
-      // The summands of an addition share a delta, which is not theirs to change.
+      // The summands of an addition share one delta: none may overwrite it.
       const bool own_delta = delta_buffer_index_[static_cast<std::size_t>(y)] == y;
       if (!free[static_cast<std::size_t>(x)] || !layer.supports_inplace() || !own_delta) continue;
       std::replace(a_buffer_index_.begin(), a_buffer_index_.end(), y, x);
@@ -108,7 +108,7 @@ class Workspace {
   std::vector<Saved> saved_;
 };
 
-/// About as many operations as a row takes in a pass.
+/// Approximate operations per row of a pass.
 template <class T>
 double work_of_row(const nn::Network<T>& network, const std::vector<Index>& widths) {
   double work = static_cast<double>(network.parameters()->size());
@@ -116,19 +116,19 @@ double work_of_row(const nn::Network<T>& network, const std::vector<Index>& widt
   return work;
 }
 
-/// How many threads are worth it for a pass of so many rows.
+/// Number of threads that pays off for a pass of `rows` rows.
 template <class T>
 Index threads_for(const nn::Network<T>& network, const std::vector<Index>& widths, Index rows) {
   return threads::suggested_threads(work_of_row(network, widths) * static_cast<double>(rows));
 }
 
-/// Rows that together fit the second-level cache with all that layers keep of them. Only a matter of speed.
+/// Rows that fit the second-level cache together with the data that layers save for them. Affects speed only.
 template <class T>
 Index rows_per_tile(Index parameters, const std::vector<Index>& widths) {
   Index features = 1;
   for (const Index w : widths) features += w;
   constexpr Index kCache = 256 * 1024, kFew = 24, kMany = 256;
-  // A product packs its weights again for each tile: with many of them to a feature, not for a few rows.
+  // A product packs its weights for each tile: small tiles of wide layers would spend their time on packing.
   const Index least = std::clamp(4 * parameters / features, kFew, kMany);
   return std::max(kCache / (2 * features * static_cast<Index>(sizeof(T))), least);
 }

@@ -224,7 +224,7 @@ class Node : public std::enable_shared_from_this<Node> {
   Memory value_;
   mutable Memory delta_;
   Memory spare_;                                         // own memory while delta_ is borrowed
-  std::shared_ptr<Region> value_region_, delta_region_;  // recompute what is not stored; null if it is
+  std::shared_ptr<Region> value_region_, delta_region_;  // recompute values not stored; else null
   std::unique_ptr<Program> program_;
 };
 

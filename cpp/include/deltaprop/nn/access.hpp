@@ -8,7 +8,7 @@
 
 #include "deltaprop/core/access_guard.hpp"
 
-/// Who may call what of a network and its optimizers, and when. This is the only place that decides it.
+/// Rules of concurrent calls of a network and its optimizers: access taken by each call. Defined only here.
 namespace deltaprop::nn {
 
 enum class Call {
@@ -34,15 +34,15 @@ enum class Call {
   averaged,
 };
 
-/// What a call takes of a guard. `nested`: exclusive access, which may lie within exclusive access of the same thread.
-/// `free`: nothing, but no thread may have access.
+/// Access that a call takes of a guard. `nested`: exclusive, and may nest in exclusive access of the same thread.
+/// `free`: none, but no thread may have access.
 enum class Take { nothing, free, shared, exclusive, nested };
 
 struct Rule {
   Call call;
   const char* name;   // in messages
   const char* calls;  // as users write them
-  Take pass;          // activations and deltas of the pass by hand
+  Take pass;          // activations and deltas of the manual pass
   Take network;
   Take optimizer;
   Take averages;     // of the optimizer, in place of the parameters
@@ -98,10 +98,10 @@ inline constexpr Rule kRules[] = {
 
 constexpr const Rule& rule_of(Call call) { return kRules[static_cast<std::size_t>(call)]; }
 
-/// The call of that name, of a network or of an optimizer. ValueError where there is none.
+/// The call of that name, of a network or of an optimizer; ValueError for an unknown name.
 Call find_call(std::string_view name, bool of_optimizer);
 
-/// What messages say of a guard in use.
+/// Messages for a guard in use.
 inline constexpr const char* kPassInUse = "the network is in use: expected one forward or backward at a time";
 inline constexpr const char* kNetworkInUse = "the network is in use: expected no other call while fit runs";
 inline constexpr const char* kOptimizerInUse =
@@ -114,7 +114,7 @@ inline constexpr const char* kWithinStep = ": not while a step of fit runs";    
 /// Phases of exclusive access to a network.
 enum Phase { kOther, kFitting, kStepping };
 
-/// A network, in each state that it can be in: which call runs.
+/// A state of a network: the call that runs.
 struct State {
   const char* name;
   std::optional<Call> running;
@@ -131,7 +131,7 @@ inline constexpr State kStates[] = {
     {"fit, within a step", Call::fit, kStepping},
 };
 
-/// The guards that calls of a network, or of an optimizer, take; null where they take none.
+/// Guards taken by calls of a network or of an optimizer; null if not applicable.
 struct Guards {
   AccessGuard& network;
   AccessGuard& averages;
@@ -140,10 +140,10 @@ struct Guards {
   const char* optimizer_name = "";
 };
 
-/// All the accesses of a call, for a scope.
+/// Scoped accesses of a call.
 class Access {
  public:
-  /// RuntimeError where the rule of the call does not allow it now.
+  /// RuntimeError if the rule of the call forbids it in the present state.
   Access(Call call, const Guards& guards);
 
  private:
@@ -154,17 +154,17 @@ class Access {
   std::optional<PhaseScope> phase_;
 };
 
-/// A step of fit, for a scope.
+/// Scoped step of fit.
 class StepScope {
  public:
-  /// RuntimeError where averages stand in for the parameters.
+  /// RuntimeError while averages replace the parameters.
   explicit StepScope(const Guards& guards);
 
  private:
   PhaseScope phase_;
 };
 
-// Inline: with a constant call little is left of it, and inference of one row takes a microsecond.
+// Inline: a constant call folds most of it, and inference of one row takes a microsecond.
 
 inline void Access::take(Take what, AccessGuard& guard, const char* refusal, std::optional<ExclusiveAccess>& access) {
   if (what == Take::free && !guard.free()) throw std::runtime_error(refusal);
@@ -198,14 +198,14 @@ inline StepScope::StepScope(const Guards& g) : phase_(g.network, kStepping) {
 /// Whether fit runs in any thread.
 inline bool fits(const AccessGuard& network) { return network.exclusive() && network.phase() != kOther; }
 
-/// What the rules say of a call in a state: messages, empty where it is allowed.
+/// Verdict of the rules on a call in a state: error messages, empty if allowed.
 struct Verdict {
   const char* state;
   const char* calls;
   std::string same_thread;  // as the call that runs: callbacks, layers and losses written in Python, a `with` block
   std::string other_thread;
 };
-/// All of them, states by calls.
+/// The verdicts of all states and calls.
 std::vector<Verdict> access_table();
 
 }  // namespace deltaprop::nn

@@ -32,7 +32,7 @@ struct Targets {
   }
 };
 
-/// One evaluation of a loss over a range of rows; what is null is not wanted.
+/// One evaluation of a loss over a range of rows; a null pointer marks a result that is not required.
 template <class T>
 struct LossCall {
   Matrix<const T> outputs;
@@ -58,11 +58,11 @@ class Loss {
   virtual TargetKind target_kind() const = 0;
   /// Elements of the unreduced loss in a row of `cols` outputs.
   virtual Index elements(Index cols) const = 0;
-  /// Whether the unreduced loss of so many outputs has no axis of columns.
+  /// Whether the unreduced loss of this number of outputs has no axis of columns.
   virtual bool per_row(Index /*cols*/) const { return false; }
   /// Columns of targets of values for `cols` outputs; ValueError where the loss takes no such outputs.
   virtual Index target_cols(Index cols) const { return cols; }
-  /// Each column of the targets is compared with so many columns of the outputs, side by side.
+  /// Number of adjacent output columns compared with each target column.
   virtual Index repeats() const { return 1; }
   /// What the formula knows of each column; repeated over the columns, or none for ones.
   virtual const std::vector<double>& column_weights() const;

@@ -93,13 +93,13 @@ class Optimizer {
     StepState before;
   };
   /// The parameters while their moving averages replace them.
-  struct Shown {
-    explicit Shown(Optimizer& optimizer)
-        : access(nn::Call::averaged, optimizer.guards()), own(optimizer.parameters_->size()) {
-      std::copy_n(optimizer.parameters_->values.data(), own.size(), own.data());
+  struct SwappedParameters {
+    explicit SwappedParameters(Optimizer& optimizer)
+        : access(nn::Call::averaged, optimizer.guards()), values(optimizer.parameters_->size()) {
+      std::copy_n(optimizer.parameters_->values.data(), values.size(), values.data());
     }
     nn::Access access;
-    Buffer<T> own;
+    Buffer<T> values;
   };
 
   Slot& slot(Index parameter) { return slots_.at(static_cast<std::size_t>(parameter)); }
@@ -123,7 +123,7 @@ class Optimizer {
   GlobalOptions global_options_;
   std::vector<Buffer<T>> states_;
   Buffer<T> averages_;
-  std::unique_ptr<Shown> shown_;
+  std::unique_ptr<SwappedParameters> swapped_;
   std::int64_t steps_ = 0;
   bool prepared_ = false;         // since the options changed
   bool has_end_updates_ = false;  // end_step() has work to do

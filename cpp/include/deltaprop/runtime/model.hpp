@@ -14,7 +14,7 @@
 
 namespace deltaprop::runtime {
 
-/// A network with all that is needed to run it by hand: the training pass and the deltas it leaves.
+/// A network with the state of a manual pass: forward(), backward(), and the activations and deltas of both.
 template <class T>
 class Model {
  public:
@@ -29,50 +29,50 @@ class Model {
   void set_frozen(Index layer, bool frozen);
   void set_seed(std::uint64_t seed);
 
-  /// A block, most often the whole network, on these inputs.
+  /// The subgraph of a block (0: the whole network) for these inputs.
   nn::Subgraph resolve_inputs(std::span<const StridedView> x, Index block = 0) const;
   /// Inference over all rows of x.
   Inference<T> inference(const nn::Subgraph& subgraph, std::span<const StridedView> x) const;
   void infer(Inference<T>& inference, std::span<const StridedView> x, const std::vector<Matrix<T>>& out,
              const InterruptCheck* check_interrupt = nullptr) const;
-  /// The same, one that rests from an earlier call where there is one: for a small network it costs more to make than
-  /// to run. To be given back.
+  /// The same from the pool of earlier calls if it has one: for a small network, construction costs more than the pass.
+  /// Returned to the pool by release().
   std::unique_ptr<Inference<T>> acquire(Index block, const nn::Subgraph& subgraph,
                                         std::span<const StridedView> x) const;
   void release(Index block, std::unique_ptr<Inference<T>> inference) const;
 
   // The caller holds access for forward(), backward(), output(), activations() and deltas().
-  /// The training pass; keeps every activation.
+  /// The training pass; saves every activation.
   void forward(std::span<const StridedView> x, const InterruptCheck* check_interrupt = nullptr);
-  /// The delta recursion from dJ/d(outputs): adds to the gradients and keeps every delta. Consumes the pass.
+  /// The delta recursion from dJ/d(outputs): adds to the gradients and saves every delta. Consumes the pass.
   void backward(std::span<const StridedView> deltas);
-  /// Makes a pass by hand stale: the parameters are about to change under it.
+  /// Invalidates the manual pass before its parameters change.
   void forget_pass() { state_ = State::none; }
-  /// What the last forward() gave; RuntimeError where there is no pass to go back through.
+  /// An output of the last forward(); RuntimeError without a pass that backward() could continue.
   Matrix<const T> output(Index i = 0) const;
-  /// The activations and deltas of the last pass by hand. RuntimeError where there was none.
+  /// The activations and deltas of the last manual pass; RuntimeError if there is none.
   const engine::Workspace<T>& activations() const;
   const engine::Workspace<T>& deltas() const;
-  /// The subgraph that the last pass by hand ran through.
+  /// The subgraph of the last manual pass.
   const nn::Subgraph& passed() const { return subgraph_; }
 
   /// Calls `use` for each output and each of its features with the derivatives of that feature of every row with
-  /// respect to the inputs, as inference computes it. Gradients stay as they are.
+  /// respect to the inputs, as inference computes it. Does not change the gradients.
   using Derivatives = std::function<void(Index output, Index feature, const std::vector<Matrix<const T>>& inputs)>;
   void jacobian(std::span<const StridedView> x, const Derivatives& use, const InterruptCheck& check_interrupt);
-  /// dJ/d(inputs) for dJ/d(outputs), which `delta` gives for the outputs; otherwise the same.
+  /// dJ/d(inputs), where `delta` computes dJ/d(outputs) from the outputs; otherwise the same.
   using Deltas = std::function<void(const std::vector<Matrix<const T>>& outputs, const std::vector<Matrix<T>>& deltas)>;
   void input_gradient(std::span<const StridedView> x, const Deltas& delta,
                       const std::function<void(const std::vector<Matrix<const T>>&)>& use);
 
-  /// Has every layer that stands on an input look through it.
+  /// Has every layer that reads an input check its values.
   void check_inputs(std::span<const StridedView> x, const std::string& name,
                     const InterruptCheck& check_interrupt) const;
-  /// Has every layer of a block that learns from data, and has not yet done so (or, with `again`, every one), learn
-  /// from its input.
+  /// Every layer of a block that learns from data (with `again` false, only if it has not yet done so) learns from its
+  /// input.
   void learn(Index block, std::span<const StridedView> x, bool again, const InterruptCheck& check_interrupt);
 
-  /// Epochs of `fit` and training passes so far: part of the key of each shuffle, and of each random mask.
+  /// Number of epochs of `fit` and of training passes: part of the key of each shuffle, and of each random mask.
   std::uint64_t epochs = 0;
   std::uint64_t passes = 0;
 

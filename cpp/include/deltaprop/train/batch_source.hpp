@@ -25,13 +25,13 @@ struct Batch {
 class BatchSource {
  public:
   virtual ~BatchSource() = default;
-  /// Inputs and targets like those of every batch; the objective is compiled for them.
+  /// Example of inputs and targets, for which the objective is compiled.
   virtual const Data& example() = 0;
   /// Rows of the smallest batch, if known in advance.
   virtual std::optional<Index> min_batch_size() const { return std::nullopt; }
   virtual void begin_epoch(std::uint64_t epoch, const InterruptCheck& check_interrupt) = 0;
   virtual void begin_step() {}
-  /// Nothing at the end of the epoch.
+  /// Empty at the end of the epoch.
   virtual std::optional<Batch> next() = 0;
 };
 

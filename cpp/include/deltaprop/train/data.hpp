@@ -9,20 +9,20 @@
 
 namespace deltaprop::train {
 
-/// The inputs of a network, most often one.
+/// The inputs of a network, usually one.
 using Inputs = std::vector<StridedView>;
 
-/// What one output is compared with. `check_rows`: look for NaN and infinity as rows are gathered; for files mapped
-/// into memory, which are not read whole first.
+/// Targets of one output. `check_rows`: check for NaN and infinity as rows are gathered, for memory-mapped files, which
+/// are not read completely in advance.
 struct Targets {
   StridedView y;
   std::optional<StridedView> weights;  // (rows, 1)
   bool check_rows = false;
   std::string name = "y";              // in messages
-  std::optional<StridedView> numbers;  // y again, where it is raw and its rows are to be checked
+  std::optional<StridedView> numbers;  // y as numbers if it is passed as bytes and its rows are to be checked
 };
 
-/// What a network learns from, or is judged by: inputs, and answers to each output. Read in place, row by row.
+/// A training or validation set: inputs, and targets of each output. Read in place, row by row.
 struct Data {
   Inputs x;
   std::vector<Targets> targets;
@@ -32,13 +32,13 @@ struct Data {
   Index rows() const { return x[0].rows; }
 };
 
-/// ValueError unless a class is below `classes`, or the one whose rows count for nothing; names its row.
+/// ValueError, naming the row, unless each class is below `classes` or is the ignored class.
 void check_class(std::int64_t c, Index classes, std::int64_t ignored, const std::string& name, Index row);
 void check_classes(
     const StridedView& source, Index classes, const std::string& name, std::int64_t ignored,
     const InterruptCheck& check_interrupt = [] {});
 
-/// ValueError where a weight is negative or not finite once converted to T, naming its row.
+/// ValueError, naming the row, if a weight is negative or not finite after conversion to T.
 template <class T>
 void check_weights(const StridedView& source, const InterruptCheck& check_interrupt = [] {});
 

@@ -12,8 +12,8 @@
 
 namespace deltaprop::train {
 
-/// The losses over all rows of a set, in inference, as often as asked: what it needs is allocated once. A loss that
-/// couples rows is given all of them at once.
+/// The losses over all rows of a set, in inference; repeated evaluations allocate once. A loss that couples rows gets
+/// all of them at once.
 template <class T>
 class Evaluator {
  public:
@@ -78,7 +78,7 @@ class Evaluator {
   const Data& data_;
   runtime::Inference<T> inference_;
   Index chunk_;
-  Inputs x_;  // a chunk of them
+  Inputs x_;  // of the present chunk
   std::vector<Matrix<T>> outputs_;
   std::vector<HeadEvaluation> heads_;
 };

@@ -7,8 +7,8 @@
 
 namespace deltaprop::train {
 
-/// A gradient step by an update rule. Each tile of the gradient is updated while it is in cache, unless the rule needs
-/// all gradients first.
+/// A gradient step by an update rule. Parameters are updated by tile while its gradient is in cache, unless the rule
+/// needs all gradients first.
 template <class T>
 class FirstOrder final : public Stepper<T> {
  public:

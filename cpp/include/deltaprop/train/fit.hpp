@@ -16,15 +16,15 @@
 
 namespace deltaprop::train {
 
-/// Stop when the whole set's loss, taken after an update, moved by less than eps since the last look.
+/// Stops when the loss of the whole set, evaluated after updates, changes by less than eps between two checks.
 struct StopOnPlateau {
   double eps;
   bool every_update;
-  const std::vector<Head>* heads = nullptr;  // null: those trained with
+  const std::vector<Head>* heads = nullptr;  // null: those of the training
   const Data* data = nullptr;                // the whole set
 };
 
-/// Options that change as the fit goes on, evaluated ahead: row i holds for epoch, or update, i.
+/// Values of scheduled options, computed in advance: row i applies to epoch, or update, i.
 struct Schedule {
   struct Column {
     Index group, option;
@@ -35,11 +35,11 @@ struct Schedule {
 };
 
 struct History {
-  std::vector<double> loss, val_loss, lr;               // an epoch each
-  std::vector<std::vector<double>> losses, val_losses;  // the same for each head, where there are several
-  std::vector<double> stop_losses;                      // a look of the stop rule each
-  /// Means over an epoch's updates of the norms of each layer's activations, deltas and gradients, where asked for;
-  /// a layer after the other, an epoch after the other.
+  std::vector<double> loss, val_loss, lr;               // per epoch
+  std::vector<std::vector<double>> losses, val_losses;  // by head, if there are several
+  std::vector<double> stop_losses;                      // per check of the stop rule
+  /// Means over an epoch's updates of the norms of each layer's activations, deltas and gradients, if
+  /// recorded; layers in order within each epoch.
   std::vector<double> activation_norms, delta_norms, gradient_norms;
   Index epochs = 0;
   Index updates = 0;
@@ -48,28 +48,28 @@ struct History {
 
 struct FitOptions {
   Index epochs;
-  Index accumulate = 1;  // batches an update
-  /// What layers learn from that learn from data before training, and have not yet done so.
+  Index accumulate = 1;  // batches per update
+  /// Inputs for layers that learn from data before training and have not yet done so.
   const Inputs* learn_from = nullptr;
-  /// Epochs that went before, whose shuffles are over: part of the key of the next ones. None: the network's count.
+  /// Index of the first epoch, part of the key of each shuffle. None: the network's count of epochs.
   std::optional<std::uint64_t> first_epoch;
   const Data* validation = nullptr;
-  const std::vector<Head>* validation_heads = nullptr;  // null: those trained with
+  const std::vector<Head>* validation_heads = nullptr;  // null: those of the training
   std::optional<StopOnPlateau> stop;
-  std::vector<double> stop_losses;  // the rule's looks before this fit, where it goes on from another: it may be over
+  std::vector<double> stop_losses;  // checks before this fit if it resumes another: may stop at once
   Schedule schedule;
   bool record_activations = false, record_deltas = false, record_gradients = false;
   /// After each epoch; true stops.
   std::function<bool(const History&)> epoch_end;
   /// After each update, with its loss; true stops.
   std::function<bool(const History&, double)> batch_end;
-  /// Where an exception ends the fit: what was done before.
+  /// Called if an exception ends the fit, with the history up to it.
   std::function<void(const History&)> on_exception;
-  /// Between steps, a few where they are small, and, within large ones, between tiles; stops the fit by throwing.
+  /// Called between steps (once for several small ones) and between the tiles of large ones; throws to stop the fit.
   InterruptCheck check_interrupt;
 };
 
-/// What makes the updates of a training, and the guards that it holds.
+/// The stepper of a training, its reduction, and the guards that the training takes.
 template <class T>
 struct Trainer {
   Stepper<T>& stepper;
@@ -79,7 +79,7 @@ struct Trainer {
 
 /// Trains `model`. Throws NotFinite, naming epoch and batch, before an update that would use a loss or a delta that is
 /// not finite; the network is then, as after any other exception, as the last update left it. `held`: access for
-/// Call::fit that the caller has taken already.
+/// Call::fit taken by the caller.
 template <class T>
 History fit(runtime::Model<T>& model, const Trainer<T>& trainer, const std::vector<Head>& heads,
             BatchSource& batch_source, const FitOptions& options, const nn::Access* held = nullptr);

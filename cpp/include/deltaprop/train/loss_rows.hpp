@@ -14,7 +14,7 @@
 
 namespace deltaprop::train {
 
-/// The row of the data that became row i of a batch.
+/// The row of the data at row i of a batch.
 inline Index source_row(const Index* order, Index first, Index i) { return order == nullptr ? first + i : order[i]; }
 
 /// ValueError, naming the row, where rows just gathered (from `begin` of the batch on) are not finite.
@@ -27,8 +27,8 @@ void check_gathered(Matrix<const T> rows, const std::string& name, const Index* 
                    std::to_string(source_row(order, first, row)));
 }
 
-/// ValueError, naming value and row, where columns from `first` on hold what the loss's formula does not take; NaN
-/// is not looked for here. `source(i)` is the number of row i in the data.
+/// ValueError, naming value and row, if columns from `first` on have a value outside the domain of the loss's formula;
+/// does not check for NaN. `source(i)` is the number of row i in the data.
 template <class T, class F>
 void check_limits(const kernels::Limits& limits, Matrix<const T> rows, Index first, const nn::Loss& loss,
                   const std::string& name, F&& source) {
@@ -49,7 +49,7 @@ void check_limits(const kernels::Limits& limits, Matrix<const T> rows, Index fir
   }
 }
 
-/// A loss at work on the rows of a batch: their targets, their weights, and what it says of each.
+/// A loss with the targets and weights of the rows of a batch, and the results for each row.
 template <class T>
 class LossRows {
  public:
@@ -66,7 +66,7 @@ class LossRows {
   /// The rows' sums of the last run().
   const double* sums() const { return sums_.data(); }
 
-  /// Gathers the targets and weights of n rows, for outputs of `cols` columns; gives the sum of the weights, those of
+  /// Gathers the targets and weights of n rows, for outputs of `cols` columns; returns the sum of the weights, those of
   /// the classes included.
   double gather_batch(const Targets& targets, const Index* order, Index first, Index n, Index cols) {
     order_ = order;
@@ -90,7 +90,7 @@ class LossRows {
     return sum;
   }
 
-  /// The loss of some of these rows.
+  /// The loss of a range of these rows.
   void run(Range rows, Matrix<const T> outputs, double scale, Matrix<T> deltas, T* elements = nullptr) const {
     const Matrix<const T> tile = outputs.slice(rows);
     check_limits<T>(output_limits_, tile, tile.cols - loss_.elements(tile.cols), loss_, "outputs",
@@ -106,7 +106,7 @@ class LossRows {
   }
 
  private:
-  /// The weights of the columns, repeated over them.
+  /// The column weights, repeated to the width of the outputs.
   void find_columns(Index cols) {
     const std::size_t given = given_columns_.size();
     if (given == 0 || columns_.size() == cols) return;
@@ -137,7 +137,7 @@ class LossRows {
         for (Index i = 0; i < rows_; ++i) {
           std::int64_t& c = classes_.data()[i];
           if (c >= 0 && c < cols && c != ignored_) continue;
-          // Checked at the door; but the caller's array can change meanwhile, and a class is an index.
+          // Checked on entry, but the caller's array may change during training, and a class is an index.
           check_class(c, cols, ignored_, targets.name, source_row(order_, first_, i));
           c = -1;
         }

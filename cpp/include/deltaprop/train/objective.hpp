@@ -19,27 +19,27 @@ namespace deltaprop::train {
 /// Ends the message about a batch with too few rows for a layer.
 inline constexpr const char* kBatchSizeAdvice = " in a batch; choose another batch_size";
 
-/// What the workspace of an objective holds after a step.
+/// Data available in the workspace of an objective after a step.
 struct Recording {
   bool activations = false;  // of every layer
   bool deltas = false;       // of every layer, the input's included
 };
 
-/// How a pass is executed.
+/// Execution of a pass.
 struct Execution {
   Index threads;
   const InterruptCheck& check_interrupt;
-  bool often = false;  // check between the operations of a tile of rows too
+  bool check_each = false;  // also between the operations of a tile of rows
 };
 
-/// A run of the flat buffers whose gradient is computed as one task: one gradient tile, or several small ones.
+/// A range of the flat buffers whose gradient is computed as one task: one gradient tile, or several small ones.
 struct GradientTask {
   Range tiles, run;
-  Index parameter;  // in which the run begins
+  Index parameter;  // in which the range begins
 };
 
 /// The training loss of a network as a function of its parameters: the weighted sum of its heads' losses over a batch,
-/// or over several batches that count as one. Gives its value, the flat gradient (in the network's buffer), and the
+/// or over several batches that count as one. Computes its value, the flat gradient (in the network's buffer), and the
 /// statistics that layers take from the batch.
 ///
 /// A step: begin() with its batches, then differentiate() for each of them, the gradients by compute_gradients() or
@@ -47,7 +47,7 @@ struct GradientTask {
 template <class T>
 class Objective {
  public:
-  /// For batches like `example`. `reduction`: null if this process has all rows.
+  /// For batches with the features of `example`. `reduction`: null if this process has all rows.
   Objective(runtime::Model<T>& model, const std::vector<Head>& heads, const Data& example, Recording recording = {},
             Reduction<T>* reduction = nullptr);
   Objective(const Objective&) = delete;
@@ -72,8 +72,9 @@ class Objective {
     bool committed_ = false;
   };
 
-  /// Prepares for batches whose losses are summed: compiles again if layers were frozen or unfrozen, checks shapes,
-  /// and finds the scale of each head's loss, which depends on all sample weights. ValueError for unsuitable batches.
+  /// Prepares for batches whose losses are summed: recompiles if layers were frozen or unfrozen, checks shapes,
+  /// and computes the scale of each head's loss, which depends on all sample weights. ValueError for unsuitable
+  /// batches.
   void begin(std::span<const Batch> batches);
   /// The forward pass, the loss and the deltas of one of them. `accumulate`: its loss and gradient are added to those
   /// of the batches before it. Throws NotFinite if the loss or a delta is not finite; updates running statistics.
@@ -90,13 +91,13 @@ class Objective {
   void sum_gradients();
   /// Value and flat gradient in one call: begin(), then all batches.
   double value_and_gradient(std::span<const Batch> batches, const Execution& execution);
-  /// The value alone at the present parameters, for the batches (and the random masks) of the last
-  /// value_and_gradient(); value() and running statistics stay as they are. May be infinite or NaN.
+  /// Only the value, at the present parameters, for the batches (and the random masks) of the last
+  /// value_and_gradient(); does not change value() or running statistics. May be infinite or NaN.
   double value_at(std::span<const Batch> batches, const Execution& execution);
 
   /// Calls use(row, head, output, derivatives) with the derivatives of each output of each row of the batch with
-  /// respect to all parameters, in the layout of the flat buffers; 0 for frozen ones. The gradient buffer is not
-  /// touched. ValueError for a network with layers that couple rows.
+  /// respect to all parameters, in the layout of the flat buffers; 0 for frozen ones. Does not change the gradient
+  /// buffer. ValueError for a network with layers that couple rows.
   using RowDerivatives = std::function<void(Index row, std::size_t head, Index output, std::span<const T>)>;
   void jacobian(const Batch& batch, const RowDerivatives& use, const Execution& execution);
 
@@ -112,10 +113,10 @@ class Objective {
   Parameters<T>& parameters() const { return *network_.parameters(); }
   const engine::Workspace<T>& workspace() const { return workspace_; }
   const std::vector<GradientTask>& tasks() const { return tasks_; }
-  /// Changes when the tasks do: layers were frozen or unfrozen.
+  /// Version of the tasks, which change when layers are frozen or unfrozen.
   Index version() const { return version_; }
   bool reduces() const { return reduction_ != nullptr; }
-  /// About the number of operations per row of a batch, and the rows of a tile.
+  /// Approximate operations per row of a batch, and the rows of a tile.
   double work_per_row() const { return work_per_row_; }
   Index tile_rows() const { return tile_rows_; }
   Index max_rows() const { return max_rows_; }
@@ -162,8 +163,8 @@ class Objective {
   Index min_batch_size_ = 0;
   Index max_rows_ = 0;  // of the batches of the step
   Index version_ = -1, evaluation_version_ = -1;
-  std::uint64_t first_pass_ = 0;  // the number of the first pass of the step
-  bool several_ = false;          // batches in the step
+  std::uint64_t first_pass_ = 0;  // number of the first pass of the step
+  bool several_ = false;          // the step has more than one batch
   const Batch* batch_ = nullptr;
   std::atomic<bool> finite_{true};
 };

@@ -4,9 +4,8 @@
 
 namespace deltaprop::train {
 
-/// How partial sums over the rows of a batch become those of the whole batch where several processes hold a part of
-/// its rows each. Every process calls the same functions in the same order; each sum is formed in the order of the
-/// parts, so that its bits do not depend on which process asks.
+/// Sums over a batch whose rows are divided among processes. Every process calls the same functions in the same order;
+/// partial sums are added in the order of the processes, so that all get the same bits.
 template <class T>
 class Reduction {
  public:

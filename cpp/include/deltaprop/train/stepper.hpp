@@ -6,19 +6,19 @@
 
 namespace deltaprop::train {
 
-/// What makes an update of an objective. The epoch loop, history, callbacks, checkpoints and stop rules know this
-/// interface only.
+/// An update of an objective: the only interface used by the epoch loop, history, callbacks, checkpoints and stop
+/// rules.
 template <class T>
 class Stepper {
  public:
   virtual ~Stepper() = default;
   /// Called once before the first step; the objective outlives the training.
   virtual void begin(Objective<T>& objective) = 0;
-  /// One update from batches that count as one; `rows` of them in all. Throws NotFinite before it changes anything if
-  /// a loss or delta is not finite. An exception of `check_interrupt` leaves no update half made.
-  /// Returns the learning rate of the update, for the history.
+  /// One update from batches that count as one, with `rows` rows in total. Throws NotFinite before it changes anything
+  /// if a loss or delta is not finite. An exception of `check_interrupt` leaves no partial update. Returns the learning
+  /// rate of the update, for the history.
   virtual double step(std::span<const Batch> batches, double rows, const InterruptCheck& check_interrupt) = 0;
-  /// Sets an option, by its place, as a schedule asks.
+  /// Sets a scheduled option, by its index in the rule's options.
   virtual void set_option(Index group, Index option, double value) = 0;
 };
 
