@@ -53,6 +53,17 @@ html_domain_indices = False
 html_show_copyright = False
 html_show_sphinx = False
 
+# The pages of families list what the modules list, so that a new member needs no line there.
+FAMILIES = {"Activations": nn.activations, "Losses": nn.losses, "Optimizers": optim.rules}
+for title, module in FAMILIES.items():
+    package = module.__name__.rpartition(".")[0]
+    table = "\n   ".join((".. autosummary::", ":toctree: ../generated", ":nosignatures:"))
+    names = "\n   ".join(module.__all__)
+    (HERE / "api" / "families").mkdir(exist_ok=True)
+    (HERE / "api" / "families" / f"{title.lower()}.md").write_text(
+        f"# {title}\n\n```{{eval-rst}}\n.. currentmodule:: {package}\n\n{table}\n\n   {names}\n```\n"
+    )
+
 MODULES = (deltaprop, nn, nn.init, optim, graph, plot)
 
 

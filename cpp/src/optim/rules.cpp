@@ -18,22 +18,22 @@ double power(double base, std::int64_t n) {
   return result;
 }
 
-constexpr Domain at_least_zero{"", " >= 0", [](double x) { return x >= 0 && std::isfinite(x); }};
-constexpr Domain above_zero{"", " > 0 or None", [](double x) { return x > 0; }};
-constexpr Domain above_one{"", " > 1", [](double x) { return x > 1 && std::isfinite(x); }};
-constexpr Domain below_one{"0 <= ", " < 1", [](double x) { return x >= 0 && x < 1; }};
-constexpr Domain inside_one{"0 < ", " < 1", [](double x) { return x > 0 && x < 1; }};
-constexpr Domain up_to_one{"0 <= ", " <= 1", [](double x) { return x >= 0 && x <= 1; }};
-constexpr Domain finite{"a finite ", "", [](double x) { return std::isfinite(x); }};
-constexpr Domain flag{"", " to be True or False", [](double x) { return x == 0 || x == 1; }};
+using domains::at_least_zero;
+
+Option flag(const char* name, bool fallback = false) {
+  return {name, fallback ? 1.0 : 0.0, &domains::flag, OptionKind::flag};
+}
+const Option first_beta{"beta1", 0.9, &domains::below_one, OptionKind::number, "betas"};
+const Option second_beta{"beta2", 0.999, &domains::below_one, OptionKind::number, "betas"};
 
 /// A rule's own options and then those of all.
 std::vector<Option> with_common(std::vector<Option> own) {
-  own.insert(own.end(), {{"maximize", &flag},
-                         {"l1", &at_least_zero},
-                         {"l2", &at_least_zero},
-                         {"max_norm", &above_zero},
-                         {"nonnegative", &flag}});
+  own.insert(own.end(),
+             {flag("maximize"),
+              {"l1", 0, &at_least_zero},
+              {"l2", 0, &at_least_zero},
+              {"max_norm", std::numeric_limits<double>::infinity(), &domains::above_zero_or_none, OptionKind::optional},
+              flag("nonnegative")});
   return own;
 }
 
@@ -53,11 +53,11 @@ StepPlan with_decay(StepPlan plan, double weight_decay, bool decoupled, double l
 
 namespace sgd {
 enum { lr, momentum, dampening, weight_decay, nesterov };
-const std::vector<Option> options = with_common({{"lr", &at_least_zero},
-                                                 {"momentum", &at_least_zero},
-                                                 {"dampening", &finite},
-                                                 {"weight_decay", &at_least_zero},
-                                                 {"nesterov", &flag}});
+const std::vector<Option> options = with_common({{"lr", 1e-3, &at_least_zero},
+                                                 {"momentum", 0, &at_least_zero},
+                                                 {"dampening", 0, &domains::finite},
+                                                 {"weight_decay", 0, &at_least_zero},
+                                                 flag("nesterov")});
 bool has_momentum(const Options& o) { return o[momentum] != 0; }
 void check(const Options& o) {
   if (o[nesterov] != 0 && (o[momentum] <= 0 || o[dampening] != 0)) {
@@ -76,13 +76,21 @@ StepPlan plan(const Options& o, StepState& t) {
 
 namespace adam {
 enum { lr, beta1, beta2, eps, weight_decay, amsgrad, decoupled };
-const std::vector<Option> options = with_common({{"lr", &at_least_zero},
-                                                 {"beta1", &below_one},
-                                                 {"beta2", &below_one},
-                                                 {"eps", &at_least_zero},
-                                                 {"weight_decay", &at_least_zero},
-                                                 {"amsgrad", &flag},
-                                                 {"decoupled_weight_decay", &flag}});
+const std::vector<Option> options = with_common({{"lr", 1e-3, &at_least_zero},
+                                                 first_beta,
+                                                 second_beta,
+                                                 {"eps", 1e-8, &at_least_zero},
+                                                 {"weight_decay", 0, &at_least_zero},
+                                                 flag("amsgrad"),
+                                                 flag("decoupled_weight_decay")});
+/// AdamW's.
+const std::vector<Option> decoupled_options = with_common({{"lr", 1e-3, &at_least_zero},
+                                                           first_beta,
+                                                           second_beta,
+                                                           {"eps", 1e-8, &at_least_zero},
+                                                           {"weight_decay", 1e-2, &at_least_zero},
+                                                           flag("amsgrad"),
+                                                           flag("decoupled_weight_decay", true)});
 const std::vector<State> states{{"exp_avg", always, zero},
                                 {"exp_avg_sq", always, zero},
                                 {"max_exp_avg_sq", [](const Options& o) { return o[amsgrad] != 0; }, zero}};
@@ -99,13 +107,13 @@ const std::vector<State> moments{{"exp_avg", always, zero}, {"exp_avg_sq", alway
 
 namespace nadam {
 enum { lr, beta1, beta2, eps, weight_decay, momentum_decay, decoupled };
-const std::vector<Option> options = with_common({{"lr", &at_least_zero},
-                                                 {"beta1", &below_one},
-                                                 {"beta2", &below_one},
-                                                 {"eps", &at_least_zero},
-                                                 {"weight_decay", &at_least_zero},
-                                                 {"momentum_decay", &at_least_zero},
-                                                 {"decoupled_weight_decay", &flag}});
+const std::vector<Option> options = with_common({{"lr", 2e-3, &at_least_zero},
+                                                 first_beta,
+                                                 second_beta,
+                                                 {"eps", 1e-8, &at_least_zero},
+                                                 {"weight_decay", 0, &at_least_zero},
+                                                 {"momentum_decay", 4e-3, &at_least_zero},
+                                                 flag("decoupled_weight_decay")});
 StepPlan plan(const Options& o, StepState& t) {
   const auto mu_at = [&](std::int64_t step) {
     return o[beta1] * (1 - 0.5 * portable_power(0.96, static_cast<double>(step) * o[momentum_decay]));
@@ -123,12 +131,12 @@ StepPlan plan(const Options& o, StepState& t) {
 
 namespace radam {
 enum { lr, beta1, beta2, eps, weight_decay, decoupled };
-const std::vector<Option> options = with_common({{"lr", &at_least_zero},
-                                                 {"beta1", &below_one},
-                                                 {"beta2", &below_one},
-                                                 {"eps", &at_least_zero},
-                                                 {"weight_decay", &at_least_zero},
-                                                 {"decoupled_weight_decay", &flag}});
+const std::vector<Option> options = with_common({{"lr", 1e-3, &at_least_zero},
+                                                 first_beta,
+                                                 second_beta,
+                                                 {"eps", 1e-8, &at_least_zero},
+                                                 {"weight_decay", 0, &at_least_zero},
+                                                 flag("decoupled_weight_decay")});
 /// Liu et al., "On the variance of the adaptive learning rate and beyond" (2020), algorithm 2: Adam, its rate
 /// rectified, once the variance of that is tractable.
 StepPlan plan(const Options& o, StepState& t) {
@@ -148,11 +156,11 @@ StepPlan plan(const Options& o, StepState& t) {
 
 namespace adamax {
 enum { lr, beta1, beta2, eps, weight_decay };
-const std::vector<Option> options = with_common({{"lr", &at_least_zero},
-                                                 {"beta1", &below_one},
-                                                 {"beta2", &below_one},
-                                                 {"eps", &at_least_zero},
-                                                 {"weight_decay", &at_least_zero}});
+const std::vector<Option> options = with_common({{"lr", 2e-3, &at_least_zero},
+                                                 first_beta,
+                                                 second_beta,
+                                                 {"eps", 1e-8, &at_least_zero},
+                                                 {"weight_decay", 0, &at_least_zero}});
 const std::vector<State> states{{"exp_avg", always, zero}, {"exp_inf", always, zero}};
 StepPlan plan(const Options& o, StepState& t) {
   return {.formula = Formula::adamax,
@@ -163,11 +171,11 @@ StepPlan plan(const Options& o, StepState& t) {
 
 namespace adagrad {
 enum { lr, lr_decay, weight_decay, initial_accumulator_value, eps };
-const std::vector<Option> options = with_common({{"lr", &at_least_zero},
-                                                 {"lr_decay", &at_least_zero},
-                                                 {"weight_decay", &at_least_zero},
-                                                 {"initial_accumulator_value", &at_least_zero},
-                                                 {"eps", &at_least_zero}});
+const std::vector<Option> options = with_common({{"lr", 1e-2, &at_least_zero},
+                                                 {"lr_decay", 0, &at_least_zero},
+                                                 {"weight_decay", 0, &at_least_zero},
+                                                 {"initial_accumulator_value", 0, &at_least_zero},
+                                                 {"eps", 1e-10, &at_least_zero}});
 const std::vector<State> states{{"sum", always, [](const Options& o) { return o[initial_accumulator_value]; }}};
 StepPlan plan(const Options& o, StepState& t) {
   return {.formula = Formula::adagrad,
@@ -178,8 +186,10 @@ StepPlan plan(const Options& o, StepState& t) {
 
 namespace adadelta {
 enum { lr, rho, eps, weight_decay };
-const std::vector<Option> options = with_common(
-    {{"lr", &at_least_zero}, {"rho", &up_to_one}, {"eps", &at_least_zero}, {"weight_decay", &at_least_zero}});
+const std::vector<Option> options = with_common({{"lr", 1, &at_least_zero},
+                                                 {"rho", 0.9, &domains::up_to_one},
+                                                 {"eps", 1e-6, &at_least_zero},
+                                                 {"weight_decay", 0, &at_least_zero}});
 const std::vector<State> states{{"square_avg", always, zero}, {"acc_delta", always, zero}};
 StepPlan plan(const Options& o, StepState&) {
   return {.formula = Formula::adadelta, .coefficients = {o[lr], o[rho], 1 - o[rho], o[eps]}, .decay = o[weight_decay]};
@@ -188,12 +198,12 @@ StepPlan plan(const Options& o, StepState&) {
 
 namespace rmsprop {
 enum { lr, alpha, eps, weight_decay, momentum, centered };
-const std::vector<Option> options = with_common({{"lr", &at_least_zero},
-                                                 {"alpha", &at_least_zero},
-                                                 {"eps", &at_least_zero},
-                                                 {"weight_decay", &at_least_zero},
-                                                 {"momentum", &at_least_zero},
-                                                 {"centered", &flag}});
+const std::vector<Option> options = with_common({{"lr", 1e-2, &at_least_zero},
+                                                 {"alpha", 0.99, &at_least_zero},
+                                                 {"eps", 1e-8, &at_least_zero},
+                                                 {"weight_decay", 0, &at_least_zero},
+                                                 {"momentum", 0, &at_least_zero},
+                                                 flag("centered")});
 const std::vector<State> states{{"square_avg", always, zero},
                                 {"grad_avg", [](const Options& o) { return o[centered] != 0; }, zero},
                                 {"momentum_buffer", [](const Options& o) { return o[momentum] != 0; }, zero}};
@@ -209,11 +219,12 @@ StepPlan plan(const Options& o, StepState&) {
 
 namespace rprop {
 enum { lr, etaminus, etaplus, step_size_min, step_size_max };
-const std::vector<Option> options = with_common({{"lr", &at_least_zero},
-                                                 {"etaminus", &inside_one},
-                                                 {"etaplus", &above_one},
-                                                 {"step_size_min", &at_least_zero},
-                                                 {"step_size_max", &at_least_zero}});
+const std::vector<Option> options =
+    with_common({{"lr", 1e-2, &at_least_zero},
+                 {"etaminus", 0.5, &domains::inside_one, OptionKind::number, "etas"},
+                 {"etaplus", 1.2, &domains::above_one, OptionKind::number, "etas"},
+                 {"step_size_min", 1e-6, &at_least_zero, OptionKind::number, "step_sizes"},
+                 {"step_size_max", 50, &at_least_zero, OptionKind::number, "step_sizes"}});
 const std::vector<State> states{{"prev", always, zero}, {"step_size", always, [](const Options& o) { return o[lr]; }}};
 void check(const Options& o) {
   if (o[step_size_min] > o[step_size_max]) {
@@ -228,11 +239,11 @@ StepPlan plan(const Options& o, StepState&) {
 
 namespace asgd {
 enum { lr, lambd, alpha, t0, weight_decay };
-const std::vector<Option> options = with_common({{"lr", &at_least_zero},
-                                                 {"lambd", &at_least_zero},
-                                                 {"alpha", &at_least_zero},
-                                                 {"t0", &at_least_zero},
-                                                 {"weight_decay", &at_least_zero}});
+const std::vector<Option> options = with_common({{"lr", 1e-2, &at_least_zero},
+                                                 {"lambd", 1e-4, &at_least_zero},
+                                                 {"alpha", 0.75, &at_least_zero},
+                                                 {"t0", 1e6, &at_least_zero},
+                                                 {"weight_decay", 0, &at_least_zero}});
 const std::vector<State> states{{"ax", always, zero}};
 /// eta and mu are those of the last step, as in PyTorch: a new lr takes effect a step later.
 StepPlan plan(const Options& o, StepState& t) {
@@ -250,8 +261,10 @@ StepPlan plan(const Options& o, StepState& t) {
 
 namespace lion {
 enum { lr, beta1, beta2, weight_decay };
-const std::vector<Option> options = with_common(
-    {{"lr", &at_least_zero}, {"beta1", &below_one}, {"beta2", &below_one}, {"weight_decay", &at_least_zero}});
+const std::vector<Option> options = with_common({{"lr", 1e-4, &at_least_zero},
+                                                 first_beta,
+                                                 {"beta2", 0.99, &domains::below_one, OptionKind::number, "betas"},
+                                                 {"weight_decay", 0, &at_least_zero}});
 const std::vector<State> states{{"exp_avg", always, zero}};
 StepPlan plan(const Options& o, StepState&) {
   return with_decay({.formula = Formula::lion, .coefficients = {o[lr], o[beta1], 1 - o[beta1], o[beta2], 1 - o[beta2]}},
@@ -264,7 +277,7 @@ const std::vector<Rule>& rules() {
   static const std::vector<Rule> list{
       {"SGD", sgd::options, {{"momentum_buffer", sgd::has_momentum, zero}}, {}, sgd::check, sgd::plan},
       {"Adam", adam::options, adam::states, {"step"}, nullptr, adam::plan},
-      {"AdamW", adam::options, adam::states, {"step"}, nullptr, adam::plan},
+      {"AdamW", adam::decoupled_options, adam::states, {"step"}, nullptr, adam::plan},
       {"NAdam", nadam::options, moments, {"step", "mu_product"}, nullptr, nadam::plan},
       {"RAdam", radam::options, moments, {"step"}, nullptr, radam::plan},
       {"Adamax", adamax::options, adamax::states, {"step"}, nullptr, adamax::plan},
@@ -294,6 +307,12 @@ void Rule::check(const Options& o) const {
 
 std::size_t Rule::common(int option) const {
   return options.size() - static_cast<std::size_t>(common_options) + static_cast<std::size_t>(option);
+}
+
+std::vector<std::string> rule_names() {
+  std::vector<std::string> names;
+  for (const Rule& rule : rules()) names.emplace_back(rule.name);
+  return names;
 }
 
 const Rule& find_rule(const std::string& name) {

@@ -7,29 +7,11 @@ from typing import Any
 import numpy as np
 
 from deltaprop._arrays import Array, as_array
-from deltaprop.nn.losses import (
-    BCELoss,
-    BCEWithLogitsLoss,
-    CrossEntropyLoss,
-    HingeLoss,
-    HuberLoss,
-    L1Loss,
-    MSELoss,
-    NLLLoss,
-    QuantileLoss,
-    SmoothL1Loss,
-)
 from deltaprop.training.heads import HeadLosses
 from deltaprop.training.metrics import Metric
 
 # What the history calls its own columns.
 _TAKEN = re.compile(r"(val_)?loss(_\d+)?|lr|val_.*|(activation|delta|gradient)_norm")
-
-
-# Their outputs come to lie near the targets: of 0 and 1 they stand for the second from one half on.
-_NEAR_TARGETS = (BCELoss, HuberLoss, L1Loss, MSELoss, QuantileLoss, SmoothL1Loss)
-# Each of their outputs tells two classes apart.
-_LABELS = (BCELoss, BCEWithLogitsLoss, HingeLoss)
 
 
 class Metrics:
@@ -99,16 +81,17 @@ def _parts(metric: Metric, loss: Any, y: Any, outputs: Array, weight: Any) -> li
     if metric._takes not in ("classes", "either"):
         return [(y, outputs, weight)]
     y = as_array(y, "y")
-    if isinstance(loss, HingeLoss):
+    kind = getattr(loss, "_targets", "values")
+    by_output = y.ndim == 2 and y.shape == outputs.shape
+    if kind == "signs":
         y = (y > 0).astype(np.int64)
-    if isinstance(loss, CrossEntropyLoss) and y.ndim == 2 and y.shape == outputs.shape:
+    if kind == "classes" and by_output:
         y = y.argmax(axis=1)
-    elif isinstance(loss, CrossEntropyLoss | NLLLoss) and y.ndim == 1:
+    elif kind == "classes" and y.ndim == 1:
         there = y != loss.ignore_index
         weight = None if weight is None else as_array(weight, "sample_weight")[there]
         return [(y[there], outputs[there], weight)]
-    labels = isinstance(loss, _LABELS) and y.ndim == 2 and y.shape == outputs.shape
-    if labels and metric._takes == "classes":
+    if kind in ("labels", "signs") and by_output and metric._takes == "classes":
         return [(y[:, k], outputs[:, k], weight) for k in range(y.shape[1])]
     return [(y, outputs, weight)]
 
@@ -116,7 +99,7 @@ def _parts(metric: Metric, loss: Any, y: Any, outputs: Array, weight: Any) -> li
 def _made(metric: Any, loss: Any) -> Metric:
     if isinstance(metric, Metric):
         return metric
-    return Metric(metric, probabilities=isinstance(loss, _NEAR_TARGETS))
+    return Metric(metric, probabilities=getattr(loss, "_estimates_targets", False))
 
 
 def _name(metric: Any) -> str:

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 
+#include "deltaprop/core/options.hpp"
 #include "deltaprop/core/random.hpp"
 #include "deltaprop/core/types.hpp"
 #include "deltaprop/kernels/formulas.hpp"
@@ -137,14 +139,8 @@ struct MaskedAffine {
   T* y;
 };
 
-/// Options of losses; each formula takes its own.
-struct LossOptions {
-  double threshold = 1;      // SmoothL1Loss's beta, HuberLoss's delta
-  double smoothing = 0;      // of labels, from 0 to 1
-  double eps = 0;            // PoissonNLLLoss's, GaussianNLLLoss's
-  bool logarithmic = false;  // PoissonNLLLoss's log_input, KLDivLoss's log_target
-  bool full = false;         // with the terms that no output changes
-};
+/// The options of a loss, in the order of its description; those that are not one number are unused.
+using LossOptions = std::array<double, OptionList::kMax>;
 
 /// Some rows of a loss. Sums of a row are in float64 and unscaled; deltas carry weight * scale.
 template <class T>
@@ -174,6 +170,7 @@ struct Limits {
 template <class T>
 struct Loss {
   const char* name;
+  OptionList options;
   bool classes;   // its targets are classes, an integer a row
   bool per_row;   // an element of the unreduced loss is a row, not an output
   Index outputs;  // of an element: the first of all elements stand in the first columns, and so on
@@ -246,16 +243,13 @@ struct UnitNorms {
   double limit;
 };
 
-/// The most options that an activation has.
-inline constexpr Index kActivationOptions = 2;
-
 /// y = f(x)
 template <class T>
 struct ActivationForward {
   Index rows, cols;
   const T* x;  // (rows, cols), row-major, as all of these
   T* y;
-  T options[kActivationOptions];
+  T options[OptionList::kMax];  // in the order of the description
 };
 
 /// dx = dy f'(x); both x and y = f(x) are at hand, a formula takes what serves it.
@@ -266,13 +260,13 @@ struct ActivationBackward {
   const T* y;
   const T* dy;
   T* dx;
-  T options[kActivationOptions];
+  T options[OptionList::kMax];  // in the order of the description
 };
 
 template <class T>
 struct Activation {
   const char* name;
-  Index options;  // how many numbers it takes
+  OptionList options;
   /// Whether the delta is the same where y is given for x.
   bool (*from_output)(const double* options);
   void (*forward)(const ActivationForward<T>&);

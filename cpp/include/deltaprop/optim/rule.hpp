@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "deltaprop/core/options.hpp"
 #include "deltaprop/core/types.hpp"
 #include "deltaprop/kernels/table.hpp"
 
@@ -27,18 +28,6 @@ struct StepPlan {
   std::array<double, kernels::kMaxCoefficients> coefficients{};
   double decay = 0;   // coupled weight decay: g + decay p
   double shrink = 1;  // decoupled: shrink p
-};
-
-/// The values that an option may have, as messages write them: "expected " before, its name, after.
-struct Domain {
-  const char* before;
-  const char* after;
-  bool (*holds)(double);
-};
-
-struct Option {
-  const char* name;
-  const Domain* domain;
 };
 
 /// An array that a rule keeps, of the shape of the parameter.
@@ -65,6 +54,8 @@ struct Rule {
 
 /// Options that all rules have, after their own. A max_norm of infinity is none.
 enum CommonOption { maximize, l1, l2, max_norm, nonnegative, common_options };
+
+std::vector<std::string> rule_names();
 
 /// By name: "SGD", "Adam", ...
 const Rule& find_rule(const std::string& name);
