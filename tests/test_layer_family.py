@@ -10,6 +10,7 @@ import pytest
 
 import deltaprop as dp
 from deltaprop import nn, optim
+from members import in_torch
 from nests import torch_kinds
 
 MEMBERS = {
@@ -103,7 +104,7 @@ IN_TORCH = [
     (name, options)
     for name, cases in ARGUMENTS.items()
     for options in cases
-    if name != "Standardize" and options.get("p", 0 if "Dropout" not in name else 1) == 0
+    if in_torch(MEMBERS[name]) and options.get("p", 0 if "Dropout" not in name else 1) == 0
 ]
 CASES = [(name, options) for name, cases in ARGUMENTS.items() for options in cases]
 DTYPES = ["float32", "float64"]
@@ -249,7 +250,8 @@ def test_every_layer_with_a_state_has_cases():
     kinds = [kind for kind in (getattr(nn, name) for name in nn.__all__) if isinstance(kind, type)]
     kinds = [kind for kind in kinds if issubclass(kind, nn.Layer)]
     found = {kind.__name__ for kind in kinds if kind._names or kind._buffer_names}
-    assert found == {name for name, _ in WITH_STATE} | {"Standardize"}  # which PyTorch has not
+    ours = {name for name, kind in MEMBERS.items() if not in_torch(kind)}
+    assert found == {name for name, _ in WITH_STATE} | ours
 
 
 @pytest.mark.parametrize(("name", "options"), WITH_STATE, ids=_label)

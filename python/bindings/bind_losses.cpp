@@ -190,8 +190,8 @@ void bind_losses(py::module_& m) {
                  name, nn::reduction(reduction), factor,
                  nn::LossOptions{std::move(numbers), std::move(column_weights), ignored_class});
            }),
-           py::arg("name"), py::arg("reduction"), py::arg("factor"), py::arg("numbers"), py::arg("column_weights"),
-           py::arg("ignored_class"));
+           py::arg("name"), py::arg("reduction"), py::arg("factor"), py::arg("numbers") = std::vector<double>(),
+           py::arg("column_weights") = std::vector<double>(), py::arg("ignored_class") = -1);
   py::class_<PythonLoss, Loss, std::shared_ptr<PythonLoss>>(m, "PythonLoss")
       .def(py::init<py::object, std::string, const py::array&, bool>(), py::arg("loss"), py::arg("description"),
            py::arg("y"), py::arg("mean"));

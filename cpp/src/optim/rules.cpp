@@ -10,6 +10,7 @@ namespace deltaprop::optim {
 namespace {
 
 using kernels::Formula;
+using kernels::formula;
 
 /// base^n by squaring: std::pow differs from one C library to the next.
 double power(double base, std::int64_t n) {
@@ -67,8 +68,10 @@ void check(const Options& o) {
 }
 StepPlan plan(const Options& o, StepState& t) {
   const bool first = t.step == 1;  // the buffer takes the gradient itself
-  const Formula formula = !has_momentum(o) ? Formula::sgd : o[nesterov] == 0.0 ? Formula::momentum : Formula::nesterov;
-  return {.formula = formula,
+  static const Formula plain = formula("sgd"), heavy_ball = formula("momentum"), ahead = formula("nesterov");
+  return {.formula = !has_momentum(o)     ? plain
+                     : o[nesterov] == 0.0 ? heavy_ball
+                                          : ahead,
           .coefficients = {o[lr], first ? 0 : o[momentum], first ? 1 : 1 - o[dampening], o[momentum]},
           .decay = o[weight_decay]};
 }
@@ -95,9 +98,10 @@ const std::vector<State> states{{"exp_avg", always, zero},
                                 {"exp_avg_sq", always, zero},
                                 {"max_exp_avg_sq", [](const Options& o) { return o[amsgrad] != 0; }, zero}};
 StepPlan plan(const Options& o, StepState& t) {
+  static const Formula plain = formula("adam"), with_largest = formula("amsgrad");
   const double rate = o[lr] / (1 - power(o[beta1], t.step));
   const double correction = 1 / std::sqrt(1 - power(o[beta2], t.step));
-  return with_decay({.formula = o[amsgrad] != 0 ? Formula::amsgrad : Formula::adam,
+  return with_decay({.formula = o[amsgrad] != 0 ? with_largest : plain,
                      .coefficients = {rate, o[beta1], 1 - o[beta1], o[beta2], 1 - o[beta2], correction, o[eps]}},
                     o[weight_decay], o[decoupled] != 0, o[lr]);
 }
@@ -115,6 +119,7 @@ const std::vector<Option> options = with_common({{"lr", 2e-3, &at_least_zero},
                                                  {"momentum_decay", 4e-3, &at_least_zero},
                                                  flag("decoupled_weight_decay")});
 StepPlan plan(const Options& o, StepState& t) {
+  static const Formula update = formula("nadam");
   const auto mu_at = [&](std::int64_t step) {
     return o[beta1] * (1 - 0.5 * portable_power(0.96, static_cast<double>(step) * o[momentum_decay]));
   };
@@ -122,7 +127,7 @@ StepPlan plan(const Options& o, StepState& t) {
   double& product = t.scalars[0];
   product = (t.step == 1 ? 1 : product) * mu;
   return with_decay(
-      {.formula = Formula::nadam,
+      {.formula = update,
        .coefficients = {o[lr] * (1 - mu) / (1 - product), o[lr] * next / (1 - product * next), o[beta1], 1 - o[beta1],
                         o[beta2], 1 - o[beta2], 1 / std::sqrt(1 - power(o[beta2], t.step)), o[eps]}},
       o[weight_decay], o[decoupled] != 0, o[lr]);
@@ -140,6 +145,7 @@ const std::vector<Option> options = with_common({{"lr", 1e-3, &at_least_zero},
 /// Liu et al., "On the variance of the adaptive learning rate and beyond" (2020), algorithm 2: Adam, its rate
 /// rectified, once the variance of that is tractable.
 StepPlan plan(const Options& o, StepState& t) {
+  static const Formula rectified = formula("adam"), unrectified = formula("unrectified");
   const double decayed = power(o[beta2], t.step), rest = 1 - decayed;
   const double limit = 2 / (1 - o[beta2]) - 1;
   const double rho = limit - 2 * static_cast<double>(t.step) * decayed / rest;
@@ -148,7 +154,7 @@ StepPlan plan(const Options& o, StepState& t) {
   if (tractable) {
     rate *= std::sqrt(rest) * std::sqrt((rho - 4) * (rho - 2) * limit / ((limit - 4) * (limit - 2) * rho));
   }
-  return with_decay({.formula = tractable ? Formula::adam : Formula::unrectified,
+  return with_decay({.formula = tractable ? rectified : unrectified,
                      .coefficients = {rate, o[beta1], 1 - o[beta1], o[beta2], 1 - o[beta2], 1, o[eps]}},
                     o[weight_decay], o[decoupled] != 0, o[lr]);
 }
@@ -163,7 +169,8 @@ const std::vector<Option> options = with_common({{"lr", 2e-3, &at_least_zero},
                                                  {"weight_decay", 0, &at_least_zero}});
 const std::vector<State> states{{"exp_avg", always, zero}, {"exp_inf", always, zero}};
 StepPlan plan(const Options& o, StepState& t) {
-  return {.formula = Formula::adamax,
+  static const Formula update = formula("adamax");
+  return {.formula = update,
           .coefficients = {o[lr] / (1 - power(o[beta1], t.step)), o[beta1], 1 - o[beta1], o[beta2], o[eps]},
           .decay = o[weight_decay]};
 }
@@ -178,7 +185,8 @@ const std::vector<Option> options = with_common({{"lr", 1e-2, &at_least_zero},
                                                  {"eps", 1e-10, &at_least_zero}});
 const std::vector<State> states{{"sum", always, [](const Options& o) { return o[initial_accumulator_value]; }}};
 StepPlan plan(const Options& o, StepState& t) {
-  return {.formula = Formula::adagrad,
+  static const Formula update = formula("adagrad");
+  return {.formula = update,
           .coefficients = {o[lr] / (1 + static_cast<double>(t.step - 1) * o[lr_decay]), o[eps]},
           .decay = o[weight_decay]};
 }
@@ -192,7 +200,8 @@ const std::vector<Option> options = with_common({{"lr", 1, &at_least_zero},
                                                  {"weight_decay", 0, &at_least_zero}});
 const std::vector<State> states{{"square_avg", always, zero}, {"acc_delta", always, zero}};
 StepPlan plan(const Options& o, StepState&) {
-  return {.formula = Formula::adadelta, .coefficients = {o[lr], o[rho], 1 - o[rho], o[eps]}, .decay = o[weight_decay]};
+  static const Formula update = formula("adadelta");
+  return {.formula = update, .coefficients = {o[lr], o[rho], 1 - o[rho], o[eps]}, .decay = o[weight_decay]};
 }
 }  // namespace adadelta
 
@@ -208,10 +217,9 @@ const std::vector<State> states{{"square_avg", always, zero},
                                 {"grad_avg", [](const Options& o) { return o[centered] != 0; }, zero},
                                 {"momentum_buffer", [](const Options& o) { return o[momentum] != 0; }, zero}};
 StepPlan plan(const Options& o, StepState&) {
-  const Formula formula = o[centered] != 0
-                              ? (o[momentum] != 0 ? Formula::rmsprop_centered_momentum : Formula::rmsprop_centered)
-                              : (o[momentum] != 0 ? Formula::rmsprop_momentum : Formula::rmsprop);
-  return {.formula = formula,
+  static const Formula formulas[2][2] = {{formula("rmsprop"), formula("rmsprop_momentum")},
+                                         {formula("rmsprop_centered"), formula("rmsprop_centered_momentum")}};
+  return {.formula = formulas[o[centered] != 0][o[momentum] != 0],
           .coefficients = {o[lr], o[alpha], 1 - o[alpha], o[eps], o[momentum]},
           .decay = o[weight_decay]};
 }
@@ -233,7 +241,8 @@ void check(const Options& o) {
   }
 }
 StepPlan plan(const Options& o, StepState&) {
-  return {.formula = Formula::rprop, .coefficients = {o[etaminus], o[etaplus], o[step_size_min], o[step_size_max]}};
+  static const Formula update = formula("rprop");
+  return {.formula = update, .coefficients = {o[etaminus], o[etaplus], o[step_size_min], o[step_size_max]}};
 }
 }  // namespace rprop
 
@@ -247,15 +256,13 @@ const std::vector<Option> options = with_common({{"lr", 1e-2, &at_least_zero},
 const std::vector<State> states{{"ax", always, zero}};
 /// eta and mu are those of the last step, as in PyTorch: a new lr takes effect a step later.
 StepPlan plan(const Options& o, StepState& t) {
+  static const Formula update = formula("asgd");
   auto& [next_eta, next_mu] = t.scalars;
   const double eta = t.step == 1 ? o[lr] : next_eta, mu = t.step == 1 ? 1 : next_mu;
   const auto step = static_cast<double>(t.step);
   next_eta = o[lr] / portable_power(1 + o[lambd] * o[lr] * step, o[alpha]);
   next_mu = 1 / std::max(1.0, step - o[t0]);
-  return {.formula = Formula::asgd,
-          .coefficients = {eta, mu, 1 - mu},
-          .decay = o[weight_decay],
-          .shrink = 1 - o[lambd] * eta};
+  return {.formula = update, .coefficients = {eta, mu, 1 - mu}, .decay = o[weight_decay], .shrink = 1 - o[lambd] * eta};
 }
 }  // namespace asgd
 
@@ -267,7 +274,8 @@ const std::vector<Option> options = with_common({{"lr", 1e-4, &at_least_zero},
                                                  {"weight_decay", 0, &at_least_zero}});
 const std::vector<State> states{{"exp_avg", always, zero}};
 StepPlan plan(const Options& o, StepState&) {
-  return with_decay({.formula = Formula::lion, .coefficients = {o[lr], o[beta1], 1 - o[beta1], o[beta2], 1 - o[beta2]}},
+  static const Formula update = formula("lion");
+  return with_decay({.formula = update, .coefficients = {o[lr], o[beta1], 1 - o[beta1], o[beta2], 1 - o[beta2]}},
                     o[weight_decay], true, o[lr]);
 }
 }  // namespace lion

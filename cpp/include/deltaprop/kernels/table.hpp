@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <string_view>
 
 #include "deltaprop/core/options.hpp"
 #include "deltaprop/core/random.hpp"
@@ -182,27 +183,8 @@ struct Loss {
 inline constexpr int kMaxStates = 3;
 inline constexpr int kMaxCoefficients = 8;
 
-/// The formulas of the update rules, in the order of the list in updates.hpp.
-enum class Formula : int {
-  sgd,
-  momentum,
-  nesterov,
-  adam,
-  amsgrad,
-  unrectified,
-  nadam,
-  adamax,
-  adagrad,
-  adadelta,
-  rmsprop,
-  rmsprop_momentum,
-  rmsprop_centered,
-  rmsprop_centered_momentum,
-  rprop,
-  asgd,
-  lion,
-  count
-};
+/// The place of an update formula in the table.
+enum class Formula : int {};
 
 /// How much of what all formulas have in common an update needs; what it does not need costs it nothing.
 enum class Preprocessing : int { nothing, decay, everything };
@@ -224,6 +206,12 @@ struct Update {
   const T* gradients;
   T* states[kMaxStates];  // those that the formula takes, in its order
   const UpdateTerms<T>* terms;
+};
+
+template <class T>
+struct UpdateFormula {
+  const char* name;
+  void (*run)(const Update<T>&);
 };
 
 /// average <- decay average + (1 - decay) values
@@ -356,7 +344,8 @@ struct Kernels {
   void (*prelu_gradient)(const Prelu<T>&);
   const Loss<T>* losses;
   Index loss_count;
-  void (*const* updates)(const Update<T>&);  // by `Formula`
+  const UpdateFormula<T>* updates;  // by `Formula`
+  Index update_count;
   /// The sum of the squares of scale (sign g + l2 p + l1 sign(p)), in float64.
   double (*square_sum)(const Update<T>&);
   void (*average)(const Average<T>&);
@@ -377,6 +366,9 @@ struct Table {
 
 /// The table that load() has chosen.
 const Table& table();
+
+/// By its name in the list of updates.hpp; std::logic_error for others.
+Formula formula(std::string_view name);
 
 template <class T>
 const Kernels<T>& get();
