@@ -27,12 +27,11 @@ NAMES = {
     "numpy.ndarray": "NDArray[Any]",
     "numpy.typing.NDArray[numpy.float64]": "NDArray[np.float64]",
     "numpy.typing.ArrayLike": "ArrayLike",
-    "collections.abc.Sequence": "Sequence",
+    "collections.abc.Sequence": "Sequence[Any]",
     "typing.Any": "Any",
     "typing.overload": "overload",
     "dict": "dict[str, Any]",
     "list": "list[Any]",
-    "*args": "*args: object",
 }
 # By the name alone where it is the same in every class.
 RETURNS = {
@@ -72,7 +71,7 @@ class Corrections(ast.NodeTransformer):
             assert isinstance(node.slice, ast.Tuple)
             return self.visit(node.slice.elts[0])
         if isinstance(node.value, ast.Attribute):
-            node.value = self.visit(node.value)
+            node.value = expression(node.value.attr)
         node.slice = self.visit(node.slice)
         return node
 

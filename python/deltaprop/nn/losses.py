@@ -101,7 +101,9 @@ class Loss(CheckedInit):
         if not isinstance(value, int | float | np.integer | np.floating):
             raise TypeError(f"{type(self).__name__}: expected a number as {name}, got {value!r}")
         # An integer may be too large for a float.
-        if not (cast(float, abs(value)) <= sys.float_info.max and (not domain or holds(value))):
+        if not (
+            cast(float, abs(value)) <= sys.float_info.max and (not domain or holds(float(value)))
+        ):
             expected = f"a finite {name} {domain}".rstrip()
             raise ValueError(f"{type(self).__name__}: expected {expected}, got {value}")
         return float(value)

@@ -12,6 +12,7 @@ import numpy as np
 from deltaprop import _core
 from deltaprop._arrays import Array
 from deltaprop._checked_init import CheckedInit
+from deltaprop._core import Option
 from deltaprop.nn.parameter import Parameter
 from deltaprop.optim import _state
 
@@ -328,9 +329,9 @@ class Optimizer(CheckedInit):
             raise ValueError(f"{what} for {name} that a float holds, got more") from None
 
     @property
-    def _described(self) -> dict[str, list[_core.Option]]:
+    def _described(self) -> dict[str, list[Option]]:
         """The core's description of each option: one number, or those of a tuple."""
-        described: dict[str, list[_core.Option]] = {}
+        described: dict[str, list[Option]] = {}
         for option in _core.options(type(self).__name__):
             described.setdefault(option.tuple or option.name, []).append(option)
         return described
@@ -338,7 +339,9 @@ class Optimizer(CheckedInit):
     def _options(self, given: dict[str, Any]) -> dict[str, Any]:
         """Return the rule's own options: those given, and the core's defaults for others."""
         return {
-            name: given.get(name, default_of(options)) for name, options in self._described.items()
+            name: given.get(name, default_of(options))
+            for name, options in self._described.items()
+            if name not in CommonOptions.__annotations__
         }
 
     def _flat(self, options: dict[str, Any]) -> list[float]:
@@ -366,7 +369,7 @@ class Optimizer(CheckedInit):
         }
 
 
-def value_of(options: list[_core.Option], numbers: list[float]) -> Any:
+def value_of(options: list[Option], numbers: list[float]) -> Any:
     """Return the core's numbers of an option as users write it."""
     if options[0].tuple:
         return tuple(numbers)
@@ -376,7 +379,7 @@ def value_of(options: list[_core.Option], numbers: list[float]) -> Any:
     return None if options[0].kind == "optional" and number == math.inf else number
 
 
-def default_of(options: list[_core.Option]) -> Any:
+def default_of(options: list[Option]) -> Any:
     """Return the default of an option as users write it."""
     return value_of(options, [option.fallback for option in options])
 
