@@ -24,7 +24,7 @@ SHORTER = {
     "deltaprop.nn.Predictor": "Predictor",
 }
 NAMES = {
-    "numpy.ndarray": "NDArray[Any]",
+    "numpy.ndarray": "_Array",
     "numpy.typing.NDArray[numpy.float64]": "NDArray[np.float64]",
     "numpy.typing.ArrayLike": "ArrayLike",
     "collections.abc.Sequence": "Sequence[Any]",
@@ -35,14 +35,14 @@ NAMES = {
 }
 # By the name alone where it is the same in every class.
 RETURNS = {
-    "average": "NDArray[Any] | None",
-    "state": "NDArray[Any] | None",
+    "average": "_Array | None",
+    "state": "_Array | None",
     "parameters": "list[tuple[int, str]]",
     "buffers": "list[tuple[int, str]]",
-    "delta": "NDArray[Any]",
-    "cos": "NDArray[Any]",
-    "power": "NDArray[Any]",
-    "graph_jacobian": "list[NDArray[Any]]",
+    "delta": "_Array",
+    "cos": "_Array",
+    "power": "_Array",
+    "graph_jacobian": "list[_Array]",
 }
 # Functions of a network that our code calls without knowing its precision: one signature for both.
 OF_BOTH = {"fit", "predictor"}
@@ -55,6 +55,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from deltaprop.graph.drawing import Drawing
+
+_Array = NDArray[Any]
 
 """
 

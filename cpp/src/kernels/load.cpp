@@ -104,7 +104,7 @@ Formula formula(std::string_view name) {
   for (Index i = 0; i < known.update_count; ++i) {
     if (name == known.updates[i].name) return Formula{static_cast<int>(i)};
   }
-  throw std::logic_error("no update formula is called " + std::string(name));
+  throw std::out_of_range("no update formula is called " + std::string(name));
 }
 
 const Table& table() { return *loaded; }
