@@ -367,7 +367,7 @@ struct Table {
 /// The table that load() has chosen.
 const Table& table();
 
-/// By its name in the list of updates.hpp; std::logic_error for others.
+/// By its name in the list of updates.hpp; std::out_of_range for others.
 Formula formula(std::string_view name);
 
 template <class T>
