@@ -12,13 +12,13 @@
 /// Losses: value and delta side by side. First those of single elements, then those of whole rows.
 namespace deltaprop::kernels {
 
-/// What an elementwise loss sees of an element: its output (or two), its target, and its column's number.
+/// Inputs of an elementwise loss: an element's output (or two), its target, and its column's weight.
 template <class T>
 struct Element {
   Vector<T> a, second, y, column;
 };
 
-/// What most elementwise losses have in common.
+/// Defaults of elementwise losses with one output for each element.
 struct OneOutput {
   static constexpr Index outputs = 1;
   static Limits targets(const LossOptions&) { return {}; }
@@ -311,7 +311,7 @@ struct RowValue {
   double weight = 0, others = 0, times = 0, plus = 0;
 };
 
-/// The driver of all losses of whole rows. `some(first, rows, values)` writes the deltas of so many rows, and what
+/// The driver of all losses of whole rows. `some(first, rows, values)` writes the deltas of `rows` rows, and what
 /// their losses are made of.
 template <class T, class F>
 void loss_of_rows(const LossRows<T>& l, F&& some) {
@@ -333,7 +333,7 @@ void loss_of_rows(const LossRows<T>& l, F&& some) {
   }
 }
 
-/// A row without a class counts for nothing, whatever its outputs are.
+/// False for a row without a class: its loss and deltas are 0.
 template <class T>
 bool counts(const LossRows<T>& l, Index i) {
   return l.cols > 0 && (l.classes == nullptr || l.classes[i] >= 0);

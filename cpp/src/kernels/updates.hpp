@@ -44,7 +44,7 @@ Vector<T> nesterov(Vector<T> p, Vector<T> g, Vectors<T, 1>& s, const Vectors<T, 
   return fma(-lr, fma(momentum, b, g), p);
 }
 
-/// The running means m of g and v of g^2 that Adam and its kin share.
+/// The running means m of g and v of g^2 of Adam and its variants.
 template <class T>
 void moments(Vector<T> g, Vector<T>& m, Vector<T>& v, Vector<T> beta1, Vector<T> rest1, Vector<T> beta2,
              Vector<T> rest2) {
@@ -185,8 +185,8 @@ Vector<T> lion(Vector<T> p, Vector<T> g, Vectors<T, 1>& s, const Vectors<T, 5>& 
   return fma(-lr, direction, p);
 }
 
-/// 0 where a is too small to be normal. The mean of gradients that have become 0 would decay until it is hardly a
-/// number any more and stay so for ever, and the CPU takes many times as long over such.
+/// 0 where a is subnormal. The mean of gradients that have become 0 decays into subnormal numbers, on which the CPU is
+/// many times slower.
 template <class T>
 Vector<T> without_tiny(Vector<T> a) {
   return select(abs(a) < Vector<T>::all(std::numeric_limits<T>::min()), Vector<T>::zero(), a);

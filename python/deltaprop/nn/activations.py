@@ -124,7 +124,7 @@ class Tanh(Activation):
 
 
 class Tanhshrink(Activation):
-    """What the hyperbolic tangent takes off x.
+    """x less its hyperbolic tangent.
 
     Notes
     -----
@@ -147,7 +147,7 @@ class Hardtanh(Activation):
     Raises
     ------
     TypeError, ValueError
-        For what is no finite number, or bounds that are not in order.
+        For values that are not finite numbers, or bounds out of order.
 
     Notes
     -----
@@ -196,7 +196,7 @@ class Softplus(Activation):
     Raises
     ------
     TypeError, ValueError
-        For what is no finite number, or a beta of 0 or less.
+        For values that are not finite numbers, or a beta of 0 or less.
 
     Notes
     -----
@@ -252,7 +252,7 @@ class LeakyReLU(Activation):
     Raises
     ------
     TypeError, ValueError
-        For what is no finite number.
+        For values that are not finite numbers.
 
     Notes
     -----
@@ -276,7 +276,7 @@ class PReLU(CoreLayer):
     Parameters
     ----------
     num_parameters : int, default 1
-        1: one slope for all features; else one for each, and inputs have so many.
+        1: one slope for all features; else one for each of the input's features.
     init : float, default 0.25
         The slope to begin with.
 
@@ -324,7 +324,7 @@ class ELU(Activation):
     Raises
     ------
     TypeError, ValueError
-        For what is no finite number.
+        For values that are not finite numbers.
 
     Notes
     -----
@@ -353,7 +353,7 @@ class CELU(Activation):
     Raises
     ------
     TypeError, ValueError
-        For what is no finite number, or 0.
+        For values that are not finite numbers, or 0.
 
     Notes
     -----

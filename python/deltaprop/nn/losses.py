@@ -81,7 +81,7 @@ class Loss(CheckedInit):
         return _core.NamedLoss(function, self.reduction, self.factor, numbers, columns, ignored)
 
     def _native_for(self, y: Array, ndim: int) -> _core.Loss:
-        """Return the core's loss for these targets of outputs with so many axes."""
+        """Return the core's loss for these targets of outputs with `ndim` axes."""
         return self._native
 
     def _set(self, name: str, value: Any) -> None:
@@ -151,7 +151,7 @@ class Loss(CheckedInit):
     def _arguments(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
-    # What a dataclass could write anew for each loss, which importing them would wait for.
+    # Written once here: a dataclass would generate these for each loss, which slows the import.
     def __setattr__(self, name: str, value: Any) -> None:
         if "_native" in vars(self):
             raise FrozenInstanceError(f"cannot assign to field {name!r}")
@@ -179,7 +179,7 @@ class Loss(CheckedInit):
         Parameters
         ----------
         outputs : array_like, shape (N, features) or (features,)
-            What the network gave.
+            The output of the network.
         y : array_like
             The targets; see the class.
         sample_weight : array_like, shape (N,), optional
@@ -286,7 +286,7 @@ class SmoothL1Loss(Loss):
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the number of elements, N times features.
     beta : float, default 1
-        Where the one becomes the other; 0 or more, 0 is `L1Loss`.
+        Where one becomes the other; 0 or more, 0 is `L1Loss`.
     factor : float, default 1
         Multiplies the loss.
 
@@ -322,7 +322,7 @@ class HuberLoss(Loss):
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the number of elements, N times features.
     delta : float, default 1
-        Where the one becomes the other, above 0. It is kept as `threshold`, since ``loss.delta`` is
+        Where one becomes the other, above 0. It is kept as `threshold`, since ``loss.delta`` is
         the derivative.
     factor : float, default 1
         Multiplies the loss.
@@ -696,7 +696,7 @@ class CrossEntropyLoss(Loss):
     Notes
     -----
     The outputs are logits (N, classes), 2 classes or more. y is integer classes (N,) from 0 to
-    classes - 1, or probabilities (N, classes), floats of 0 or more, whose sum is not looked at. The
+    classes - 1, or probabilities (N, classes), floats of 0 or more, whose sum is not checked. The
     largest logit is taken off all others, so that none overflows, and what is added to 1 keeps its
     digits.
 

@@ -32,7 +32,7 @@ struct Targets {
   }
 };
 
-/// One evaluation of a loss over a range of rows; what is null is not wanted.
+/// One evaluation of a loss over a range of rows; null results are not computed.
 template <class T>
 struct LossCall {
   Matrix<const T> outputs;
@@ -58,15 +58,15 @@ class Loss {
   virtual TargetKind target_kind() const = 0;
   /// Elements of the unreduced loss in a row of `cols` outputs.
   virtual Index elements(Index cols) const = 0;
-  /// Whether the unreduced loss of so many outputs has no axis of columns.
+  /// Whether the unreduced loss of `cols` outputs has no axis of columns.
   virtual bool per_row(Index /*cols*/) const { return false; }
   /// Columns of targets of values for `cols` outputs; ValueError where the loss takes no such outputs.
   virtual Index target_cols(Index cols) const { return cols; }
-  /// Each column of the targets is compared with so many columns of the outputs, side by side.
+  /// Adjacent columns of the outputs that are compared with one column of the targets.
   virtual Index repeats() const { return 1; }
-  /// What the formula knows of each column; repeated over the columns, or none for ones.
+  /// A weight for each column, repeated over the columns; empty for ones.
   virtual const std::vector<double>& column_weights() const;
-  /// The class whose rows count for nothing.
+  /// The class whose rows have loss 0.
   virtual std::int64_t ignored_class() const { return -1; }
   virtual kernels::Limits target_limits() const { return {}; }
   /// For the last of an element's outputs.
