@@ -32,6 +32,7 @@ lints() {
   ruff format --check .
   git ls-files '*.hpp' '*.cpp' | xargs clang-format --dry-run --Werror
   mypy --no-incremental
+  python python/stubs.py --check
   python -m mypy.stubtest deltaprop._core --mypy-config-file pyproject.toml --allowlist .ci/stubtest-allowlist.txt
   if grep -q '^\[tool.importlinter\]' pyproject.toml; then lint-imports; fi
 }

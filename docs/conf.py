@@ -53,6 +53,30 @@ html_domain_indices = False
 html_show_copyright = False
 html_show_sphinx = False
 
+# The pages of families list what the modules list, so that a new member needs no line there.
+LAYERS = [
+    name
+    for name in nn.__all__
+    if isinstance(kind := getattr(nn, name), type)
+    and issubclass(kind, nn.Layer)
+    and kind.__module__ not in (nn.Layer.__module__, nn.activations.__name__)
+    and name != "ExpressionLayer"
+]
+FAMILIES = {
+    "Activations": (nn, nn.activations.__all__),
+    "Layers": (nn, LAYERS),
+    "Losses": (nn, nn.losses.__all__),
+    "Optimizers": (optim, optim.rules.__all__),
+}
+for title, (package, members) in FAMILIES.items():
+    table = "\n   ".join((".. autosummary::", ":toctree: ../generated", ":nosignatures:"))
+    names = "\n   ".join(members)
+    (HERE / "api" / "families").mkdir(exist_ok=True)
+    block = f".. currentmodule:: {package.__name__}\n\n{table}\n\n   {names}\n"
+    (HERE / "api" / "families" / f"{title.lower()}.md").write_text(
+        f"# {title}\n\n```{{eval-rst}}\n{block}```\n"
+    )
+
 MODULES = (deltaprop, nn, nn.init, optim, graph, plot)
 
 

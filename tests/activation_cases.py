@@ -2,7 +2,7 @@
 
 import pytest
 
-from deltaprop import nn
+from deltaprop import _core, nn
 
 MEMBERS = {
     name: getattr(nn, name)
@@ -17,26 +17,17 @@ OPTIONS = {
     "CELU": [{"alpha": 0.25}, {"alpha": -2.0}],
     "ELU": [{"alpha": 1.7}, {"alpha": -0.5}],
     "GELU": [{"approximate": "tanh"}],
-    "Hardsigmoid": [],
-    "Hardswish": [],
     "Hardtanh": [{"min_val": -0.25, "max_val": 2.5}],
-    "Identity": [],
     "LeakyReLU": [{"negative_slope": 0.3}, {"negative_slope": -2.0}],
-    "LogSigmoid": [],
     "LogSoftmax": [{"dim": 1}],
-    "Mish": [],
     "PReLU": [{"init": 0.7}, {"num_parameters": 3}, {"num_parameters": 3, "init": -0.5}],
-    "ReLU": [],
-    "ReLU6": [],
-    "SELU": [],
-    "SiLU": [],
-    "Sigmoid": [],
     "Softmax": [{"dim": 1}],
     "Softplus": [{"beta": 3.0, "threshold": 2.0}, {"beta": 0.5}],
-    "Softsign": [],
-    "Tanh": [],
-    "Tanhshrink": [],
 }
+# Other options are a step from the defaults.
+for _name in MEMBERS.keys() & set(_core.activation_names()) - OPTIONS.keys():
+    _moved = {option.name: option.fallback + 0.25 for option in _core.options(_name)}
+    OPTIONS[_name] = [_moved] if _moved else []
 CASES = [(name, options) for name in MEMBERS for options in [{}, *OPTIONS.get(name, [])]]
 each = pytest.mark.parametrize(
     ("name", "options"), CASES, ids=lambda v: v if isinstance(v, str) else str(v or "")

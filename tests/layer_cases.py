@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from deltaprop import nn, optim
+from members import in_torch
 
 MEMBERS = {
     name: getattr(nn, name)
@@ -53,7 +54,7 @@ IN_TORCH = [
     (name, options)
     for name, cases in ARGUMENTS.items()
     for options in cases
-    if name != "Standardize" and options.get("p", 0 if "Dropout" not in name else 1) == 0
+    if in_torch(MEMBERS[name]) and options.get("p", 0 if "Dropout" not in name else 1) == 0
 ]
 CASES = [(name, options) for name, cases in ARGUMENTS.items() for options in cases]
 DTYPES = ["float32", "float64"]

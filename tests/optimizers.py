@@ -12,7 +12,7 @@ FAMILY = {
     and issubclass(kind, optim.Optimizer)
     and kind is not optim.Optimizer
 }
-# Variants of the options of each; whoever is not here fails the tests below.
+# Variants of the options of each; a rule without an entry fails the tests.
 VARIANTS = {
     "SGD": [
         {"lr": 0.1},
@@ -104,6 +104,10 @@ class NumpyLion:
             update = np.sign(b1 * m + (1 - b1) * g) + self.weight_decay * self.p[i]
             self.p[i] = self.p[i] - self.lr * update
             self.m[i] = b2 * m + (1 - b2) * g
+
+
+# Of the rules that PyTorch does not have; their arguments have our defaults.
+ORACLES = {"Lion": NumpyLion}
 
 
 class TorchRule:

@@ -12,8 +12,8 @@ from optimizers import (
     BOUNDS,
     CASES,
     FAMILY,
+    ORACLES,
     VARIANTS,
-    NumpyLion,
     TorchRule,
     detached,
     distance,
@@ -39,8 +39,8 @@ def oracle(request):
     """Return the function that makes a member's oracle from its name, parameters and options."""
 
     def make(name, params, **options):
-        if name == "Lion":
-            return NumpyLion([p.astype(float) for p in params], **options)
+        if name in ORACLES:
+            return ORACLES[name]([p.astype(float) for p in params], **options)
         return TorchRule(request.getfixturevalue("torch"), name, params, **options)
 
     return make
@@ -75,19 +75,16 @@ def test_a_thousand_steps(oracle, name, variant, dtype):
         ours.step()
         theirs.step(gradients)
     error = distance(values(net), detached(theirs), start)
-    # Lion's oracle works in double, whose parameters no step of 1e-4 rounds.
-    bound = 2e-4 if (name, dtype) == ("Lion", "float32") else BOUNDS[dtype]
+    # Our oracles work in double, whose parameters no step of 1e-4 rounds.
+    bound = 2e-4 if name in ORACLES and dtype == "float32" else BOUNDS[dtype]
     assert error <= bound, f"{error:.1e}"
 
 
 @each_member
 def test_defaults_are_theirs(torch, name):
-    if name == "Lion":
-        expected = {"lr": 1e-4, "betas": (0.9, 0.99), "weight_decay": 0.0}
-    else:
-        theirs = inspect.signature(getattr(torch.optim, name)).parameters
-        foreign = {"params", "foreach", "capturable", "differentiable", "fused", "maximize"}
-        expected = {k: p.default for k, p in theirs.items() if k not in foreign}
+    theirs = inspect.signature(ORACLES.get(name) or getattr(torch.optim, name)).parameters
+    foreign = {"params", "foreach", "capturable", "differentiable", "fused", "maximize"}
+    expected = {k: p.default for k, p in theirs.items() if k not in foreign}
     ours = inspect.signature(FAMILY[name]).parameters
     assert {k: p.default for k, p in ours.items() if k not in {"params", "kwargs"}} == expected
     # What is positional there is so here, in the same order.

@@ -12,14 +12,24 @@ import numpy as np
 import pytest
 
 import deltaprop as dp
-from deltaprop import nn, optim
+from deltaprop import _core, nn, optim
 from deltaprop.nn.containers import Container
 from deltaprop.nn.core_module import CoreLayer
+from layer_cases import ARGUMENTS, WIDTH
 
 X = np.random.default_rng(0).normal(size=(20, 3))
 
 # Layers from 3 features with options other than the defaults.
 LAYERS = {
+    **{
+        name: {option.name: option.fallback + 0.25 for option in _core.options(name)}
+        for name in _core.activation_names()
+        if hasattr(nn, name)
+    },
+    **{
+        name: {k: 3 if v == WIDTH else v for case in cases for k, v in case.items()}
+        for name, cases in ARGUMENTS.items()
+    },
     "AlphaDropout": {"p": 0.25},
     "BatchNorm1d": {"num_features": 3, "eps": 1e-3, "momentum": None, "affine": False},
     "Dropout": {"p": 0.25},
@@ -27,29 +37,11 @@ LAYERS = {
     "LayerNorm": {"normalized_shape": 3, "eps": 1e-3, "elementwise_affine": True, "bias": False},
     "RMSNorm": {"normalized_shape": 3, "eps": 1e-3, "elementwise_affine": False},
     "Standardize": {"in_features": 3},
-    "CELU": {"alpha": 0.5},
-    "ELU": {"alpha": 0.5},
     "GELU": {"approximate": "tanh"},
-    "SELU": {},
-    "Hardsigmoid": {},
-    "Hardswish": {},
-    "Hardtanh": {"min_val": -0.5, "max_val": 0.25},
-    "Identity": {},
-    "LeakyReLU": {"negative_slope": 0.2},
     "Linear": {"in_features": 3, "out_features": 2, "bias": False, "init": "xavier_normal"},
-    "LogSigmoid": {},
     "LogSoftmax": {"dim": 1},
-    "Mish": {},
     "PReLU": {"num_parameters": 3, "init": 0.1},
-    "ReLU": {},
-    "ReLU6": {},
-    "SiLU": {},
-    "Sigmoid": {},
     "Softmax": {"dim": 1},
-    "Softplus": {"beta": 2.0, "threshold": 1.0},
-    "Softsign": {},
-    "Tanh": {},
-    "Tanhshrink": {},
 }
 MEMBERS = [
     name

@@ -1,44 +1,27 @@
-"""The stubs of the compiled module against the module: its docstrings carry the real signatures."""
+"""The stub of the compiled module is the one that python/stubs.py writes from it."""
 
-import ast
-import inspect
-import re
+import importlib.util
 from pathlib import Path
-from types import FunctionType, WrapperDescriptorType
 
 import pytest
 
-import deltaprop
-from deltaprop import _core
-
-STUBS = ast.parse((Path(deltaprop.__file__).parent / "_core.pyi").read_text())
-FUNCTIONS = {
-    f"{owner.name + '.' if isinstance(owner, ast.ClassDef) else ''}{f.name}": f
-    for owner in [STUBS, *(n for n in STUBS.body if isinstance(n, ast.ClassDef))]
-    for f in owner.body
-    # A slot that is called takes whatever comes and looks for itself.
-    if isinstance(f, ast.FunctionDef) and not f.decorator_list and f.name != "__call__"
-}
+pytest.importorskip("pybind11_stubgen")
+SPEC = importlib.util.spec_from_file_location(
+    "stubs", Path(__file__).resolve().parents[1] / "python" / "stubs.py"
+)
+stubs = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(stubs)
 
 
-def documented(name):
-    """Yield the argument names of each overload."""
-    target = _core
-    for part in name.split("."):
-        target = getattr(target, part)
-    short = name.split(".")[-1]
-    if isinstance(target, FunctionType | WrapperDescriptorType):
-        parameters = inspect.signature(target).parameters.values()
-        yield [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-        return
-    for line in re.findall(rf"^(?:\d+\. )?{short}\((.*)\) -> ", target.__doc__, re.MULTILINE):
-        yield re.findall(r"(?:^|, )(\w+)(?=: )", line)
+def test_the_stub_is_what_the_compiled_module_says():
+    assert stubs.main(["--check"]) is None
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_arguments_are_those_of_the_module(name):
-    stub = FUNCTIONS[name]
-    signatures = list(documented(name))
-    assert signatures
-    for arguments in signatures:
-        assert arguments == [a.arg for a in (*stub.args.posonlyargs, *stub.args.args)]
+def test_a_stub_that_differs_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(stubs, "stub", lambda: "MAX_THREADS: int\n")
+    monkeypatch.setattr(stubs, "STUB", tmp_path / "_core.pyi")
+    assert stubs.main([]) is None
+    assert stubs.main(["--check"]) is None
+    stubs.STUB.write_text("")
+    assert "run python python/stubs.py" in stubs.main(["--check"])
+    assert "got --chekc" in stubs.main(["--chekc"])

@@ -214,7 +214,7 @@ optim::Optimizer<T> optimizer(const runtime::Model<T>& model, const std::string&
 inline optim::Options options_of(const std::string& rule, std::map<std::string, double> values) {
   values.try_emplace("max_norm", std::numeric_limits<double>::infinity());
   optim::Options options;
-  for (const optim::Option& option : optim::find_rule(rule).options) options.push_back(values[option.name]);
+  for (const Option& option : optim::find_rule(rule).options) options.push_back(values[option.name]);
   return options;
 }
 inline optim::Options sgd_options(double lr, double momentum = 0) {

@@ -27,7 +27,7 @@ void run(kernels::Formula formula, const kernels::UpdateTerms<T>& terms, Index n
          const Guarded<T>& g, std::initializer_list<T*> states) {
   kernels::Update<T> u{.n = n, .values = p.data(), .gradients = g.data(), .states = {}, .terms = &terms};
   std::copy(states.begin(), states.end(), u.states);
-  kernels::get<T>().updates[static_cast<int>(formula)](u);
+  kernels::get<T>().updates[static_cast<int>(formula)].run(u);
 }
 
 template <class T>
@@ -46,7 +46,7 @@ std::vector<T> positive(Index n, std::uint64_t seed) {
 
 TEST_CASE_TEMPLATE("sgd equals its formula bit for bit", T, float, double) {
   using kernels::Formula;
-  for (const Formula formula : {Formula::sgd, Formula::momentum, Formula::nesterov}) {
+  for (const Formula formula : {kernels::formula("sgd"), kernels::formula("momentum"), kernels::formula("nesterov")}) {
     for (const bool first : {false, true}) {
       for (const T decay : {T(0), T(0.01)}) {
         for (const Index n : kLengths) {
@@ -60,9 +60,9 @@ TEST_CASE_TEMPLATE("sgd equals its formula bit for bit", T, float, double) {
           for (Index i = 0; i < n; ++i) {
             T d = g0[at(i)], buffer = b0[at(i)];
             if (decay != 0) d = fused(decay, p0[at(i)], d);
-            if (formula != Formula::sgd) {
+            if (formula != kernels::formula("sgd")) {
               buffer = first ? d : fused(mu, buffer, fresh * d);
-              d = formula == Formula::nesterov ? fused(mu, buffer, d) : buffer;
+              d = formula == kernels::formula("nesterov") ? fused(mu, buffer, d) : buffer;
             }
             REQUIRE(same_bits(p[i], fused(-lr, d, p0[at(i)])));
             REQUIRE(same_bits(b[i], buffer));
@@ -83,7 +83,7 @@ TEST_CASE_TEMPLATE("adam equals its formula bit for bit", T, float, double) {
       auto terms = adam_terms<T>();
       terms.decay = decay;
       terms.preprocessing = decay == 0 ? kernels::Preprocessing::nothing : kernels::Preprocessing::decay;
-      run<T>(kernels::Formula::adam, terms, n, p, g, {m.data(), v.data()});
+      run<T>(kernels::formula("adam"), terms, n, p, g, {m.data(), v.data()});
       const auto& [rate, beta1, rest1, beta2, rest2, correction, epsilon, none] = terms.coefficients;
       for (Index i = 0; i < n; ++i) {
         const T d = decay != 0 ? fused(decay, p0[at(i)], g0[at(i)]) : g0[at(i)];
@@ -114,7 +114,7 @@ TEST_CASE_TEMPLATE("preprocessing equals its formula bit for bit", T, float, dou
     t.decay = T(0.05);
     t.shrink = T(0.99);
     t.floor = 0;
-    run<T>(kernels::Formula::sgd, t, n, p, g, {});
+    run<T>(kernels::formula("sgd"), t, n, p, g, {});
     for (Index i = 0; i < n; ++i) {
       const T w = p0[at(i)], sign = w == 0 ? T(0) : w < 0 ? T(-1) : T(1);
       T d = t.scale * (fused(t.l2, w, t.sign * g0[at(i)]) + t.l1 * sign);
@@ -128,7 +128,7 @@ TEST_CASE_TEMPLATE("preprocessing equals its formula bit for bit", T, float, dou
 
 // Results must not depend on how the executor splits ranges, and no formula may write outside its range.
 TEST_CASE_TEMPLATE("the bits of an element do not depend on its position in a range", T, float, double) {
-  for (int formula = 0; formula < static_cast<int>(kernels::Formula::count); ++formula) {
+  for (int formula = 0; formula < kernels::get<T>().update_count; ++formula) {
     for (const auto common :
          {kernels::Preprocessing::nothing, kernels::Preprocessing::decay, kernels::Preprocessing::everything}) {
       CAPTURE(formula);
@@ -166,7 +166,7 @@ TEST_CASE_TEMPLATE("adam's square root is correctly rounded for every second mom
   v0.insert(v0.end(), {Limits::max(), Limits::infinity()});
   const auto n = static_cast<Index>(v0.size());
   const Guarded<T> p(n), g(n), m(n, T(1)), v(v0);
-  run<T>(kernels::Formula::adam, plain<T>({-1, 1, T(0.1), 1, T(0.001), 1, 0}), n, p, g, {m.data(), v.data()});
+  run<T>(kernels::formula("adam"), plain<T>({-1, 1, T(0.1), 1, T(0.001), 1, 0}), n, p, g, {m.data(), v.data()});
   Index wrong = 0;
   T first = -1;
   for (Index i = n; i-- > 0;) {
@@ -179,7 +179,7 @@ TEST_CASE_TEMPLATE("adam's square root is correctly rounded for every second mom
 TEST_CASE_TEMPLATE("moments of zero gradients decay to exactly 0", T, float, double) {
   for (const Index n : kLengths) {
     const Guarded<T> p(numbers<T>(n, 1)), g(n, T(0)), m(n, -std::numeric_limits<T>::min()), v(positive<T>(n, 4));
-    run<T>(kernels::Formula::adam, adam_terms<T>(), n, p, g, {m.data(), v.data()});
+    run<T>(kernels::formula("adam"), adam_terms<T>(), n, p, g, {m.data(), v.data()});
     for (Index i = 0; i < n; ++i) REQUIRE(same_bits(m[i], T(0)));
   }
 }

@@ -184,24 +184,14 @@ void bind_losses(py::module_& m) {
           },
           py::arg("outputs"), py::arg("y"), py::arg("sample_weight"));
   py::class_<nn::NamedLoss, Loss, std::shared_ptr<nn::NamedLoss>>(m, "NamedLoss")
-      .def(py::init([](const std::string& name, const std::string& reduction, double factor, double threshold,
-                       double smoothing, double eps, bool logarithmic, bool full, std::int64_t ignored_class,
-                       std::vector<double> column_weights, Index repeats) {
-             nn::LossOptions o;
-             o.threshold = threshold;
-             o.smoothing = smoothing;
-             o.eps = eps;
-             o.logarithmic = logarithmic;
-             o.full = full;
-             o.ignored_class = ignored_class;
-             o.column_weights = std::move(column_weights);
-             o.repeats = repeats;
-             return std::make_shared<nn::NamedLoss>(name, nn::reduction(reduction), factor, std::move(o));
+      .def(py::init([](const std::string& name, const std::string& reduction, double factor,
+                       std::vector<double> numbers, std::vector<double> column_weights, std::int64_t ignored_class) {
+             return std::make_shared<nn::NamedLoss>(
+                 name, nn::reduction(reduction), factor,
+                 nn::LossOptions{std::move(numbers), std::move(column_weights), ignored_class});
            }),
-           py::arg("name"), py::arg("reduction"), py::arg("factor"), py::arg("threshold") = 1, py::arg("smoothing") = 0,
-           py::arg("eps") = 0, py::arg("logarithmic") = false, py::arg("full") = false, py::arg("ignored_class") = -1,
-           py::arg("column_weights") = std::vector<double>(), py::arg("repeats") = 1);
-  m.def("loss_names", &nn::loss_names);
+           py::arg("name"), py::arg("reduction"), py::arg("factor"), py::arg("numbers") = std::vector<double>(),
+           py::arg("column_weights") = std::vector<double>(), py::arg("ignored_class") = -1);
   py::class_<PythonLoss, Loss, std::shared_ptr<PythonLoss>>(m, "PythonLoss")
       .def(py::init<py::object, std::string, const py::array&, bool>(), py::arg("loss"), py::arg("description"),
            py::arg("y"), py::arg("mean"));

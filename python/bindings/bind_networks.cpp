@@ -293,7 +293,7 @@ const Parameters<T>& stored(const py::object& self) {
 
 /// Parameter i's range of a flat buffer, as a writable array in the parameter's shape.
 template <class T>
-py::object array_of(const py::object& self, const std::vector<Parameter>& list, const Buffer<T>& buffer, Index i) {
+py::array array_of(const py::object& self, const std::vector<Parameter>& list, const Buffer<T>& buffer, Index i) {
   if (i < 0 || i >= static_cast<Index>(list.size())) throw py::index_error("no such parameter");
   const Parameter& p = list[static_cast<std::size_t>(i)];
   return view(buffer.data() + p.range.begin, p.shape.shape, p.shape.transposed, true, self);

@@ -5,6 +5,7 @@
 namespace deltaprop::python {
 
 void bind_config(pybind11::module_& m);
+void bind_options(pybind11::module_& m);
 void bind_layers(pybind11::module_& m);
 void bind_init(pybind11::module_& m);
 void bind_losses(pybind11::module_& m);

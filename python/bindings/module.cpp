@@ -31,6 +31,7 @@ PYBIND11_MODULE(_core, m) {
   });
   deltaprop::python::bind_config(m);
   deltaprop::python::bind_graph(m);
+  deltaprop::python::bind_options(m);
   deltaprop::python::bind_layers(m);
   deltaprop::python::bind_init(m);
   deltaprop::python::bind_losses(m);

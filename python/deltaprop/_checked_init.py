@@ -1,4 +1,4 @@
-"""What the classes of the catalogue share: arguments that they do not take are refused by name."""
+"""Base of the catalogue's classes: an error for unknown arguments names the class."""
 
 import inspect
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from typing import Any, Self, get_args, is_typeddict
 
 
 class CheckedInit:
-    """A class that users call by its name, which a refusal of arguments then has."""
+    """A class whose call raises TypeError with its name and arguments where these do not match."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         # Copies are made without arguments.
@@ -21,7 +21,7 @@ class CheckedInit:
 
 
 def _parameters(cls: Any) -> Iterator[inspect.Parameter]:
-    """Yield what a class takes, with the options that `**kwargs` stands for one by one."""
+    """Yield the arguments of a class, with each option that `**kwargs` stands for."""
     _, *parameters = inspect.signature(cls.__init__).parameters.values()
     for parameter in parameters:
         options = [kind for kind in get_args(parameter.annotation) if is_typeddict(kind)]

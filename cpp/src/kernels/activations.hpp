@@ -375,11 +375,11 @@ struct LogSoftmax {
 
 /// A formula of each element. The call is taken apart before the loop: what a store may have changed is read again.
 template <class F, class T>
-Activation<T> elementwise(const char* name, Index options = 0) {
+Activation<T> elementwise(const char* name, OptionList options = {}) {
   static constexpr auto in_lanes = [](const T* numbers) {
-    return std::array{Vector<T>::all(numbers[0]), Vector<T>::all(numbers[1])};
+    return std::array{Vector<T>::all(numbers[0]), Vector<T>::all(numbers[1]), Vector<T>::all(numbers[2])};
   };
-  static_assert(kActivationOptions == 2);
+  static_assert(OptionList::kMax == 3);
   return {.name = name,
           .options = options,
           .from_output =
@@ -409,7 +409,7 @@ Activation<T> elementwise(const char* name, Index options = 0) {
 template <class F, class T>
 Activation<T> rowwise(const char* name) {
   return {.name = name,
-          .options = 0,
+          .options = {},
           .from_output = [](const double*) { return false; },
           .forward =
               [](const ActivationForward<T>& c) {
@@ -434,14 +434,14 @@ const auto& activations() {
       elementwise<Hardsigmoid, T>("Hardsigmoid"),
       elementwise<Tanh, T>("Tanh"),
       elementwise<Tanhshrink, T>("Tanhshrink"),
-      elementwise<Hardtanh, T>("Hardtanh", 2),
+      elementwise<Hardtanh, T>("Hardtanh", {{"min_val", -1}, {"max_val", 1}}),
       elementwise<Softsign, T>("Softsign"),
-      elementwise<Softplus, T>("Softplus", 2),
+      elementwise<Softplus, T>("Softplus", {{"beta", 1, &domains::above_zero}, {"threshold", 20}}),
       elementwise<ReLU, T>("ReLU"),
       elementwise<ReLU6, T>("ReLU6"),
-      elementwise<LeakyReLU, T>("LeakyReLU", 1),
-      elementwise<ELU, T>("ELU", 1),
-      elementwise<CELU, T>("CELU", 1),
+      elementwise<LeakyReLU, T>("LeakyReLU", {{"negative_slope", 0.01}}),
+      elementwise<ELU, T>("ELU", {{"alpha", 1}}),
+      elementwise<CELU, T>("CELU", {{"alpha", 1, &domains::not_zero}}),
       elementwise<SELU, T>("SELU"),
       elementwise<GELU, T>("GELU"),
       elementwise<GELUTanh, T>("GELUTanh"),

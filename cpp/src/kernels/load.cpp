@@ -98,6 +98,14 @@ void load() {
   loaded = reinterpret_cast<const Table* (*)()>(symbol)();
 }
 
+Formula formula(std::string_view name) {
+  const auto& known = get<double>();
+  for (Index i = 0; i < known.update_count; ++i) {
+    if (name == known.updates[i].name) return Formula{static_cast<int>(i)};
+  }
+  throw std::out_of_range("no update formula is called " + std::string(name));
+}
+
 const Table& table() { return *loaded; }
 const Choice& choice() { return chosen; }
 

@@ -12,13 +12,13 @@
 /// Losses: value and delta side by side. First those of single elements, then those of whole rows.
 namespace deltaprop::kernels {
 
-/// What an elementwise loss sees of an element: its output (or two), its target, and its column's number.
+/// Inputs of an elementwise loss: an element's output (or two), its target, and its column's weight.
 template <class T>
 struct Element {
   Vector<T> a, second, y, column;
 };
 
-/// What most elementwise losses have in common.
+/// Defaults of elementwise losses with one output for each element.
 struct OneOutput {
   static constexpr Index outputs = 1;
   static Limits targets(const LossOptions&) { return {}; }
@@ -55,15 +55,16 @@ struct AbsoluteError : OneOutput {
 
 /// (a - y)^2 / (2 beta) within beta of the target, |a - y| - beta / 2 farther off
 struct SmoothAbsoluteError : OneOutput {
+  enum { kBeta };
   template <class T>
   static Vector<T> value(const Element<T>& e, const LossOptions& o) {
-    const auto beta = Vector<T>::all(static_cast<T>(o.threshold)), half = Vector<T>::all(T(0.5));
+    const auto beta = Vector<T>::all(static_cast<T>(o[kBeta])), half = Vector<T>::all(T(0.5));
     const auto size = abs(e.a - e.y);
     return select(size < beta, half * size * (size / beta), size - half * beta);
   }
   template <class T>
   static Vector<T> delta(const Element<T>& e, const LossOptions& o) {
-    const auto beta = Vector<T>::all(static_cast<T>(o.threshold));
+    const auto beta = Vector<T>::all(static_cast<T>(o[kBeta]));
     const auto d = e.a - e.y;
     return select(abs(d) < beta, d / beta, sign(d));
   }
@@ -71,15 +72,16 @@ struct SmoothAbsoluteError : OneOutput {
 
 /// (a - y)^2 / 2 within delta of the target, delta (|a - y| - delta / 2) farther off
 struct Huber : OneOutput {
+  enum { kDelta };
   template <class T>
   static Vector<T> value(const Element<T>& e, const LossOptions& o) {
-    const auto threshold = Vector<T>::all(static_cast<T>(o.threshold)), half = Vector<T>::all(T(0.5));
+    const auto threshold = Vector<T>::all(static_cast<T>(o[kDelta])), half = Vector<T>::all(T(0.5));
     const auto size = abs(e.a - e.y);
     return select(size < threshold, half * size * size, threshold * (size - half * threshold));
   }
   template <class T>
   static Vector<T> delta(const Element<T>& e, const LossOptions& o) {
-    const auto threshold = Vector<T>::all(static_cast<T>(o.threshold));
+    const auto threshold = Vector<T>::all(static_cast<T>(o[kDelta]));
     const auto d = e.a - e.y;
     return select(abs(d) < threshold, d, threshold * sign(d));
   }
@@ -133,12 +135,13 @@ struct BinaryCrossEntropyOfLogits : OneOutput {
 /// a - y log(a + eps), or e^a - y a of the rate's logarithm; "full" adds Stirling's y log y - y + log(2 pi y) / 2
 /// for log y! where y > 1
 struct Poisson : OneOutput {
-  static Limits bounded_output(const LossOptions& o) { return o.logarithmic ? Limits{} : Limits{.lowest = 0}; }
+  enum { kLogInput, kFull, kEps };
+  static Limits bounded_output(const LossOptions& o) { return o[kLogInput] != 0 ? Limits{} : Limits{.lowest = 0}; }
   template <class T>
   static Vector<T> value(const Element<T>& e, const LossOptions& o) {
-    const auto eps = Vector<T>::all(static_cast<T>(o.eps));
-    const auto value = o.logarithmic ? exp(e.a) - e.y * e.a : e.a - e.y * log(e.a + eps);
-    if (!o.full) return value;
+    const auto eps = Vector<T>::all(static_cast<T>(o[kEps]));
+    const auto value = o[kLogInput] != 0 ? exp(e.a) - e.y * e.a : e.a - e.y * log(e.a + eps);
+    if (o[kFull] == 0) return value;
     const auto one = Vector<T>::all(T(1)), half = Vector<T>::all(T(0.5));
     const auto y = max(e.y, one);
     const auto stirling = y * log(y) - y + half * log(Vector<T>::all(T(2) * std::numbers::pi_v<T>) * y);
@@ -146,25 +149,26 @@ struct Poisson : OneOutput {
   }
   template <class T>
   static Vector<T> delta(const Element<T>& e, const LossOptions& o) {
-    if (o.logarithmic) return exp(e.a) - e.y;
-    return Vector<T>::all(T(1)) - e.y / (e.a + Vector<T>::all(static_cast<T>(o.eps)));
+    if (o[kLogInput] != 0) return exp(e.a) - e.y;
+    return Vector<T>::all(T(1)) - e.y / (e.a + Vector<T>::all(static_cast<T>(o[kEps])));
   }
 };
 
 /// (log v + (a - y)^2 / v) / 2, v the variance, at least eps; "full" adds log(2 pi) / 2. As in PyTorch the delta of a
 /// variance below eps is the one at eps.
 struct Gaussian : OneOutput {
+  enum { kFull, kEps };
   static constexpr Index outputs = 2;
   static Limits bounded_output(const LossOptions&) { return {.lowest = 0}; }
   template <class T>
   static Vector<T> variance(const Element<T>& e, const LossOptions& o) {
-    const auto eps = Vector<T>::all(static_cast<T>(o.eps));
+    const auto eps = Vector<T>::all(static_cast<T>(o[kEps]));
     return select(e.second < eps, eps, e.second);
   }
   template <class T>
   static Vector<T> value(const Element<T>& e, const LossOptions& o) {
     const auto v = variance(e, o), d = e.a - e.y;
-    const T constant = o.full ? T(1.8378770664093453) : T(0);  // log(2 pi)
+    const T constant = o[kFull] != 0 ? T(1.8378770664093453) : T(0);  // log(2 pi)
     return Vector<T>::all(T(0.5)) * (log(v) + d * d / v + Vector<T>::all(constant));
   }
   template <class T>
@@ -181,15 +185,16 @@ struct Gaussian : OneOutput {
 
 /// y (log y - a), 0 at y = 0, a the logarithm of a probability; or e^y (y - a), y a logarithm too
 struct KullbackLeibler : OneOutput {
-  static Limits targets(const LossOptions& o) { return o.logarithmic ? Limits{} : Limits{.lowest = 0}; }
+  enum { kLogTarget };
+  static Limits targets(const LossOptions& o) { return o[kLogTarget] != 0 ? Limits{} : Limits{.lowest = 0}; }
   template <class T>
   static Vector<T> value(const Element<T>& e, const LossOptions& o) {
-    if (o.logarithmic) return exp(e.y) * (e.y - e.a);
+    if (o[kLogTarget] != 0) return exp(e.y) * (e.y - e.a);
     return select(e.y == Vector<T>::zero(), Vector<T>::zero(), e.y * log(e.y)) - e.y * e.a;
   }
   template <class T>
   static Vector<T> delta(const Element<T>& e, const LossOptions& o) {
-    return -(o.logarithmic ? exp(e.y) : e.y);
+    return -(o[kLogTarget] != 0 ? exp(e.y) : e.y);
   }
 };
 
@@ -328,7 +333,7 @@ void loss_of_rows(const LossRows<T>& l, F&& some) {
   }
 }
 
-/// A row without a class counts for nothing, whatever its outputs are.
+/// False for a row without a class: its loss and deltas are 0.
 template <class T>
 bool counts(const LossRows<T>& l, Index i) {
   return l.cols > 0 && (l.classes == nullptr || l.classes[i] >= 0);
@@ -453,12 +458,14 @@ void cross_entropy_in_lanes(const LossRows<T>& l, Index first, Index rows, RowVa
   lanes_to_rows(columns, rows, l.cols, l.deltas + first * l.cols);
 }
 
+enum { kWeight, kIgnoreIndex, kLabelSmoothing };  // CrossEntropyLoss's options
+
 /// l = -sum_j q_j log softmax(a)_j, dl/da_j = softmax(a)_j sum_k q_k - q_j, where q_j = w_j (smoothing / cols +
 /// (1 - smoothing) y_j), y_j = [j = t] for a class
 template <class T>
 RowValue cross_entropy_of_probabilities(const LossRows<T>& l, Index i, T* d) {
   const T* a = l.outputs + i * l.cols;
-  const double smoothing = l.options.smoothing;
+  const double smoothing = l.options[kLabelSmoothing];
   const auto q = [&](Index j) {
     const double y = l.classes == nullptr ? static_cast<double>(l.targets[i * l.cols + j]) : l.classes[i] == j;
     return column_weight(l, j) * (smoothing / static_cast<double>(l.cols) + (1 - smoothing) * y);
@@ -481,7 +488,7 @@ RowValue cross_entropy_of_probabilities(const LossRows<T>& l, Index i, T* d) {
 
 template <class T>
 void cross_entropy(const LossRows<T>& l) {
-  const bool shared_out = l.classes == nullptr || l.options.smoothing != 0;
+  const bool shared_out = l.classes == nullptr || l.options[kLabelSmoothing] != 0;
   loss_of_rows(l, [&](Index first, Index rows, RowValue* values) {
     if (shared_out) {
       return each_row(l, first, rows, values, [&](Index i, T* d) { return cross_entropy_of_probabilities(l, i, d); });
@@ -499,36 +506,47 @@ void cross_entropy(const LossRows<T>& l) {
 }
 
 template <class F, class T>
-Loss<T> of_elements(const char* name) {
-  return {name, false, false, F::outputs, F::targets, F::bounded_output, elementwise_loss<F, T>};
+Loss<T> of_elements(const char* name, OptionList options = {}) {
+  return {name, options, false, false, F::outputs, F::targets, F::bounded_output, elementwise_loss<F, T>};
 }
 
 template <class T>
-Loss<T> of_rows(const char* name, bool classes, void (*run)(const LossRows<T>&)) {
+Loss<T> of_rows(const char* name, OptionList options, bool classes, void (*run)(const LossRows<T>&)) {
   const auto any = [](const LossOptions&) { return Limits{}; };
   const auto positive = [](const LossOptions&) { return Limits{.lowest = 0}; };
-  if (classes) return {name, true, true, 1, any, any, run};
-  return {name, false, true, 1, positive, any, run};
+  if (classes) return {name, options, true, true, 1, any, any, run};
+  return {name, options, false, true, 1, positive, any, run};
 }
 
-/// Every loss of the library, by its public name: a line here makes it known to all the rest.
+/// The options that several losses have.
+inline constexpr Option kClassWeight{"weight", 0, &domains::at_least_zero, OptionKind::classes};
+inline constexpr Option kIgnoredClass{"ignore_index", -100, &domains::finite, OptionKind::label};
+inline constexpr Option loss_flag(const char* name, bool fallback = false) {
+  return {name, fallback ? 1.0 : 0.0, &domains::flag, OptionKind::flag};
+}
+inline constexpr OptionList kCrossEntropyOptions{
+    kClassWeight, kIgnoredClass, {"label_smoothing", 0, &domains::up_to_one}};
+
+/// Every loss of the library, by its public name, with its options: a line here makes it known to all the rest.
 template <class T>
 const auto& losses() {
   static const std::array list{
       of_elements<SquaredError, T>("MSELoss"),
       of_elements<AbsoluteError, T>("L1Loss"),
-      of_elements<SmoothAbsoluteError, T>("SmoothL1Loss"),
-      of_elements<Huber, T>("HuberLoss"),
-      of_elements<Pinball, T>("QuantileLoss"),
+      of_elements<SmoothAbsoluteError, T>("SmoothL1Loss", {{"beta", 1, &domains::at_least_zero}}),
+      of_elements<Huber, T>("HuberLoss", {{"delta", 1, &domains::above_zero}}),
+      of_elements<Pinball, T>("QuantileLoss", {{"quantiles", 0, &domains::inside_one, OptionKind::outputs}}),
       of_elements<BinaryCrossEntropy, T>("BCELoss"),
-      of_elements<BinaryCrossEntropyOfLogits, T>("BCEWithLogitsLoss"),
-      of_elements<Poisson, T>("PoissonNLLLoss"),
-      of_elements<Gaussian, T>("GaussianNLLLoss"),
-      of_elements<KullbackLeibler, T>("KLDivLoss"),
+      of_elements<BinaryCrossEntropyOfLogits, T>("BCEWithLogitsLoss",
+                                                 {{"pos_weight", 0, &domains::at_least_zero, OptionKind::columns}}),
+      of_elements<Poisson, T>(
+          "PoissonNLLLoss", {loss_flag("log_input", true), loss_flag("full"), {"eps", 1e-8, &domains::at_least_zero}}),
+      of_elements<Gaussian, T>("GaussianNLLLoss", {loss_flag("full"), {"eps", 1e-6, &domains::above_zero}}),
+      of_elements<KullbackLeibler, T>("KLDivLoss", {loss_flag("log_target")}),
       of_elements<Hinge, T>("HingeLoss"),
-      of_rows<T>("NLLLoss", true, negative_log_likelihood<T>),
-      of_rows<T>("CrossEntropyLoss", true, cross_entropy<T>),
-      of_rows<T>("CrossEntropyLoss of probabilities", false, cross_entropy<T>),
+      of_rows<T>("NLLLoss", {kClassWeight, kIgnoredClass}, true, negative_log_likelihood<T>),
+      of_rows<T>("CrossEntropyLoss", kCrossEntropyOptions, true, cross_entropy<T>),
+      of_rows<T>("CrossEntropyLoss of probabilities", kCrossEntropyOptions, false, cross_entropy<T>),
   };
   return list;
 }

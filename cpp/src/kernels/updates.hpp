@@ -44,7 +44,7 @@ Vector<T> nesterov(Vector<T> p, Vector<T> g, Vectors<T, 1>& s, const Vectors<T, 
   return fma(-lr, fma(momentum, b, g), p);
 }
 
-/// The running means m of g and v of g^2 that Adam and its kin share.
+/// The running means m of g and v of g^2 of Adam and its variants.
 template <class T>
 void moments(Vector<T> g, Vector<T>& m, Vector<T>& v, Vector<T> beta1, Vector<T> rest1, Vector<T> beta2,
              Vector<T> rest2) {
@@ -185,8 +185,8 @@ Vector<T> lion(Vector<T> p, Vector<T> g, Vectors<T, 1>& s, const Vectors<T, 5>& 
   return fma(-lr, direction, p);
 }
 
-/// 0 where a is too small to be normal. The mean of gradients that have become 0 would decay until it is hardly a
-/// number any more and stay so for ever, and the CPU takes many times as long over such.
+/// 0 where a is subnormal. The mean of gradients that have become 0 decays into subnormal numbers, on which the CPU is
+/// many times slower.
 template <class T>
 Vector<T> without_tiny(Vector<T> a) {
   return select(abs(a) < Vector<T>::all(std::numeric_limits<T>::min()), Vector<T>::zero(), a);
@@ -246,29 +246,28 @@ template <class T, auto formula>
   }
 }
 
-/// Every formula, in the order of `Formula`.
+/// Every formula, by the name that rules.cpp knows: a line here makes it known to all the rest.
 template <class T>
 const auto& updates() {
-  static constexpr auto list = std::to_array<void (*)(const Update<T>&)>({
-      update<T, sgd<T>>,
-      update<T, momentum<T>>,
-      update<T, nesterov<T>>,
-      update<T, adam<T>>,
-      update<T, amsgrad<T>>,
-      update<T, unrectified<T>>,
-      update<T, nadam<T>>,
-      update<T, adamax<T>>,
-      update<T, adagrad<T>>,
-      update<T, adadelta<T>>,
-      update<T, rmsprop<T>>,
-      update<T, rmsprop_momentum<T>>,
-      update<T, rmsprop_centered<T>>,
-      update<T, rmsprop_centered_momentum<T>>,
-      update<T, rprop<T>>,
-      update<T, asgd<T>>,
-      update<T, lion<T>>,
+  static constexpr auto list = std::to_array<UpdateFormula<T>>({
+      {"sgd", update<T, sgd<T>>},
+      {"momentum", update<T, momentum<T>>},
+      {"nesterov", update<T, nesterov<T>>},
+      {"adam", update<T, adam<T>>},
+      {"amsgrad", update<T, amsgrad<T>>},
+      {"unrectified", update<T, unrectified<T>>},
+      {"nadam", update<T, nadam<T>>},
+      {"adamax", update<T, adamax<T>>},
+      {"adagrad", update<T, adagrad<T>>},
+      {"adadelta", update<T, adadelta<T>>},
+      {"rmsprop", update<T, rmsprop<T>>},
+      {"rmsprop_momentum", update<T, rmsprop_momentum<T>>},
+      {"rmsprop_centered", update<T, rmsprop_centered<T>>},
+      {"rmsprop_centered_momentum", update<T, rmsprop_centered_momentum<T>>},
+      {"rprop", update<T, rprop<T>>},
+      {"asgd", update<T, asgd<T>>},
+      {"lion", update<T, lion<T>>},
   });
-  static_assert(list.size() == static_cast<std::size_t>(Formula::count));
   return list;
 }
 

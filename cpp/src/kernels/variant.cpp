@@ -42,6 +42,7 @@ Kernels<T> kernels() {
       .losses = losses<T>().data(),
       .loss_count = static_cast<Index>(losses<T>().size()),
       .updates = updates<T>().data(),
+      .update_count = static_cast<Index>(updates<T>().size()),
       .square_sum = square_sum<T>,
       .average = average<T>,
       .limit_norms = limit_norms<T>,

@@ -171,7 +171,7 @@ void Optimizer<T>::update(Index p, Range run) {
     Index end = parameter(p++).range.end;
     for (; end < run.end && slots_[static_cast<std::size_t>(p)].plan == s.plan; ++p) end = parameter(p).range.end;
     const Range part{run.begin, std::min(end, run.end)};
-    if (s.plan != nullptr) kernels::get<T>().updates[static_cast<int>(s.plan->formula)](run_of(s, part));
+    if (s.plan != nullptr) kernels::get<T>().updates[static_cast<int>(s.plan->formula)].run(run_of(s, part));
     run.begin = part.end;
   }
 }

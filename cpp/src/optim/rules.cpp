@@ -10,6 +10,7 @@ namespace deltaprop::optim {
 namespace {
 
 using kernels::Formula;
+using kernels::formula;
 
 /// base^n by squaring: std::pow differs from one C library to the next.
 double power(double base, std::int64_t n) {
@@ -18,22 +19,22 @@ double power(double base, std::int64_t n) {
   return result;
 }
 
-constexpr Domain at_least_zero{"", " >= 0", [](double x) { return x >= 0 && std::isfinite(x); }};
-constexpr Domain above_zero{"", " > 0 or None", [](double x) { return x > 0; }};
-constexpr Domain above_one{"", " > 1", [](double x) { return x > 1 && std::isfinite(x); }};
-constexpr Domain below_one{"0 <= ", " < 1", [](double x) { return x >= 0 && x < 1; }};
-constexpr Domain inside_one{"0 < ", " < 1", [](double x) { return x > 0 && x < 1; }};
-constexpr Domain up_to_one{"0 <= ", " <= 1", [](double x) { return x >= 0 && x <= 1; }};
-constexpr Domain finite{"a finite ", "", [](double x) { return std::isfinite(x); }};
-constexpr Domain flag{"", " to be True or False", [](double x) { return x == 0 || x == 1; }};
+using domains::at_least_zero;
+
+Option flag(const char* name, bool fallback = false) {
+  return {name, fallback ? 1.0 : 0.0, &domains::flag, OptionKind::flag};
+}
+const Option first_beta{"beta1", 0.9, &domains::below_one, OptionKind::number, "betas"};
+const Option second_beta{"beta2", 0.999, &domains::below_one, OptionKind::number, "betas"};
 
 /// A rule's own options and then those of all.
 std::vector<Option> with_common(std::vector<Option> own) {
-  own.insert(own.end(), {{"maximize", &flag},
-                         {"l1", &at_least_zero},
-                         {"l2", &at_least_zero},
-                         {"max_norm", &above_zero},
-                         {"nonnegative", &flag}});
+  own.insert(own.end(),
+             {flag("maximize"),
+              {"l1", 0, &at_least_zero},
+              {"l2", 0, &at_least_zero},
+              {"max_norm", std::numeric_limits<double>::infinity(), &domains::above_zero_or_none, OptionKind::optional},
+              flag("nonnegative")});
   return own;
 }
 
@@ -53,11 +54,11 @@ StepPlan with_decay(StepPlan plan, double weight_decay, bool decoupled, double l
 
 namespace sgd {
 enum { lr, momentum, dampening, weight_decay, nesterov };
-const std::vector<Option> options = with_common({{"lr", &at_least_zero},
-                                                 {"momentum", &at_least_zero},
-                                                 {"dampening", &finite},
-                                                 {"weight_decay", &at_least_zero},
-                                                 {"nesterov", &flag}});
+const std::vector<Option> options = with_common({{"lr", 1e-3, &at_least_zero},
+                                                 {"momentum", 0, &at_least_zero},
+                                                 {"dampening", 0, &domains::finite},
+                                                 {"weight_decay", 0, &at_least_zero},
+                                                 flag("nesterov")});
 bool has_momentum(const Options& o) { return o[momentum] != 0; }
 void check(const Options& o) {
   if (o[nesterov] != 0 && (o[momentum] <= 0 || o[dampening] != 0)) {
@@ -67,8 +68,10 @@ void check(const Options& o) {
 }
 StepPlan plan(const Options& o, StepState& t) {
   const bool first = t.step == 1;  // the buffer takes the gradient itself
-  const Formula formula = !has_momentum(o) ? Formula::sgd : o[nesterov] == 0.0 ? Formula::momentum : Formula::nesterov;
-  return {.formula = formula,
+  static const Formula plain = formula("sgd"), heavy_ball = formula("momentum"), ahead = formula("nesterov");
+  return {.formula = !has_momentum(o)     ? plain
+                     : o[nesterov] == 0.0 ? heavy_ball
+                                          : ahead,
           .coefficients = {o[lr], first ? 0 : o[momentum], first ? 1 : 1 - o[dampening], o[momentum]},
           .decay = o[weight_decay]};
 }
@@ -76,20 +79,29 @@ StepPlan plan(const Options& o, StepState& t) {
 
 namespace adam {
 enum { lr, beta1, beta2, eps, weight_decay, amsgrad, decoupled };
-const std::vector<Option> options = with_common({{"lr", &at_least_zero},
-                                                 {"beta1", &below_one},
-                                                 {"beta2", &below_one},
-                                                 {"eps", &at_least_zero},
-                                                 {"weight_decay", &at_least_zero},
-                                                 {"amsgrad", &flag},
-                                                 {"decoupled_weight_decay", &flag}});
+const std::vector<Option> options = with_common({{"lr", 1e-3, &at_least_zero},
+                                                 first_beta,
+                                                 second_beta,
+                                                 {"eps", 1e-8, &at_least_zero},
+                                                 {"weight_decay", 0, &at_least_zero},
+                                                 flag("amsgrad"),
+                                                 flag("decoupled_weight_decay")});
+/// AdamW's.
+const std::vector<Option> decoupled_options = with_common({{"lr", 1e-3, &at_least_zero},
+                                                           first_beta,
+                                                           second_beta,
+                                                           {"eps", 1e-8, &at_least_zero},
+                                                           {"weight_decay", 1e-2, &at_least_zero},
+                                                           flag("amsgrad"),
+                                                           flag("decoupled_weight_decay", true)});
 const std::vector<State> states{{"exp_avg", always, zero},
                                 {"exp_avg_sq", always, zero},
                                 {"max_exp_avg_sq", [](const Options& o) { return o[amsgrad] != 0; }, zero}};
 StepPlan plan(const Options& o, StepState& t) {
+  static const Formula plain = formula("adam"), with_largest = formula("amsgrad");
   const double rate = o[lr] / (1 - power(o[beta1], t.step));
   const double correction = 1 / std::sqrt(1 - power(o[beta2], t.step));
-  return with_decay({.formula = o[amsgrad] != 0 ? Formula::amsgrad : Formula::adam,
+  return with_decay({.formula = o[amsgrad] != 0 ? with_largest : plain,
                      .coefficients = {rate, o[beta1], 1 - o[beta1], o[beta2], 1 - o[beta2], correction, o[eps]}},
                     o[weight_decay], o[decoupled] != 0, o[lr]);
 }
@@ -99,14 +111,15 @@ const std::vector<State> moments{{"exp_avg", always, zero}, {"exp_avg_sq", alway
 
 namespace nadam {
 enum { lr, beta1, beta2, eps, weight_decay, momentum_decay, decoupled };
-const std::vector<Option> options = with_common({{"lr", &at_least_zero},
-                                                 {"beta1", &below_one},
-                                                 {"beta2", &below_one},
-                                                 {"eps", &at_least_zero},
-                                                 {"weight_decay", &at_least_zero},
-                                                 {"momentum_decay", &at_least_zero},
-                                                 {"decoupled_weight_decay", &flag}});
+const std::vector<Option> options = with_common({{"lr", 2e-3, &at_least_zero},
+                                                 first_beta,
+                                                 second_beta,
+                                                 {"eps", 1e-8, &at_least_zero},
+                                                 {"weight_decay", 0, &at_least_zero},
+                                                 {"momentum_decay", 4e-3, &at_least_zero},
+                                                 flag("decoupled_weight_decay")});
 StepPlan plan(const Options& o, StepState& t) {
+  static const Formula update = formula("nadam");
   const auto mu_at = [&](std::int64_t step) {
     return o[beta1] * (1 - 0.5 * portable_power(0.96, static_cast<double>(step) * o[momentum_decay]));
   };
@@ -114,7 +127,7 @@ StepPlan plan(const Options& o, StepState& t) {
   double& product = t.scalars[0];
   product = (t.step == 1 ? 1 : product) * mu;
   return with_decay(
-      {.formula = Formula::nadam,
+      {.formula = update,
        .coefficients = {o[lr] * (1 - mu) / (1 - product), o[lr] * next / (1 - product * next), o[beta1], 1 - o[beta1],
                         o[beta2], 1 - o[beta2], 1 / std::sqrt(1 - power(o[beta2], t.step)), o[eps]}},
       o[weight_decay], o[decoupled] != 0, o[lr]);
@@ -123,15 +136,16 @@ StepPlan plan(const Options& o, StepState& t) {
 
 namespace radam {
 enum { lr, beta1, beta2, eps, weight_decay, decoupled };
-const std::vector<Option> options = with_common({{"lr", &at_least_zero},
-                                                 {"beta1", &below_one},
-                                                 {"beta2", &below_one},
-                                                 {"eps", &at_least_zero},
-                                                 {"weight_decay", &at_least_zero},
-                                                 {"decoupled_weight_decay", &flag}});
+const std::vector<Option> options = with_common({{"lr", 1e-3, &at_least_zero},
+                                                 first_beta,
+                                                 second_beta,
+                                                 {"eps", 1e-8, &at_least_zero},
+                                                 {"weight_decay", 0, &at_least_zero},
+                                                 flag("decoupled_weight_decay")});
 /// Liu et al., "On the variance of the adaptive learning rate and beyond" (2020), algorithm 2: Adam, its rate
 /// rectified, once the variance of that is tractable.
 StepPlan plan(const Options& o, StepState& t) {
+  static const Formula rectified = formula("adam"), unrectified = formula("unrectified");
   const double decayed = power(o[beta2], t.step), rest = 1 - decayed;
   const double limit = 2 / (1 - o[beta2]) - 1;
   const double rho = limit - 2 * static_cast<double>(t.step) * decayed / rest;
@@ -140,7 +154,7 @@ StepPlan plan(const Options& o, StepState& t) {
   if (tractable) {
     rate *= std::sqrt(rest) * std::sqrt((rho - 4) * (rho - 2) * limit / ((limit - 4) * (limit - 2) * rho));
   }
-  return with_decay({.formula = tractable ? Formula::adam : Formula::unrectified,
+  return with_decay({.formula = tractable ? rectified : unrectified,
                      .coefficients = {rate, o[beta1], 1 - o[beta1], o[beta2], 1 - o[beta2], 1, o[eps]}},
                     o[weight_decay], o[decoupled] != 0, o[lr]);
 }
@@ -148,14 +162,15 @@ StepPlan plan(const Options& o, StepState& t) {
 
 namespace adamax {
 enum { lr, beta1, beta2, eps, weight_decay };
-const std::vector<Option> options = with_common({{"lr", &at_least_zero},
-                                                 {"beta1", &below_one},
-                                                 {"beta2", &below_one},
-                                                 {"eps", &at_least_zero},
-                                                 {"weight_decay", &at_least_zero}});
+const std::vector<Option> options = with_common({{"lr", 2e-3, &at_least_zero},
+                                                 first_beta,
+                                                 second_beta,
+                                                 {"eps", 1e-8, &at_least_zero},
+                                                 {"weight_decay", 0, &at_least_zero}});
 const std::vector<State> states{{"exp_avg", always, zero}, {"exp_inf", always, zero}};
 StepPlan plan(const Options& o, StepState& t) {
-  return {.formula = Formula::adamax,
+  static const Formula update = formula("adamax");
+  return {.formula = update,
           .coefficients = {o[lr] / (1 - power(o[beta1], t.step)), o[beta1], 1 - o[beta1], o[beta2], o[eps]},
           .decay = o[weight_decay]};
 }
@@ -163,14 +178,15 @@ StepPlan plan(const Options& o, StepState& t) {
 
 namespace adagrad {
 enum { lr, lr_decay, weight_decay, initial_accumulator_value, eps };
-const std::vector<Option> options = with_common({{"lr", &at_least_zero},
-                                                 {"lr_decay", &at_least_zero},
-                                                 {"weight_decay", &at_least_zero},
-                                                 {"initial_accumulator_value", &at_least_zero},
-                                                 {"eps", &at_least_zero}});
+const std::vector<Option> options = with_common({{"lr", 1e-2, &at_least_zero},
+                                                 {"lr_decay", 0, &at_least_zero},
+                                                 {"weight_decay", 0, &at_least_zero},
+                                                 {"initial_accumulator_value", 0, &at_least_zero},
+                                                 {"eps", 1e-10, &at_least_zero}});
 const std::vector<State> states{{"sum", always, [](const Options& o) { return o[initial_accumulator_value]; }}};
 StepPlan plan(const Options& o, StepState& t) {
-  return {.formula = Formula::adagrad,
+  static const Formula update = formula("adagrad");
+  return {.formula = update,
           .coefficients = {o[lr] / (1 + static_cast<double>(t.step - 1) * o[lr_decay]), o[eps]},
           .decay = o[weight_decay]};
 }
@@ -178,30 +194,32 @@ StepPlan plan(const Options& o, StepState& t) {
 
 namespace adadelta {
 enum { lr, rho, eps, weight_decay };
-const std::vector<Option> options = with_common(
-    {{"lr", &at_least_zero}, {"rho", &up_to_one}, {"eps", &at_least_zero}, {"weight_decay", &at_least_zero}});
+const std::vector<Option> options = with_common({{"lr", 1, &at_least_zero},
+                                                 {"rho", 0.9, &domains::up_to_one},
+                                                 {"eps", 1e-6, &at_least_zero},
+                                                 {"weight_decay", 0, &at_least_zero}});
 const std::vector<State> states{{"square_avg", always, zero}, {"acc_delta", always, zero}};
 StepPlan plan(const Options& o, StepState&) {
-  return {.formula = Formula::adadelta, .coefficients = {o[lr], o[rho], 1 - o[rho], o[eps]}, .decay = o[weight_decay]};
+  static const Formula update = formula("adadelta");
+  return {.formula = update, .coefficients = {o[lr], o[rho], 1 - o[rho], o[eps]}, .decay = o[weight_decay]};
 }
 }  // namespace adadelta
 
 namespace rmsprop {
 enum { lr, alpha, eps, weight_decay, momentum, centered };
-const std::vector<Option> options = with_common({{"lr", &at_least_zero},
-                                                 {"alpha", &at_least_zero},
-                                                 {"eps", &at_least_zero},
-                                                 {"weight_decay", &at_least_zero},
-                                                 {"momentum", &at_least_zero},
-                                                 {"centered", &flag}});
+const std::vector<Option> options = with_common({{"lr", 1e-2, &at_least_zero},
+                                                 {"alpha", 0.99, &at_least_zero},
+                                                 {"eps", 1e-8, &at_least_zero},
+                                                 {"weight_decay", 0, &at_least_zero},
+                                                 {"momentum", 0, &at_least_zero},
+                                                 flag("centered")});
 const std::vector<State> states{{"square_avg", always, zero},
                                 {"grad_avg", [](const Options& o) { return o[centered] != 0; }, zero},
                                 {"momentum_buffer", [](const Options& o) { return o[momentum] != 0; }, zero}};
 StepPlan plan(const Options& o, StepState&) {
-  const Formula formula = o[centered] != 0
-                              ? (o[momentum] != 0 ? Formula::rmsprop_centered_momentum : Formula::rmsprop_centered)
-                              : (o[momentum] != 0 ? Formula::rmsprop_momentum : Formula::rmsprop);
-  return {.formula = formula,
+  static const Formula formulas[2][2] = {{formula("rmsprop"), formula("rmsprop_momentum")},
+                                         {formula("rmsprop_centered"), formula("rmsprop_centered_momentum")}};
+  return {.formula = formulas[o[centered] != 0][o[momentum] != 0],
           .coefficients = {o[lr], o[alpha], 1 - o[alpha], o[eps], o[momentum]},
           .decay = o[weight_decay]};
 }
@@ -209,11 +227,12 @@ StepPlan plan(const Options& o, StepState&) {
 
 namespace rprop {
 enum { lr, etaminus, etaplus, step_size_min, step_size_max };
-const std::vector<Option> options = with_common({{"lr", &at_least_zero},
-                                                 {"etaminus", &inside_one},
-                                                 {"etaplus", &above_one},
-                                                 {"step_size_min", &at_least_zero},
-                                                 {"step_size_max", &at_least_zero}});
+const std::vector<Option> options =
+    with_common({{"lr", 1e-2, &at_least_zero},
+                 {"etaminus", 0.5, &domains::inside_one, OptionKind::number, "etas"},
+                 {"etaplus", 1.2, &domains::above_one, OptionKind::number, "etas"},
+                 {"step_size_min", 1e-6, &at_least_zero, OptionKind::number, "step_sizes"},
+                 {"step_size_max", 50, &at_least_zero, OptionKind::number, "step_sizes"}});
 const std::vector<State> states{{"prev", always, zero}, {"step_size", always, [](const Options& o) { return o[lr]; }}};
 void check(const Options& o) {
   if (o[step_size_min] > o[step_size_max]) {
@@ -222,39 +241,41 @@ void check(const Options& o) {
   }
 }
 StepPlan plan(const Options& o, StepState&) {
-  return {.formula = Formula::rprop, .coefficients = {o[etaminus], o[etaplus], o[step_size_min], o[step_size_max]}};
+  static const Formula update = formula("rprop");
+  return {.formula = update, .coefficients = {o[etaminus], o[etaplus], o[step_size_min], o[step_size_max]}};
 }
 }  // namespace rprop
 
 namespace asgd {
 enum { lr, lambd, alpha, t0, weight_decay };
-const std::vector<Option> options = with_common({{"lr", &at_least_zero},
-                                                 {"lambd", &at_least_zero},
-                                                 {"alpha", &at_least_zero},
-                                                 {"t0", &at_least_zero},
-                                                 {"weight_decay", &at_least_zero}});
+const std::vector<Option> options = with_common({{"lr", 1e-2, &at_least_zero},
+                                                 {"lambd", 1e-4, &at_least_zero},
+                                                 {"alpha", 0.75, &at_least_zero},
+                                                 {"t0", 1e6, &at_least_zero},
+                                                 {"weight_decay", 0, &at_least_zero}});
 const std::vector<State> states{{"ax", always, zero}};
 /// eta and mu are those of the last step, as in PyTorch: a new lr takes effect a step later.
 StepPlan plan(const Options& o, StepState& t) {
+  static const Formula update = formula("asgd");
   auto& [next_eta, next_mu] = t.scalars;
   const double eta = t.step == 1 ? o[lr] : next_eta, mu = t.step == 1 ? 1 : next_mu;
   const auto step = static_cast<double>(t.step);
   next_eta = o[lr] / portable_power(1 + o[lambd] * o[lr] * step, o[alpha]);
   next_mu = 1 / std::max(1.0, step - o[t0]);
-  return {.formula = Formula::asgd,
-          .coefficients = {eta, mu, 1 - mu},
-          .decay = o[weight_decay],
-          .shrink = 1 - o[lambd] * eta};
+  return {.formula = update, .coefficients = {eta, mu, 1 - mu}, .decay = o[weight_decay], .shrink = 1 - o[lambd] * eta};
 }
 }  // namespace asgd
 
 namespace lion {
 enum { lr, beta1, beta2, weight_decay };
-const std::vector<Option> options = with_common(
-    {{"lr", &at_least_zero}, {"beta1", &below_one}, {"beta2", &below_one}, {"weight_decay", &at_least_zero}});
+const std::vector<Option> options = with_common({{"lr", 1e-4, &at_least_zero},
+                                                 first_beta,
+                                                 {"beta2", 0.99, &domains::below_one, OptionKind::number, "betas"},
+                                                 {"weight_decay", 0, &at_least_zero}});
 const std::vector<State> states{{"exp_avg", always, zero}};
 StepPlan plan(const Options& o, StepState&) {
-  return with_decay({.formula = Formula::lion, .coefficients = {o[lr], o[beta1], 1 - o[beta1], o[beta2], 1 - o[beta2]}},
+  static const Formula update = formula("lion");
+  return with_decay({.formula = update, .coefficients = {o[lr], o[beta1], 1 - o[beta1], o[beta2], 1 - o[beta2]}},
                     o[weight_decay], true, o[lr]);
 }
 }  // namespace lion
@@ -264,7 +285,7 @@ const std::vector<Rule>& rules() {
   static const std::vector<Rule> list{
       {"SGD", sgd::options, {{"momentum_buffer", sgd::has_momentum, zero}}, {}, sgd::check, sgd::plan},
       {"Adam", adam::options, adam::states, {"step"}, nullptr, adam::plan},
-      {"AdamW", adam::options, adam::states, {"step"}, nullptr, adam::plan},
+      {"AdamW", adam::decoupled_options, adam::states, {"step"}, nullptr, adam::plan},
       {"NAdam", nadam::options, moments, {"step", "mu_product"}, nullptr, nadam::plan},
       {"RAdam", radam::options, moments, {"step"}, nullptr, radam::plan},
       {"Adamax", adamax::options, adamax::states, {"step"}, nullptr, adamax::plan},
@@ -294,6 +315,12 @@ void Rule::check(const Options& o) const {
 
 std::size_t Rule::common(int option) const {
   return options.size() - static_cast<std::size_t>(common_options) + static_cast<std::size_t>(option);
+}
+
+std::vector<std::string> rule_names() {
+  std::vector<std::string> names;
+  for (const Rule& rule : rules()) names.emplace_back(rule.name);
+  return names;
 }
 
 const Rule& find_rule(const std::string& name) {

@@ -6,20 +6,55 @@ from deltaprop import _core
 from deltaprop._arrays import Array, as_count, as_name, as_real
 from deltaprop.nn.core_module import ConfiguredLayer, CoreLayer
 
+__all__ = [
+    "CELU",
+    "ELU",
+    "GELU",
+    "SELU",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
+    "Identity",
+    "LeakyReLU",
+    "LogSigmoid",
+    "LogSoftmax",
+    "Mish",
+    "PReLU",
+    "ReLU",
+    "ReLU6",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Softsign",
+    "Tanh",
+    "Tanhshrink",
+]
+
 
 class Activation(ConfiguredLayer):
     """A function of each element, or of each row, for inputs of any width."""
 
-    _function: str  # its name in the core's table, which takes those arguments that are floats
+    _function: str  # its name in the core's table, which describes its options
 
     def __init__(self) -> None:
         pass
 
+    def _take(self, **given: float) -> None:
+        """Check the options and keep them as attributes."""
+        for option in _core.options(self._function):
+            name = option.name
+            value = as_real(given[name], f"{self._function}: {name}")
+            if not option.holds(value):
+                article = "an" if name[0] in "aeiou" else "a"
+                raise ValueError(
+                    f"{self._function}: expected {article} {name} {option.domain}, got {value}"
+                )
+            setattr(self, name, value)
+
     def _core_layer(self) -> _core.Layer:
-        values = [getattr(self, name) for name in self._signature]
-        return _core.Activation(
-            self._function, [v for v in values if isinstance(v, float)], repr(self)
-        )
+        values = [getattr(self, option.name) for option in _core.options(self._function)]
+        return _core.Activation(self._function, values, repr(self))
 
 
 class Identity(Activation):
@@ -89,7 +124,7 @@ class Tanh(Activation):
 
 
 class Tanhshrink(Activation):
-    """What the hyperbolic tangent takes off x.
+    """x less its hyperbolic tangent.
 
     Notes
     -----
@@ -112,7 +147,7 @@ class Hardtanh(Activation):
     Raises
     ------
     TypeError, ValueError
-        For what is no finite number, or bounds that are not in order.
+        For values that are not finite numbers, or bounds out of order.
 
     Notes
     -----
@@ -123,9 +158,11 @@ class Hardtanh(Activation):
 
     _function = "Hardtanh"
 
+    min_val: float
+    max_val: float
+
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:
-        self.min_val = as_real(min_val, "Hardtanh: min_val")
-        self.max_val = as_real(max_val, "Hardtanh: max_val")
+        self._take(min_val=min_val, max_val=max_val)
         if self.max_val <= self.min_val:
             raise ValueError(
                 f"Hardtanh: expected max_val above min_val, got {self.max_val} and {self.min_val}"
@@ -159,7 +196,7 @@ class Softplus(Activation):
     Raises
     ------
     TypeError, ValueError
-        For what is no finite number, or a beta of 0 or less.
+        For values that are not finite numbers, or a beta of 0 or less.
 
     Notes
     -----
@@ -171,11 +208,11 @@ class Softplus(Activation):
 
     _function = "Softplus"
 
+    beta: float
+    threshold: float
+
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
-        self.beta = as_real(beta, "Softplus: beta")
-        self.threshold = as_real(threshold, "Softplus: threshold")
-        if self.beta <= 0:
-            raise ValueError(f"Softplus: expected a beta above 0, got {self.beta}")
+        self._take(beta=beta, threshold=threshold)
 
 
 class ReLU(Activation):
@@ -215,7 +252,7 @@ class LeakyReLU(Activation):
     Raises
     ------
     TypeError, ValueError
-        For what is no finite number.
+        For values that are not finite numbers.
 
     Notes
     -----
@@ -227,8 +264,10 @@ class LeakyReLU(Activation):
 
     _function = "LeakyReLU"
 
+    negative_slope: float
+
     def __init__(self, negative_slope: float = 0.01) -> None:
-        self.negative_slope = as_real(negative_slope, "LeakyReLU: negative_slope")
+        self._take(negative_slope=negative_slope)
 
 
 class PReLU(CoreLayer):
@@ -237,7 +276,7 @@ class PReLU(CoreLayer):
     Parameters
     ----------
     num_parameters : int, default 1
-        1: one slope for all features; else one for each, and inputs have so many.
+        1: one slope for all features; else one for each of the input's features.
     init : float, default 0.25
         The slope to begin with.
 
@@ -285,7 +324,7 @@ class ELU(Activation):
     Raises
     ------
     TypeError, ValueError
-        For what is no finite number.
+        For values that are not finite numbers.
 
     Notes
     -----
@@ -297,8 +336,10 @@ class ELU(Activation):
 
     _function = "ELU"
 
+    alpha: float
+
     def __init__(self, alpha: float = 1.0) -> None:
-        self.alpha = as_real(alpha, "ELU: alpha")
+        self._take(alpha=alpha)
 
 
 class CELU(Activation):
@@ -312,7 +353,7 @@ class CELU(Activation):
     Raises
     ------
     TypeError, ValueError
-        For what is no finite number, or 0.
+        For values that are not finite numbers, or 0.
 
     Notes
     -----
@@ -323,10 +364,10 @@ class CELU(Activation):
 
     _function = "CELU"
 
+    alpha: float
+
     def __init__(self, alpha: float = 1.0) -> None:
-        self.alpha = as_real(alpha, "CELU: alpha")
-        if self.alpha == 0:
-            raise ValueError("CELU: expected an alpha other than 0, got 0.0")
+        self._take(alpha=alpha)
 
 
 class SELU(Activation):

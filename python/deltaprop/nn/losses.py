@@ -13,6 +13,22 @@ from deltaprop import _core
 from deltaprop._arrays import Array, as_array, as_name
 from deltaprop._checked_init import CheckedInit
 
+__all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "GaussianNLLLoss",
+    "HingeLoss",
+    "HuberLoss",
+    "KLDivLoss",
+    "L1Loss",
+    "MSELoss",
+    "NLLLoss",
+    "PoissonNLLLoss",
+    "QuantileLoss",
+    "SmoothL1Loss",
+]
+
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Loss(CheckedInit):
@@ -25,7 +41,16 @@ class Loss(CheckedInit):
     """
 
     _function: ClassVar[str]  # its name in the core's table
-    _link: ClassVar[str] = ""  # what makes probabilities of the outputs, if anything
+    # Names of options whose attributes have another name.
+    _kept_as: ClassVar[dict[str, str]] = {}
+    # What metrics and `predict_proba` know of a loss. The link makes probabilities of the outputs:
+    # "softmax", "sigmoid", "exp", "identity", or "" where they stand for none.
+    _link: ClassVar[str] = ""
+    # Targets are "values", "classes" (an integer a row, or a probability for each class), or two
+    # classes for each output, 0 and 1 ("labels") or -1 and 1 ("signs").
+    _targets: ClassVar[str] = "values"
+    # Where outputs estimate the targets, those above one half mean 1 of the classes 0 and 1.
+    _estimates_targets: ClassVar[bool] = False
     _reductions: ClassVar[tuple[str, ...]] = ("mean", "sum", "none")
     _native: ClassVar[_core.Loss]  # one for each object, though no field of the dataclasses
 
@@ -37,53 +62,83 @@ class Loss(CheckedInit):
         if name not in self._reductions:
             *names, last = map(repr, self._reductions)
             raise ValueError(f"reduction: expected {', '.join(names)} or {last}, got {name!r}")
-        self._number("factor")
+        self._set("factor", self._finite("factor", "factor"))
         self._set("_native", self._make(self._function))
 
     def _make(self, function: str) -> _core.Loss:
-        return _core.NamedLoss(function, self.reduction, self.factor, **self._options())
-
-    def _options(self) -> dict[str, Any]:
-        """Return what the core takes beside reduction and factor, each looked at and converted."""
-        return {}
+        numbers, columns, ignored = [], [], -1
+        for option in _core.options(function):
+            number = option.fallback
+            if option.kind == "number":
+                number = self._number(option)
+            elif option.kind == "flag":
+                number = float(self._flag(option.name))
+            elif option.kind == "label":
+                ignored = self._label(option.name)
+            else:
+                columns = self._columns(option)
+            numbers.append(number)
+        return _core.NamedLoss(function, self.reduction, self.factor, numbers, columns, ignored)
 
     def _native_for(self, y: Array, ndim: int) -> _core.Loss:
-        """Return the core's loss for these targets of outputs with so many axes."""
+        """Return the core's loss for these targets of outputs with `ndim` axes."""
         return self._native
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
 
-    def _number(
-        self,
-        name: str,
-        rule: str = "",
-        holds: Callable[[float], bool] = lambda _: True,
-        called: str | None = None,
+    def _number(self, option: _core.Option) -> float:
+        """Convert an option to a finite float of its domain."""
+        kept_as = self._kept_as.get(option.name, option.name)
+        number = self._finite(kept_as, option.name, option.domain, option.holds)
+        self._set(kept_as, number)
+        return number
+
+    def _finite(
+        self, kept_as: str, name: str, domain: str = "", holds: Callable[[float], bool] = bool
     ) -> float:
-        """Convert an option to a finite float of which `holds` is true."""
-        value, called = getattr(self, name), called or name
+        value = getattr(self, kept_as)
         if not isinstance(value, int | float | np.integer | np.floating):
-            raise TypeError(f"{type(self).__name__}: expected a number as {called}, got {value!r}")
+            raise TypeError(f"{type(self).__name__}: expected a number as {name}, got {value!r}")
         # An integer may be too large for a float.
-        if not (cast(float, abs(value)) <= sys.float_info.max and holds(float(value))):
-            wanted = f"a finite {called} {rule}".rstrip()
-            raise ValueError(f"{type(self).__name__}: expected {wanted}, got {value}")
-        self._set(name, float(value))
+        if not (
+            cast(float, abs(value)) <= sys.float_info.max and (not domain or holds(float(value)))
+        ):
+            expected = f"a finite {name} {domain}".rstrip()
+            raise ValueError(f"{type(self).__name__}: expected {expected}, got {value}")
         return float(value)
 
-    def _numbers(self, name: str, rule: str, holds: Callable[[float], bool]) -> list[float]:
-        """Convert an option to a tuple of such numbers."""
-        where = f"{type(self).__name__}: {name}"
-        array = as_array(getattr(self, name), where)
+    def _columns(self, option: _core.Option) -> list[float]:
+        """Convert an option of several numbers to a tuple of finite floats of its domain."""
+        value = getattr(self, option.name)
+        if value is None and option.kind != "outputs":
+            return []
+        if option.kind == "columns" and np.ndim(value) == 0:
+            return [self._number(option)]
+        where = f"{type(self).__name__}: {option.name}"
+        array = as_array(value, where)
         if array.ndim != 1 or array.size == 0:
             raise ValueError(f"{where}: expected one number or more in a row, got {array.shape}")
         numbers = [float(v) for v in array]
         for i, v in enumerate(numbers):
-            if not (math.isfinite(v) and holds(v)):
-                raise ValueError(f"{where}: expected finite numbers {rule}, got {v} at {i}")
-        self._set(name, tuple(numbers))
+            if not (math.isfinite(v) and option.holds(v)):
+                raise ValueError(
+                    f"{where}: expected finite numbers {option.domain}, got {v} at {i}"
+                )
+        self._set(option.name, tuple(numbers))
         return numbers
+
+    def _label(self, name: str) -> int:
+        """Convert an option to an integer of 64 bits."""
+        value = getattr(self, name)
+        if not isinstance(value, int | np.integer) or isinstance(value, bool):
+            raise TypeError(f"{type(self).__name__}: expected an integer as {name}, got {value!r}")
+        if not -(2**63) <= value < 2**63:
+            raise ValueError(
+                f"{type(self).__name__}: expected an {name} that fits 64 bits, got {value}"
+            )
+        self._set(name, int(value))
+        return int(value)
 
     def _flag(self, name: str) -> bool:
         value = getattr(self, name)
@@ -96,7 +151,7 @@ class Loss(CheckedInit):
     def _arguments(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
-    # What a dataclass could write anew for each loss, which importing them would wait for.
+    # Written once here: a dataclass would generate these for each loss, which slows the import.
     def __setattr__(self, name: str, value: Any) -> None:
         if "_native" in vars(self):
             raise FrozenInstanceError(f"cannot assign to field {name!r}")
@@ -124,7 +179,7 @@ class Loss(CheckedInit):
         Parameters
         ----------
         outputs : array_like, shape (N, features) or (features,)
-            What the network gave.
+            The output of the network.
         y : array_like
             The targets; see the class.
         sample_weight : array_like, shape (N,), optional
@@ -158,9 +213,6 @@ def _arrays(outputs: Any, y: Any, weight: Any) -> tuple[Array, Array, Array | No
     )
 
 
-_NOT_NEGATIVE: tuple[str, Callable[[float], bool]] = ("of 0 or more", lambda v: v >= 0)
-
-
 @dataclass(kw_only=True, eq=False, repr=False)
 class MSELoss(Loss):
     """Mean squared error: the mean over all elements of (a - y)^2, as PyTorch's.
@@ -190,6 +242,7 @@ class MSELoss(Loss):
     """
 
     _function = "MSELoss"
+    _estimates_targets = True
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -221,6 +274,7 @@ class L1Loss(Loss):
     """
 
     _function = "L1Loss"
+    _estimates_targets = True
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -232,7 +286,7 @@ class SmoothL1Loss(Loss):
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the number of elements, N times features.
     beta : float, default 1
-        Where the one becomes the other; 0 or more, 0 is `L1Loss`.
+        Where one becomes the other; 0 or more, 0 is `L1Loss`.
     factor : float, default 1
         Multiplies the loss.
 
@@ -254,11 +308,9 @@ class SmoothL1Loss(Loss):
     """
 
     _function = "SmoothL1Loss"
+    _estimates_targets = True
 
     beta: float = 1.0
-
-    def _options(self) -> dict[str, Any]:
-        return {"threshold": self._number("beta", *_NOT_NEGATIVE)}
 
 
 @dataclass(init=False, eq=False, repr=False)
@@ -270,7 +322,7 @@ class HuberLoss(Loss):
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the number of elements, N times features.
     delta : float, default 1
-        Where the one becomes the other, above 0. It is kept as `threshold`, since ``loss.delta`` is
+        Where one becomes the other, above 0. It is kept as `threshold`, since ``loss.delta`` is
         the derivative.
     factor : float, default 1
         Multiplies the loss.
@@ -293,6 +345,8 @@ class HuberLoss(Loss):
     """
 
     _function = "HuberLoss"
+    _kept_as: ClassVar[dict[str, str]] = {"delta": "threshold"}
+    _estimates_targets = True
 
     threshold: float = 1.0
 
@@ -301,9 +355,6 @@ class HuberLoss(Loss):
         self._set("threshold", delta)
         self._set("factor", factor)
         self.__post_init__()
-
-    def _options(self) -> dict[str, Any]:
-        return {"threshold": self._number("threshold", "above 0", lambda v: v > 0, "delta")}
 
     def _arguments(self) -> dict[str, Any]:
         return {"reduction": self.reduction, "delta": self.threshold, "factor": self.factor}
@@ -344,12 +395,9 @@ class QuantileLoss(Loss):
     """
 
     _function = "QuantileLoss"
+    _estimates_targets = True
 
     quantiles: tuple[float, ...] = field(default=(0.1, 0.5, 0.9), kw_only=False)
-
-    def _options(self) -> dict[str, Any]:
-        quantiles = self._numbers("quantiles", "above 0 and below 1", lambda q: 0 < q < 1)
-        return {"column_weights": quantiles, "repeats": len(quantiles)}
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -385,7 +433,9 @@ class BCELoss(Loss):
     """
 
     _function = "BCELoss"
-    _link: ClassVar[str] = "identity"
+    _targets = "labels"
+    _estimates_targets = True
+    _link = "identity"
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -422,16 +472,10 @@ class BCEWithLogitsLoss(Loss):
     """
 
     _function = "BCEWithLogitsLoss"
-    _link: ClassVar[str] = "sigmoid"
+    _targets = "labels"
+    _link = "sigmoid"
 
     pos_weight: Any = None
-
-    def _options(self) -> dict[str, Any]:
-        if self.pos_weight is None:
-            return {}
-        if np.ndim(self.pos_weight) == 0:
-            return {"column_weights": [self._number("pos_weight", *_NOT_NEGATIVE)]}
-        return {"column_weights": self._numbers("pos_weight", *_NOT_NEGATIVE)}
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -476,13 +520,6 @@ class PoissonNLLLoss(Loss):
     full: bool = field(default=False, kw_only=False)
     eps: float = 1e-8
 
-    def _options(self) -> dict[str, Any]:
-        return {
-            "logarithmic": self._flag("log_input"),
-            "full": self._flag("full"),
-            "eps": self._number("eps", *_NOT_NEGATIVE),
-        }
-
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class GaussianNLLLoss(Loss):
@@ -526,9 +563,6 @@ class GaussianNLLLoss(Loss):
     full: bool = False
     eps: float = 1e-6
 
-    def _options(self) -> dict[str, Any]:
-        return {"full": self._flag("full"), "eps": self._number("eps", "above 0", lambda v: v > 0)}
-
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class KLDivLoss(Loss):
@@ -567,9 +601,6 @@ class KLDivLoss(Loss):
 
     log_target: bool = False
 
-    def _options(self) -> dict[str, Any]:
-        return {"logarithmic": self._flag("log_target")}
-
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class HingeLoss(Loss):
@@ -600,6 +631,7 @@ class HingeLoss(Loss):
     """
 
     _function = "HingeLoss"
+    _targets = "signs"
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -636,13 +668,11 @@ class NLLLoss(Loss):
     """
 
     _function = "NLLLoss"
-    _link: ClassVar[str] = "exp"
+    _targets = "classes"
+    _link = "exp"
 
     weight: Any = field(default=None, kw_only=False)
     ignore_index: int = -100
-
-    def _options(self) -> dict[str, Any]:
-        return _class_options(self)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -666,7 +696,7 @@ class CrossEntropyLoss(Loss):
     Notes
     -----
     The outputs are logits (N, classes), 2 classes or more. y is integer classes (N,) from 0 to
-    classes - 1, or probabilities (N, classes), floats of 0 or more, whose sum is not looked at. The
+    classes - 1, or probabilities (N, classes), floats of 0 or more, whose sum is not checked. The
     largest logit is taken off all others, so that none overflows, and what is added to 1 keeps its
     digits.
 
@@ -686,7 +716,8 @@ class CrossEntropyLoss(Loss):
     """
 
     _function = "CrossEntropyLoss"
-    _link: ClassVar[str] = "softmax"
+    _targets = "classes"
+    _link = "softmax"
     _of_probabilities: ClassVar[_core.Loss]
 
     weight: Any = field(default=None, kw_only=False)
@@ -697,10 +728,6 @@ class CrossEntropyLoss(Loss):
         super().__post_init__()
         self._set("_of_probabilities", self._make("CrossEntropyLoss of probabilities"))
 
-    def _options(self) -> dict[str, Any]:
-        smoothing = self._number("label_smoothing", "from 0 to 1", lambda v: 0 <= v <= 1)
-        return {"smoothing": smoothing, **_class_options(self)}
-
     def _native_for(self, y: Array, ndim: int) -> _core.Loss:
         if y.dtype.kind != "f" or y.ndim != ndim:
             return self._native
@@ -710,20 +737,6 @@ class CrossEntropyLoss(Loss):
                 f"{self.ignore_index}, got probabilities"
             )
         return self._of_probabilities
-
-
-def _class_options(loss: NLLLoss | CrossEntropyLoss) -> dict[str, Any]:
-    index = loss.ignore_index
-    name = type(loss).__name__
-    if not isinstance(index, int | np.integer) or isinstance(index, bool):
-        raise TypeError(f"{name}: expected an integer as ignore_index, got {index!r}")
-    if not -(2**63) <= index < 2**63:
-        raise ValueError(f"{name}: expected an ignore_index that fits 64 bits, got {index}")
-    loss._set("ignore_index", int(index))
-    options: dict[str, Any] = {"ignored_class": int(index)}
-    if loss.weight is not None:
-        options["column_weights"] = loss._numbers("weight", *_NOT_NEGATIVE)
-    return options
 
 
 def check_loss(loss: Any, where: str) -> None:

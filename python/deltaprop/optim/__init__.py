@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from deltaprop import _lazy
+from deltaprop.optim import rules
 from deltaprop.optim.lr_scheduler import (
     ConstantLR,
     CosineAnnealingLR,
@@ -19,20 +20,7 @@ from deltaprop.optim.lr_scheduler import (
     StepLR,
 )
 from deltaprop.optim.optimizer import Optimizer, ParameterGroup
-from deltaprop.optim.rules import (
-    ASGD,
-    SGD,
-    Adadelta,
-    Adagrad,
-    Adam,
-    Adamax,
-    AdamW,
-    Lion,
-    NAdam,
-    RAdam,
-    RMSprop,
-    Rprop,
-)
+from deltaprop.optim.rules import *
 from deltaprop.optim.schedule import LRScheduler
 
 if TYPE_CHECKING:
@@ -43,13 +31,7 @@ else:
     )
 
 __all__ = [
-    "ASGD",
-    "SGD",
-    "Adadelta",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Adamax",
+    *rules.__all__,
     "ConstantLR",
     "CosineAnnealingLR",
     "CosineAnnealingWarmRestarts",
@@ -59,17 +41,12 @@ __all__ = [
     "LRScheduler",
     "LambdaLR",
     "LinearLR",
-    "Lion",
     "MultiStepLR",
-    "NAdam",
     "OneCycleLR",
     "Optimizer",
     "ParameterGroup",
     "PolynomialLR",
-    "RAdam",
-    "RMSprop",
     "ReduceLROnPlateau",
-    "Rprop",
     "SequentialLR",
     "StepLR",
     "descend",

@@ -5,18 +5,16 @@ import math
 import numbers
 from collections.abc import Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
-from typing import Any, ClassVar, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 
 from deltaprop import _core
 from deltaprop._arrays import Array
 from deltaprop._checked_init import CheckedInit
+from deltaprop._core import Option
 from deltaprop.nn.parameter import Parameter
 from deltaprop.optim import _state
-
-# Options that are True or False.
-_FLAGS = {"amsgrad", "centered", "decoupled_weight_decay", "maximize", "nesterov", "nonnegative"}
 
 
 class CommonOptions(TypedDict, total=False):
@@ -123,9 +121,7 @@ class Optimizer(CheckedInit):
     this order. It does not change the gradients.
     """
 
-    # Public options that are tuples, with their lengths.
-    _tuples: ClassVar[dict[str, int]] = {}
-    # The attached schedule.
+    # The attached schedule, with state_dict() and load_state_dict().
     _schedule: Any = None
 
     _core: _core.Optimizer32 | _core.Optimizer64
@@ -144,16 +140,8 @@ class Optimizer(CheckedInit):
         clip_value: float | None = None,
         ema_decay: float | None = None,
     ) -> None:
-        # In the order of the core's list of options.
-        defaults = {
-            **options,
-            "maximize": maximize,
-            "l1": l1,
-            "l2": l2,
-            "max_norm": max_norm,
-            "nonnegative": nonnegative,
-        }
-        self._defaults = defaults
+        given = {**locals(), **options}
+        self._defaults = defaults = {name: given[name] for name in self._described}
         name = type(self).__name__
         groups = _groups(name, params, defaults)
         network = _one_network(name, [p for g in groups for p in g["params"]])
@@ -341,36 +329,60 @@ class Optimizer(CheckedInit):
         except OverflowError:
             raise ValueError(f"{what} for {name} that a float holds, got more") from None
 
+    @property
+    def _described(self) -> dict[str, list[Option]]:
+        """The core's description of each option: one number, or those of a tuple."""
+        described: dict[str, list[Option]] = {}
+        for option in _core.options(type(self).__name__):
+            described.setdefault(option.tuple or option.name, []).append(option)
+        return described
+
+    def _options(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Return the rule's own options: those given, and the core's defaults for others."""
+        return {
+            name: given.get(name, default_of(options))
+            for name, options in self._described.items()
+            if name not in CommonOptions.__annotations__
+        }
+
     def _flat(self, options: dict[str, Any]) -> list[float]:
         """Return the options as the flat list of numbers that the core takes."""
         flat: list[float] = []
-        for name in self._defaults:
+        for name, (first, *others) in self._described.items():
             value = options[name]
-            if value is None and name == "max_norm":
+            if value is None and first.kind == "optional":
                 value = math.inf
             elif isinstance(value, np.bool_):
                 value = bool(value)
-            if name in _FLAGS and value not in (True, False):
+            if first.kind == "flag" and value not in (True, False):
                 raise TypeError(
                     f"{type(self).__name__}: expected True or False for {name}, got {value!r}"
                 )
-            flat += self._numbers(name, value, self._tuples.get(name))
+            flat += self._numbers(name, value, 1 + len(others) if first.tuple else None)
         return flat
 
     def _named(self, flat: list[float]) -> dict[str, Any]:
         """Return the core's flat list of numbers as named options."""
-        options: dict[str, Any] = {}
         values = iter(flat)
-        for name in self._defaults:
-            if name in self._tuples:
-                options[name] = tuple(itertools.islice(values, self._tuples[name]))
-            elif name in _FLAGS:
-                options[name] = bool(next(values))
-            else:
-                options[name] = next(values)
-        if options["max_norm"] == math.inf:
-            options["max_norm"] = None
-        return options
+        return {
+            name: value_of(options, list(itertools.islice(values, len(options))))
+            for name, options in self._described.items()
+        }
+
+
+def value_of(options: list[Option], numbers: list[float]) -> Any:
+    """Return the core's numbers of an option as users write it."""
+    if options[0].tuple:
+        return tuple(numbers)
+    (number,) = numbers
+    if options[0].kind == "flag":
+        return bool(number)
+    return None if options[0].kind == "optional" and number == math.inf else number
+
+
+def default_of(options: list[Option]) -> Any:
+    """Return the default of an option as users write it."""
+    return value_of(options, [option.fallback for option in options])
 
 
 def _groups(name: str, params: Iterable[Any], defaults: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,9 +1,24 @@
 """The update rules."""
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Unpack
+from typing import Any, Unpack
 
 from deltaprop.optim.optimizer import CommonOptions, Optimizer
+
+__all__ = [
+    "ASGD",
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Lion",
+    "NAdam",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+]
 
 
 class SGD(Optimizer):
@@ -47,14 +62,7 @@ class SGD(Optimizer):
         nesterov: bool = False,
         **kwargs: Unpack[CommonOptions],
     ) -> None:
-        options = {
-            "lr": lr,
-            "momentum": momentum,
-            "dampening": dampening,
-            "weight_decay": weight_decay,
-            "nesterov": nesterov,
-        }
-        super().__init__(params, options, **kwargs)
+        super().__init__(params, self._options(locals()), **kwargs)
 
 
 class Adam(Optimizer):
@@ -92,8 +100,6 @@ class Adam(Optimizer):
     `amsgrad`: Reddi et al., "On the convergence of Adam and beyond" (2018), algorithm 2.
     """
 
-    _tuples: ClassVar[dict[str, int]] = {"betas": 2}
-
     def __init__(
         self,
         params: Iterable[Any],
@@ -106,15 +112,7 @@ class Adam(Optimizer):
         decoupled_weight_decay: bool = False,
         **kwargs: Unpack[CommonOptions],
     ) -> None:
-        options = {
-            "lr": lr,
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "amsgrad": amsgrad,
-            "decoupled_weight_decay": decoupled_weight_decay,
-        }
-        super().__init__(params, options, **kwargs)
+        super().__init__(params, self._options(locals()), **kwargs)
 
 
 class AdamW(Adam):
@@ -159,9 +157,7 @@ class AdamW(Adam):
         amsgrad: bool = False,
         **kwargs: Unpack[CommonOptions],
     ) -> None:
-        super().__init__(
-            params, lr, betas, eps, weight_decay, amsgrad, decoupled_weight_decay=True, **kwargs
-        )
+        Optimizer.__init__(self, params, self._options(locals()), **kwargs)
 
 
 class NAdam(Optimizer):
@@ -200,8 +196,6 @@ class NAdam(Optimizer):
     ``torch.optim.NAdam``.
     """
 
-    _tuples: ClassVar[dict[str, int]] = {"betas": 2}
-
     def __init__(
         self,
         params: Iterable[Any],
@@ -213,15 +207,7 @@ class NAdam(Optimizer):
         decoupled_weight_decay: bool = False,
         **kwargs: Unpack[CommonOptions],
     ) -> None:
-        options = {
-            "lr": lr,
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "momentum_decay": momentum_decay,
-            "decoupled_weight_decay": decoupled_weight_decay,
-        }
-        super().__init__(params, options, **kwargs)
+        super().__init__(params, self._options(locals()), **kwargs)
 
 
 class RAdam(Optimizer):
@@ -259,8 +245,6 @@ class RAdam(Optimizer):
     2, in the form of ``torch.optim.RAdam``.
     """
 
-    _tuples: ClassVar[dict[str, int]] = {"betas": 2}
-
     def __init__(
         self,
         params: Iterable[Any],
@@ -271,14 +255,7 @@ class RAdam(Optimizer):
         decoupled_weight_decay: bool = False,
         **kwargs: Unpack[CommonOptions],
     ) -> None:
-        options = {
-            "lr": lr,
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "decoupled_weight_decay": decoupled_weight_decay,
-        }
-        super().__init__(params, options, **kwargs)
+        super().__init__(params, self._options(locals()), **kwargs)
 
 
 class Adamax(Optimizer):
@@ -312,8 +289,6 @@ class Adamax(Optimizer):
     form of ``torch.optim.Adamax``.
     """
 
-    _tuples: ClassVar[dict[str, int]] = {"betas": 2}
-
     def __init__(
         self,
         params: Iterable[Any],
@@ -323,13 +298,7 @@ class Adamax(Optimizer):
         weight_decay: float = 0.0,
         **kwargs: Unpack[CommonOptions],
     ) -> None:
-        options = {
-            "lr": lr,
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-        }
-        super().__init__(params, options, **kwargs)
+        super().__init__(params, self._options(locals()), **kwargs)
 
 
 class Adagrad(Optimizer):
@@ -374,14 +343,7 @@ class Adagrad(Optimizer):
         eps: float = 1e-10,
         **kwargs: Unpack[CommonOptions],
     ) -> None:
-        options = {
-            "lr": lr,
-            "lr_decay": lr_decay,
-            "weight_decay": weight_decay,
-            "initial_accumulator_value": initial_accumulator_value,
-            "eps": eps,
-        }
-        super().__init__(params, options, **kwargs)
+        super().__init__(params, self._options(locals()), **kwargs)
 
 
 class Adadelta(Optimizer):
@@ -423,13 +385,7 @@ class Adadelta(Optimizer):
         weight_decay: float = 0.0,
         **kwargs: Unpack[CommonOptions],
     ) -> None:
-        options = {
-            "lr": lr,
-            "rho": rho,
-            "eps": eps,
-            "weight_decay": weight_decay,
-        }
-        super().__init__(params, options, **kwargs)
+        super().__init__(params, self._options(locals()), **kwargs)
 
 
 class RMSprop(Optimizer):
@@ -478,15 +434,7 @@ class RMSprop(Optimizer):
         centered: bool = False,
         **kwargs: Unpack[CommonOptions],
     ) -> None:
-        options = {
-            "lr": lr,
-            "alpha": alpha,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "momentum": momentum,
-            "centered": centered,
-        }
-        super().__init__(params, options, **kwargs)
+        super().__init__(params, self._options(locals()), **kwargs)
 
 
 class Rprop(Optimizer):
@@ -519,8 +467,6 @@ class Rprop(Optimizer):
     RPROP algorithm" (1993), in the form of ``torch.optim.Rprop``.
     """
 
-    _tuples: ClassVar[dict[str, int]] = {"etas": 2, "step_sizes": 2}
-
     def __init__(
         self,
         params: Iterable[Any],
@@ -529,12 +475,7 @@ class Rprop(Optimizer):
         step_sizes: tuple[float, float] = (1e-6, 50.0),
         **kwargs: Unpack[CommonOptions],
     ) -> None:
-        options = {
-            "lr": lr,
-            "etas": etas,
-            "step_sizes": step_sizes,
-        }
-        super().__init__(params, options, **kwargs)
+        super().__init__(params, self._options(locals()), **kwargs)
 
 
 class ASGD(Optimizer):
@@ -581,14 +522,7 @@ class ASGD(Optimizer):
         weight_decay: float = 0.0,
         **kwargs: Unpack[CommonOptions],
     ) -> None:
-        options = {
-            "lr": lr,
-            "lambd": lambd,
-            "alpha": alpha,
-            "t0": t0,
-            "weight_decay": weight_decay,
-        }
-        super().__init__(params, options, **kwargs)
+        super().__init__(params, self._options(locals()), **kwargs)
 
 
 class Lion(Optimizer):
@@ -619,8 +553,6 @@ class Lion(Optimizer):
     Source: Chen et al., "Symbolic discovery of optimization algorithms" (2023), algorithm 2.
     """
 
-    _tuples: ClassVar[dict[str, int]] = {"betas": 2}
-
     def __init__(
         self,
         params: Iterable[Any],
@@ -629,9 +561,4 @@ class Lion(Optimizer):
         weight_decay: float = 0.0,
         **kwargs: Unpack[CommonOptions],
     ) -> None:
-        options = {
-            "lr": lr,
-            "betas": betas,
-            "weight_decay": weight_decay,
-        }
-        super().__init__(params, options, **kwargs)
+        super().__init__(params, self._options(locals()), **kwargs)

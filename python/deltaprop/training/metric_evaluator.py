@@ -7,29 +7,11 @@ from typing import Any
 import numpy as np
 
 from deltaprop._arrays import Array, as_array
-from deltaprop.nn.losses import (
-    BCELoss,
-    BCEWithLogitsLoss,
-    CrossEntropyLoss,
-    HingeLoss,
-    HuberLoss,
-    L1Loss,
-    MSELoss,
-    NLLLoss,
-    QuantileLoss,
-    SmoothL1Loss,
-)
 from deltaprop.training.heads import HeadLosses
 from deltaprop.training.metrics import Metric
 
 # Names that the history uses for other columns.
 _RESERVED = re.compile(r"(val_)?loss(_\d+)?|lr|val_.*|(activation|delta|gradient)_norm")
-
-
-# Losses whose outputs approximate the targets; for targets 0 and 1 the threshold is 0.5.
-_NEAR_TARGETS = (BCELoss, HuberLoss, L1Loss, MSELoss, QuantileLoss, SmoothL1Loss)
-# Losses for which each output is a binary label.
-_LABELS = (BCELoss, BCEWithLogitsLoss, HingeLoss)
 
 
 class Metrics:
@@ -102,16 +84,17 @@ def _parts(metric: Metric, loss: Any, y: Any, outputs: Array, weight: Any) -> li
     if metric._takes not in ("classes", "either"):
         return [(y, outputs, weight)]
     y = as_array(y, "y")
-    if isinstance(loss, HingeLoss):
+    kind = getattr(loss, "_targets", "values")
+    by_output = y.ndim == 2 and y.shape == outputs.shape
+    if kind == "signs":
         y = (y > 0).astype(np.int64)
-    if isinstance(loss, CrossEntropyLoss) and y.ndim == 2 and y.shape == outputs.shape:
+    if kind == "classes" and by_output:
         y = y.argmax(axis=1)
-    elif isinstance(loss, CrossEntropyLoss | NLLLoss) and y.ndim == 1:
+    elif kind == "classes" and y.ndim == 1:
         counted = y != loss.ignore_index
         weight = None if weight is None else as_array(weight, "sample_weight")[counted]
         return [(y[counted], outputs[counted], weight)]
-    labels = isinstance(loss, _LABELS) and y.ndim == 2 and y.shape == outputs.shape
-    if labels and metric._takes == "classes":
+    if kind in ("labels", "signs") and by_output and metric._takes == "classes":
         return [(y[:, k], outputs[:, k], weight) for k in range(y.shape[1])]
     return [(y, outputs, weight)]
 
@@ -119,7 +102,7 @@ def _parts(metric: Metric, loss: Any, y: Any, outputs: Array, weight: Any) -> li
 def _as_metric(metric: Any, loss: Any) -> Metric:
     if isinstance(metric, Metric):
         return metric
-    return Metric(metric, probabilities=isinstance(loss, _NEAR_TARGETS))
+    return Metric(metric, probabilities=getattr(loss, "_estimates_targets", False))
 
 
 def _name(metric: Any) -> str:

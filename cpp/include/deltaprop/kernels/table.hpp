@@ -1,9 +1,12 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <string_view>
 
+#include "deltaprop/core/options.hpp"
 #include "deltaprop/core/random.hpp"
 #include "deltaprop/core/types.hpp"
 #include "deltaprop/kernels/formulas.hpp"
@@ -139,14 +142,8 @@ struct MaskedAffine {
   T* y;
 };
 
-/// Options of all losses; each formula reads those that it has.
-struct LossOptions {
-  double threshold = 1;      // SmoothL1Loss's beta, HuberLoss's delta
-  double smoothing = 0;      // of labels, from 0 to 1
-  double eps = 0;            // PoissonNLLLoss's, GaussianNLLLoss's
-  bool logarithmic = false;  // PoissonNLLLoss's log_input, KLDivLoss's log_target
-  bool full = false;         // include the terms that do not depend on the outputs
-};
+/// The options of a loss, in the order of its description; those that are not one number are unused.
+using LossOptions = std::array<double, OptionList::kMax>;
 
 /// A loss over a range of rows. Row sums are in float64 and unscaled; deltas include weight * scale.
 template <class T>
@@ -176,6 +173,7 @@ struct Limits {
 template <class T>
 struct Loss {
   const char* name;
+  OptionList options;
   bool classes;   // targets are class indices, one integer per row
   bool per_row;   // the unreduced loss has one element per row, not one per output
   Index outputs;  // outputs per element; the first outputs of all elements are in the first columns, and so on
@@ -187,27 +185,8 @@ struct Loss {
 inline constexpr int kMaxStates = 3;
 inline constexpr int kMaxCoefficients = 8;
 
-/// The formulas of the update rules, in the order of the list in updates.hpp.
-enum class Formula : int {
-  sgd,
-  momentum,
-  nesterov,
-  adam,
-  amsgrad,
-  unrectified,
-  nadam,
-  adamax,
-  adagrad,
-  adadelta,
-  rmsprop,
-  rmsprop_momentum,
-  rmsprop_centered,
-  rmsprop_centered_momentum,
-  rprop,
-  asgd,
-  lion,
-  count
-};
+/// The place of an update formula in the table.
+enum class Formula : int {};
 
 /// Which of the terms common to all formulas an update applies, as a compile-time case: unused terms cost nothing.
 enum class Preprocessing : int { nothing, decay, everything };
@@ -231,6 +210,12 @@ struct Update {
   const UpdateTerms<T>* terms;
 };
 
+template <class T>
+struct UpdateFormula {
+  const char* name;
+  void (*run)(const Update<T>&);
+};
+
 /// average <- decay average + (1 - decay) values
 template <class T>
 struct Average {
@@ -248,16 +233,13 @@ struct UnitNorms {
   double limit;
 };
 
-/// Maximum number of options of an activation.
-inline constexpr Index kActivationOptions = 2;
-
 /// y = f(x)
 template <class T>
 struct ActivationForward {
   Index rows, cols;
   const T* x;  // (rows, cols), row-major, like y
   T* y;
-  T options[kActivationOptions];
+  T options[OptionList::kMax];  // in the order of the description
 };
 
 /// dx = dy f'(x), from x or y = f(x), whichever the formula uses.
@@ -268,13 +250,13 @@ struct ActivationBackward {
   const T* y;
   const T* dy;
   T* dx;
-  T options[kActivationOptions];
+  T options[OptionList::kMax];  // in the order of the description
 };
 
 template <class T>
 struct Activation {
   const char* name;
-  Index options;  // number of options
+  OptionList options;
   /// Whether backward gives the same delta if y is passed for x, as it is after an in-place forward pass.
   bool (*from_output)(const double* options);
   void (*forward)(const ActivationForward<T>&);
@@ -364,7 +346,8 @@ struct Kernels {
   void (*prelu_gradient)(const Prelu<T>&);
   const Loss<T>* losses;
   Index loss_count;
-  void (*const* updates)(const Update<T>&);  // by `Formula`
+  const UpdateFormula<T>* updates;  // by `Formula`
+  Index update_count;
   /// Sum of the squares of scale (sign g + l2 p + l1 sign(p)), in float64.
   double (*square_sum)(const Update<T>&);
   void (*average)(const Average<T>&);
@@ -389,6 +372,9 @@ struct Table {
 
 /// The table selected by load().
 const Table& table();
+
+/// By its name in the list of updates.hpp; std::out_of_range for others.
+Formula formula(std::string_view name);
 
 template <class T>
 const Kernels<T>& get();

@@ -9,11 +9,15 @@
 
 namespace deltaprop::nn {
 
+std::vector<std::string> activation_names();
+/// The options of one, by its name; ValueError for others.
+const OptionList& activation_options(const std::string& name);
+
 /// y = f(x), of each element or each row; which f is a row of the kernels' table.
 class Activation final : public BothPrecisions<Activation> {
  public:
-  /// By its name in the kernels' table, with the numbers that it takes; ValueError for others. `description` is what
-  /// messages call it.
+  /// By its name in the kernels' table, with its options in the order of their description; ValueError for others.
+  /// `description` is what messages call it.
   Activation(const std::string& name, const std::vector<double>& options, std::string description);
 
   std::string describe() const override { return description_; }
@@ -41,12 +45,12 @@ class Activation final : public BothPrecisions<Activation> {
     return kernels::get<T>().activations[index_];
   }
   template <class T>
-  void take_options(T (&options)[kernels::kActivationOptions]) const {
+  void take_options(T (&options)[OptionList::kMax]) const {
     for (std::size_t i = 0; i < options_.size(); ++i) options[i] = static_cast<T>(options_[i]);
   }
 
   Index index_ = 0;
-  std::array<double, kernels::kActivationOptions> options_{};
+  std::array<double, OptionList::kMax> options_{};
   std::string description_;
 };
 

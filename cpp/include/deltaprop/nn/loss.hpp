@@ -64,9 +64,9 @@ class Loss {
   virtual Index target_cols(Index cols) const { return cols; }
   /// Number of adjacent output columns compared with each target column.
   virtual Index repeats() const { return 1; }
-  /// What the formula knows of each column; repeated over the columns, or none for ones.
+  /// A weight for each column, repeated over the columns; empty for ones.
   virtual const std::vector<double>& column_weights() const;
-  /// The class whose rows count for nothing.
+  /// The class whose rows have loss 0.
   virtual std::int64_t ignored_class() const { return -1; }
   virtual kernels::Limits target_limits() const { return {}; }
   /// For the last of an element's outputs.
@@ -91,10 +91,13 @@ class Loss {
 /// All that NamedLoss takes.
 std::vector<std::string> loss_names();
 
-/// What a loss of the kernels' table is made with.
-struct LossOptions : kernels::LossOptions {
+/// The options of one of them, by its name; ValueError for others.
+const OptionList& loss_options(const std::string& name);
+
+/// The options of a loss of the kernels' table that are given.
+struct LossOptions {
+  std::vector<double> numbers;  // in the order of the description; none: its defaults
   std::vector<double> column_weights;
-  Index repeats = 1;
   std::int64_t ignored_class = -1;
 };
 
@@ -111,11 +114,11 @@ class NamedLoss final : public Loss {
   Index elements(Index cols) const override { return kernel<double>().per_row ? 1 : cols / kernel<double>().outputs; }
   bool per_row(Index) const override { return kernel<double>().per_row; }
   Index target_cols(Index cols) const override;
-  Index repeats() const override { return options_.repeats; }
+  Index repeats() const override { return repeats_; }
   const std::vector<double>& column_weights() const override { return options_.column_weights; }
   std::int64_t ignored_class() const override { return options_.ignored_class; }
-  kernels::Limits target_limits() const override { return kernel<double>().targets(options_); }
-  kernels::Limits output_limits() const override { return kernel<double>().bounded_output(options_); }
+  kernels::Limits target_limits() const override { return kernel<double>().targets(numbers_); }
+  kernels::Limits output_limits() const override { return kernel<double>().bounded_output(numbers_); }
   void run(const LossCall<float>&) const override;
   void run(const LossCall<double>&) const override;
 
@@ -127,7 +130,9 @@ class NamedLoss final : public Loss {
   template <class T>
   void call(const LossCall<T>& c) const;
 
-  Index index_ = 0;
+  Index index_;
+  kernels::LossOptions numbers_{};
+  Index repeats_ = 1;
   LossOptions options_;
 };
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "deltaprop/core/options.hpp"
 #include "deltaprop/core/types.hpp"
 #include "deltaprop/kernels/table.hpp"
 
@@ -26,18 +27,6 @@ struct StepPlan {
   std::array<double, kernels::kMaxCoefficients> coefficients{};
   double decay = 0;   // coupled weight decay: g + decay p
   double shrink = 1;  // decoupled: shrink p
-};
-
-/// The valid values of an option. Messages say: "expected ", `before`, the name, `after`.
-struct Domain {
-  const char* before;
-  const char* after;
-  bool (*holds)(double);
-};
-
-struct Option {
-  const char* name;
-  const Domain* domain;
 };
 
 /// A state array of a rule, of the shape of the parameter.
@@ -65,6 +54,8 @@ struct Rule {
 
 /// Options of all rules, after their own. A max_norm of infinity means no limit.
 enum CommonOption { maximize, l1, l2, max_norm, nonnegative, common_options };
+
+std::vector<std::string> rule_names();
 
 /// By name: "SGD", "Adam", ...
 const Rule& find_rule(const std::string& name);
