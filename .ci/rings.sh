@@ -16,7 +16,7 @@ ring readme-job "README's main job, and the output of its examples"
 readme-job() {
   local command
   with_package
-  # By name: what is installed is not built again.
+  # By name: the installed package is not built again.
   command=$(readme main-command)
   command=${command/\".[/\"deltaprop[}
   echo "$command"
@@ -164,7 +164,7 @@ asan() {
 ring editable "an editable install rebuilds itself"
 editable() {
   with_tools
-  # In a copy and an environment of its own. The kernels are not what is proved: one set of them, not optimised.
+  # In a copy and an environment of its own. It does not test the kernels: one instruction set, not optimised.
   rm -rf "$work/editable"
   copy_tree . "$work/editable/tree"
   cd "$work/editable/tree"

@@ -144,7 +144,7 @@ def stub() -> str:
 
 
 def main(arguments: list[str]) -> str | None:
-    """Write the stub or check it; return what is wrong."""
+    """Write the stub or check it; return the error, if any."""
     if arguments not in ([], ["--check"]):
         return f"expected nothing or --check, got {' '.join(arguments)}"
     if not arguments:

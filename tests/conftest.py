@@ -22,11 +22,11 @@ def peer() -> Callable[[str], ModuleType]:
     would otherwise be hundreds of tests that quietly did nothing. DELTAPROP_REQUIRE_PEERS=0 leaves
     them out where they have been compared already.
     """
-    wanted = os.environ.get("DELTAPROP_REQUIRE_PEERS")
-    if wanted == "1":
+    expected = os.environ.get("DELTAPROP_REQUIRE_PEERS")
+    if expected == "1":
         return importlib.import_module
-    if wanted == "0":
-        return lambda name: pytest.skip(f"{name} is not wanted here")
+    if expected == "0":
+        return lambda name: pytest.skip(f"{name} is not required here")
     return pytest.importorskip
 
 
@@ -37,7 +37,7 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture
 def canvas(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
-    """Return the function that makes Axes to draw on; what is drawn is rendered at the end.
+    """Return the function that makes Axes to draw on; drawings are rendered at the end.
 
     No function may open a figure of its own then, let alone show one.
     """

@@ -46,7 +46,7 @@ def fit(net, view=None, x=X, y=Y, **options):
 
 
 class Screen:
-    """Keeps what it is told to show; drawing takes some time of the clock."""
+    """Records the figures to show; drawing takes some time of the clock."""
 
     def __init__(self):
         self.cost = 0.0

@@ -82,7 +82,7 @@ def in_halves(torch_loss):
 
 @dataclass
 class Case:
-    """A loss with options, data it takes, and what says what is right."""
+    """A loss with options, data that it accepts, and its oracle."""
 
     name: str
     a: Callable[..., Any]

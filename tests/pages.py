@@ -1,4 +1,4 @@
-"""Runs the Python examples of Markdown pages and compares what they print with what is shown.
+"""Runs the Python examples of Markdown pages and compares their output with the text below them.
 
 A ``python`` block is an example; a ``text`` block right below it is its output, and without one it
 prints nothing. Those of a section, which begins with a heading of the second level, go on from each

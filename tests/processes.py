@@ -9,7 +9,7 @@ import numpy as np
 
 
 def run(*command, timeout=300, **environment):
-    """Run Python; what is None in the environment is not there."""
+    """Run Python; variables that are None are removed from the environment."""
     variables = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | environment
     return subprocess.run(
         [sys.executable, *command],

@@ -61,7 +61,7 @@ def test_values_and_derivatives_equal_pytorch(name, options, dtype, rng, peer):
     y = theirs(t)
     y.backward(torch.tensor(delta))
     eps = np.finfo(dtype).eps
-    # Its GELU, Tanhshrink and Softplus lose the digits of what is small beside 1.
+    # Its GELU, Tanhshrink and Softplus lose the digits of numbers that are small beside 1.
     np.testing.assert_allclose(value, y.detach().numpy(), rtol=16 * eps, atol=8 * eps)
     scale = np.abs(delta).max()
     rounded = ROUNDED.get(name, 0)
@@ -162,7 +162,7 @@ def test_a_row_alone_has_the_same_bits(name, options, dtype, rng):
 def test_arrays_of_all_kinds(name, options, rng):
     layer = MEMBERS[name](**options)
     x = rng.normal(size=(5, 3)).astype("float32")
-    wanted = layer(x)
+    expected = layer(x)
     read_only = x.copy()
     read_only.flags.writeable = False
     for same in (
@@ -172,7 +172,7 @@ def test_arrays_of_all_kinds(name, options, rng):
         x.astype(float),
         x.tolist(),
     ):
-        np.testing.assert_array_equal(layer(same), wanted)
+        np.testing.assert_array_equal(layer(same), expected)
     assert layer(np.empty((0, 3))).shape == (0, 3)
     assert layer.forward(np.empty((0, 3))).shape == (0, 3)
     assert layer.backward(np.empty((0, 3))).shape == (0, 3)
@@ -249,8 +249,8 @@ def test_repr_is_pytorchs(name, options, peer):
 def test_docstrings_give_formula_derivative_and_source(name):
     notes = inspect.cleandoc(MEMBERS[name].__doc__).partition("Notes\n-----\n")[2]
     starts = [line.partition(":")[0] for line in notes.splitlines()]
-    wanted = ["Formula", "Derivative", "Source"]
-    assert [s for s in starts if s in wanted] == wanted
+    expected = ["Formula", "Derivative", "Source"]
+    assert [s for s in starts if s in expected] == expected
     assert in_torch(MEMBERS[name]) == (f"torch.nn.{name}" in notes)
 
 

@@ -30,7 +30,7 @@ def test_the_type_of_a_runs_network_has_every_public_method():
 
 
 def telling(seen, *names):
-    """Return a callback that notes what it is told."""
+    """Return a callback that records its calls."""
     hooks = {
         name: lambda self, run, name=name: seen.append((name[3:], run.epoch, run.step))
         for name in names
@@ -93,10 +93,12 @@ class TestHooks:
         assert seen == [("epoch_end", 0, 3), "function", ("epoch_end", 1, 6), "function"]
 
     def test_batch_hooks_run_only_where_a_callback_defines_them(self, monkeypatch):
-        told = []
-        monkeypatch.setattr(dp.Callback, "on_train_batch_end", lambda self, run: told.append(run))
+        dispatched = []
+        monkeypatch.setattr(
+            dp.Callback, "on_train_batch_end", lambda self, run: dispatched.append(run)
+        )
         fit(network(), [calling("on_epoch_end", repr)])
-        assert told == []
+        assert dispatched == []
 
     def test_a_hook_of_one_object(self):
         seen = []
@@ -116,7 +118,7 @@ class TestHooks:
             with pytest.raises(TypeError, match=message):
                 fit(net, [callback])
             assert net.flat_parameters.tobytes() == before
-        # What is no method is the user's own business.
+        # Attributes that are not methods are the user's.
         fit(network(), [type("Hooked", (dp.Callback,), {"on_paper": True})()])
 
     def test_the_loss_of_a_batch(self):

@@ -1,4 +1,4 @@
-"""The table of the catalogue says what the docstrings say, and leaves nobody out."""
+"""The table of the catalogue repeats the docstrings and lists every member."""
 
 import importlib.util
 import inspect

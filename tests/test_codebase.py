@@ -381,7 +381,7 @@ def test_the_package_is_typed():
     ids=lambda p: str(p.relative_to(ROOT)),
 )
 def test_no_extra_is_imported_with_the_package(path):
-    # Imports inside functions are allowed: they run where the extra is wanted.
+    # Imports inside functions are allowed: they run where the extra is expected.
     for line in path.read_text().splitlines():
         assert not re.match(
             r"(import|from) (tqdm|sklearn|pandas|torch|matplotlib|scipy|IPython)\b", line

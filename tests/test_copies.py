@@ -117,11 +117,11 @@ class TestNetworks:
     def test_it_outlives_the_original(self, how, dtype):
         net = network(dtype)
         x = np.ones((4, 3))
-        wanted = net(x)
+        expected = net(x)
         other = how(net)
         del net
         gc.collect()
-        np.testing.assert_array_equal(other(x), wanted)
+        np.testing.assert_array_equal(other(x), expected)
         other.forward(x)
         other.backward(np.ones((4, 2)))
 
@@ -183,14 +183,14 @@ class TestSubclasses:
     ids=["Linear", "Tanh", "ReLU", "Sigmoid", "Identity"],
 )
 class TestLayers:
-    """A copied layer belongs to nobody and takes its values along."""
+    """A copied layer belongs to no network and keeps its values."""
 
     def test_alone(self, make, how):
         layer = make()
-        wanted = layer(np.ones(3))
+        expected = layer(np.ones(3))
         other = how(layer)
         assert repr(other) == repr(layer)
-        np.testing.assert_array_equal(other(np.ones(3)), wanted)
+        np.testing.assert_array_equal(other(np.ones(3)), expected)
         for a, b in zip(layer.parameters(), other.parameters(), strict=True):
             assert not np.shares_memory(a.value, b.value)
 

@@ -34,14 +34,14 @@ class TestDropout:
         m = back != 0
         if kind is nn.Dropout:
             slope = 1 / (1 - p) if p < 1 else 0.0
-            wanted = m * x * slope
+            expected = m * x * slope
         else:
             alpha = 1.7580993408473766
             slope = 1 / np.sqrt((1 - p) * (1 + p * alpha**2)) if p < 1 else 0.0
-            wanted = slope * np.where(m, x, -alpha) + slope * p * alpha
+            expected = slope * np.where(m, x, -alpha) + slope * p * alpha
         eps = np.finfo(dtype).eps
         np.testing.assert_allclose(back, m * slope, rtol=2 * eps)
-        np.testing.assert_allclose(y, wanted, rtol=4 * eps, atol=16 * eps)
+        np.testing.assert_allclose(y, expected, rtol=4 * eps, atol=16 * eps)
         if p == 0:
             np.testing.assert_array_equal(y, x)
         np.testing.assert_array_equal(net(x), x)

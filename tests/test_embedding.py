@@ -57,8 +57,8 @@ class TestEmbedding:
         net.forward([[1, 1], [0, 3]])
         back = net.backward([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]])
         assert not back.any()
-        wanted = [[5, 6], [4, 6], [0, 0], [0, 0]]
-        np.testing.assert_array_equal(net[0].grad_weight, wanted)
+        expected = [[5, 6], [4, 6], [0, 0], [0, 0]]
+        np.testing.assert_array_equal(net[0].grad_weight, expected)
         net.forward([[1, 1], [0, 3]])
         net.backward(np.ones((2, 4)))
         np.testing.assert_array_equal(net[0].grad_weight, [[6, 7], [6, 8], [0, 0], [0, 0]])

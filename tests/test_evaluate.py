@@ -49,8 +49,8 @@ class TestEvaluate:
         found = net.evaluate(
             X, Y, loss=nn.HuberLoss(), sample_weight=weights, batch_size=batch_size
         )
-        wanted = nn.HuberLoss()(net(X), Y, sample_weight=weights)
-        assert found == {"loss": wanted}
+        expected = nn.HuberLoss()(net(X), Y, sample_weight=weights)
+        assert found == {"loss": expected}
         assert type(found["loss"]) is float
 
     def test_it_is_what_fit_says_of_the_data_held_out(self):
@@ -71,8 +71,8 @@ class TestEvaluate:
         options = {"loss": nn.CrossEntropyLoss(), "metrics": ["accuracy"], "epochs": 1}
         net = network()
         history = fit(net, C, class_weight={0: 9, 1: 1}, sample_weight=W, **options)
-        wanted = np.average(net(X).argmax(1) == C, weights=W)
-        assert history["accuracy"][0] == pytest.approx(wanted, rel=1e-14)
+        expected = np.average(net(X).argmax(1) == C, weights=W)
+        assert history["accuracy"][0] == pytest.approx(expected, rel=1e-14)
 
     def test_probabilities_count_from_one_half(self):
         net = nn.Sequential(nn.Linear(3, 1), nn.Sigmoid(), dtype="float64", seed=0)
@@ -264,8 +264,8 @@ class TestAccumulate:
             )
             return net.flat_parameters
 
-        found, wanted = trained(batch_size=5, accumulate=3), trained(batch_size=15)
-        np.testing.assert_allclose(found, wanted, rtol=1e-12)
+        found, expected = trained(batch_size=5, accumulate=3), trained(batch_size=15)
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
 
     @pytest.mark.parametrize("loss", [nn.MSELoss(), Mine()])
     def test_heads(self, loss):
@@ -275,8 +275,8 @@ class TestAccumulate:
             fit(net, (Y, C), loss=losses, loss_weights=(0.3, 2), **options)
             return net.flat_parameters
 
-        found, wanted = trained(batch_size=5, accumulate=3), trained(batch_size=15)
-        np.testing.assert_allclose(found, wanted, rtol=1e-12)
+        found, expected = trained(batch_size=5, accumulate=3), trained(batch_size=15)
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
 
     @pytest.mark.parametrize("batches", [{"batch_size": 8}, {"batch_size": 4, "accumulate": 2}])
     @pytest.mark.parametrize("weights", [{}, {"sample_weight": W}])
@@ -316,10 +316,10 @@ class TestRefusals:
     def test_probabilities_outlive_a_fit_that_was_refused(self):
         net = network()
         fit(net, C, loss=nn.CrossEntropyLoss())
-        wanted = net.predict_proba(X)
+        expected = net.predict_proba(X)
         with pytest.raises(ValueError, match=r"^MSELoss: expected y \(30, 2\)"):
             fit(net, np.zeros((30, 5)))
-        np.testing.assert_array_equal(net.predict_proba(X), wanted)
+        np.testing.assert_array_equal(net.predict_proba(X), expected)
 
     def test_a_head_without_probabilities_gives_its_outputs(self):
         net = heads()
@@ -354,8 +354,8 @@ def test_losses_of_several_heads_in_a_list():
     for kind in (tuple, list):
         net, rule = heads(), dp.StopOnPlateau(1e-9, loss=kind(losses))
         history = fit(net, (Y, C), loss=kind(losses), stop=rule)
-        told = net.evaluate(X, (Y, C), loss=kind(losses))
-        found.append((net.flat_parameters.tobytes(), history.to_dict(), told))
+        evaluated = net.evaluate(X, (Y, C), loss=kind(losses))
+        found.append((net.flat_parameters.tobytes(), history.to_dict(), evaluated))
     assert found[0] == found[1]
 
 
@@ -368,12 +368,12 @@ class TestTargetsAsTheLossTakesThem:
         options = {"metrics": (*self.NAMES, "balanced_accuracy")}
         found = net.evaluate(X, y, loss=loss, sample_weight=W, **options)
         w = W[rows]
-        wanted = net.evaluate(X[rows], same_y[rows], loss=same_loss, sample_weight=w, **options)
-        found.pop("loss"), wanted.pop("loss")
-        assert found == wanted
+        expected = net.evaluate(X[rows], same_y[rows], loss=same_loss, sample_weight=w, **options)
+        found.pop("loss"), expected.pop("loss")
+        assert found == expected
         history = fit(net, y, loss=loss, validation_data=(X, y, W), epochs=1, **options)
-        told = net.evaluate(X, y, loss=loss, sample_weight=W, metrics=self.NAMES)
-        assert all(history[f"val_{key}"][-1] == told[key] for key in self.NAMES)
+        evaluated = net.evaluate(X, y, loss=loss, sample_weight=W, metrics=self.NAMES)
+        assert all(history[f"val_{key}"][-1] == evaluated[key] for key in self.NAMES)
 
     def test_signs(self, peer):
         peer("sklearn.metrics")
@@ -414,8 +414,8 @@ class TestTargetsAsTheLossTakesThem:
         assert found["accuracy"] == pytest.approx(np.average((labels == y).mean(axis=1), weights=W))
         assert found["auc"] == pytest.approx(sk.roc_auc_score(y, a, **options))
         for name in ("precision", "recall", "f1"):
-            wanted = getattr(sk, f"{name}_score")(y, labels, zero_division=0, **options)
-            assert found[name] == pytest.approx(wanted)
+            expected = getattr(sk, f"{name}_score")(y, labels, zero_division=0, **options)
+            assert found[name] == pytest.approx(expected)
 
     @pytest.mark.parametrize(
         ("y", "loss", "name"),

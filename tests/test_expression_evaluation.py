@@ -62,7 +62,7 @@ def test_batches_of_more_sizes_than_are_kept_in_mind():
 
 
 def test_other_threads_run_during_a_fit():
-    # With this switch interval nobody else would have a turn if the fit held the GIL.
+    # With this switch interval no other thread would run if the fit held the GIL.
     X, y = MSE.data(2000)
     net = MSE.network()
     layered = nn.Sequential(
@@ -136,7 +136,7 @@ def train(loss):
     net.fit(X, y, loss=loss, optimizer=optim.SGD(net.parameters(), lr=0.01), epochs=60,
             batch_size=1000)
     return net.flat_parameters.copy()
-wanted = train(nn.ExpressionLoss(lambda a, y: (a - y) ** 2))
+expected = train(nn.ExpressionLoss(lambda a, y: (a - y) ** 2))
 done = threading.Event()
 def meddle():
     while not done.is_set():
@@ -149,7 +149,7 @@ for t in threads: t.start()
 found = train(nn.ExpressionLoss(f))
 done.set()
 for t in threads: t.join()
-print(np.array_equal(found, wanted), len(kept))
+print(np.array_equal(found, expected), len(kept))
 """)
     assert out == "True 2\n"
 
@@ -165,11 +165,11 @@ def test_a_network_with_such_a_layer_in_many_threads(dtype):
     )
     X = np.random.default_rng(0).normal(size=(300, 3))
     sizes = [1, 2, 7, *range(100, 300, 11)]
-    wanted = {n: net(X[:n]) for n in sizes}
+    expected = {n: net(X[:n]) for n in sizes}
 
     def work(i):
         for n in (*sizes[i:], *sizes):
-            np.testing.assert_array_equal(net(X[:n]), wanted[n])
+            np.testing.assert_array_equal(net(X[:n]), expected[n])
         return True
 
     assert all(in_threads(work))
@@ -178,6 +178,6 @@ def test_a_network_with_such_a_layer_in_many_threads(dtype):
 def test_two_fits_at_once_of_one_loss():
     X, y = MSE.data(200)
     loss = nn.ExpressionLoss(MSE.function)
-    wanted = fitted(MSE, loss, "float64", X, y, epochs=20)[0].flat_parameters
+    expected = fitted(MSE, loss, "float64", X, y, epochs=20)[0].flat_parameters
     for net, _ in in_threads(lambda i: fitted(MSE, loss, "float64", X, y, epochs=20), 4):
-        np.testing.assert_array_equal(net.flat_parameters, wanted)
+        np.testing.assert_array_equal(net.flat_parameters, expected)

@@ -54,15 +54,15 @@ def test_a_layer_may_change_the_width_and_bring_rows_together():
     centred = nn.ExpressionLayer(lambda x: x - x.mean(axis=0))
     squares = nn.ExpressionLayer(lambda x: (x**2).sum(axis=1))
     product = nn.ExpressionLayer(lambda x: x @ np.arange(6.0).reshape(3, 2))
-    for layer, wanted in (
+    for layer, expected in (
         (centred, X - X.mean(axis=0)),
         (squares, (X**2).sum(axis=1, keepdims=True)),
         (product, X @ np.arange(6.0).reshape(3, 2)),
     ):
         net = nn.Sequential(nn.Linear(3, 3), layer, dtype="float64", seed=0)
         net[0].weight[...], net[0].bias[...] = np.eye(3), 0
-        np.testing.assert_allclose(net(X), wanted, rtol=1e-13, atol=1e-15)
-        assert dp.check_gradients(net, nn.MSELoss(), X, np.ones_like(wanted)).ok
+        np.testing.assert_allclose(net(X), expected, rtol=1e-13, atol=1e-15)
+        assert dp.check_gradients(net, nn.MSELoss(), X, np.ones_like(expected)).ok
 
 
 def test_widths_that_are_not_known_yet(capsys):

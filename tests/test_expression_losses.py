@@ -134,7 +134,7 @@ WAYS = {
     "weights": {"sample_weight": np.linspace(0, 2, ROWS)},
     "accumulated": {"accumulate": 3},
     "accumulated weights": {"accumulate": 3, "sample_weight": np.linspace(0, 2, ROWS)},
-    "held out": {"validation_split": 0.3},
+    "validation": {"validation_split": 0.3},
     "recorded": {"record": ("activations", "deltas", "gradients")},
 }
 
@@ -226,8 +226,8 @@ def test_what_else_takes_a_loss():
     X, y = MSE.data()
     built_in, own = MSE.losses()
     net = MSE.network()
-    wanted = net.evaluate(X, y, loss=built_in, metrics=["r2"])
-    assert net.evaluate(X, y, loss=own, metrics=["r2"]) == pytest.approx(wanted, rel=1e-13)
+    expected = net.evaluate(X, y, loss=built_in, metrics=["r2"])
+    assert net.evaluate(X, y, loss=own, metrics=["r2"]) == pytest.approx(expected, rel=1e-13)
     near(net.input_gradient(X, y, loss=own), net.input_gradient(X, y, loss=built_in), "float64")
     assert dp.check_gradients(net, own, X[:5], y[:5]).ok
     ranges = [

@@ -11,15 +11,15 @@ from fit_data_cases import RNG, C, W, X, Y, fit, refused, trained
 
 class TestSplit:
     def test_the_last_rows_are_validation_data(self):
-        wanted = trained(X[:24], Y[:24], validation_data=(X[24:], Y[24:]))
-        assert trained(validation_split=0.2) == wanted
-        assert trained(X.tolist(), Y.tolist(), validation_split=0.2) == wanted
+        expected = trained(X[:24], Y[:24], validation_data=(X[24:], Y[24:]))
+        assert trained(validation_split=0.2) == expected
+        assert trained(X.tolist(), Y.tolist(), validation_split=0.2) == expected
 
     def test_with_weights(self):
-        wanted = trained(
+        expected = trained(
             X[:24], Y[:24], sample_weight=W[:24], validation_data=(X[24:], Y[24:], W[24:])
         )
-        assert trained(sample_weight=W, validation_split=0.2) == wanted
+        assert trained(sample_weight=W, validation_split=0.2) == expected
 
     def test_of_a_frame(self, peer):
         pandas = peer("pandas")
@@ -43,8 +43,8 @@ class TestSplit:
         first, last = (
             [tuple(a[rows] for a in g) for g in data] for rows in (np.s_[:24], np.s_[24:])
         )
-        wanted = bits(x=first[0], y=first[1], validation_data=(last[0], last[1]))
-        assert bits(x=data[0], y=data[1], validation_split=0.2) == wanted
+        expected = bits(x=first[0], y=first[1], validation_data=(last[0], last[1]))
+        assert bits(x=data[0], y=data[1], validation_split=0.2) == expected
 
     @pytest.mark.parametrize(
         ("options", "kind", "message"),
@@ -74,26 +74,26 @@ class TestSplit:
 class TestClassWeight:
     LOSS = nn.CrossEntropyLoss()
 
-    def same(self, class_weight, wanted, y=C, **options):
+    def same(self, class_weight, expected, y=C, **options):
         options["loss"] = options.get("loss", self.LOSS)
         given = options.pop("sample_weight", None)
-        own = wanted if given is None else wanted * given
+        own = expected if given is None else expected * given
         assert trained(y=y, class_weight=class_weight, sample_weight=given, **options) == trained(
             y=y, sample_weight=own, **options
         )
 
     @pytest.mark.parametrize("weights", [{}, {"sample_weight": W}])
     def test_it_is_a_sample_weight(self, weights):
-        wanted = np.where(C == 0, 3.0, 0.5)
+        expected = np.where(C == 0, 3.0, 0.5)
         for given in ({0: 3, 1: 0.5}, {np.int64(1): 0.5, 0: 3.0}, [3, 0.5], np.array([3, 0.5])):
-            self.same(given, wanted, **weights)
+            self.same(given, expected, **weights)
 
     def test_balanced(self, peer):
         utils = peer("sklearn.utils.class_weight")
         labels = np.where(C + RNG.integers(0, 2, 30) > 1, 1, 0)
-        wanted = utils.compute_sample_weight("balanced", labels)
-        self.same("balanced", wanted, labels)
-        self.same("balanced", wanted, labels, validation_data=(X, C))
+        expected = utils.compute_sample_weight("balanced", labels)
+        self.same("balanced", expected, labels)
+        self.same("balanced", expected, labels, validation_data=(X, C))
 
     def test_classes_of_one_output(self):
         net, other = (nn.Sequential(nn.Linear(3, 1), dtype="float64", seed=0) for _ in range(2))
@@ -105,8 +105,8 @@ class TestClassWeight:
     def test_rows_that_are_ignored_are_of_no_class(self):
         y = np.where(np.arange(30) < 5, -100, C)
         counts = np.bincount(y[5:])
-        wanted = np.where(y < 0, 1, 25 / (2 * counts[np.maximum(y, 0)]))
-        self.same("balanced", wanted, y)
+        expected = np.where(y < 0, 1, 25 / (2 * counts[np.maximum(y, 0)]))
+        self.same("balanced", expected, y)
         self.same([1.0, 4.0], np.where(y == 1, 4.0, 1.0), y)
         self.same({0: 1.0, 1: 4.0}, np.where(y == 1, 4.0, 1.0), y)
 
@@ -159,8 +159,8 @@ class TestClassWeight:
             return net.flat_parameters.tobytes()
 
         for y in (np.where(C == 0, low, 1), np.ones(30, int)):
-            wanted = trained_on(y, sample_weight=np.where(y == 1, 5.0, 2.0))
-            assert trained_on(y, class_weight={low: 2, 1: 5}) == wanted
+            expected = trained_on(y, sample_weight=np.where(y == 1, 5.0, 2.0))
+            assert trained_on(y, class_weight={low: 2, 1: 5}) == expected
         with pytest.raises(
             ValueError, match=r"^fit: expected class_weight for 2 classes, got \[2\]"
         ):

@@ -28,17 +28,17 @@ EIGHTS = (8, 8, 8, 6)
 
 class TestIterables:
     def test_it_has_the_bits_of_arrays_in_order(self):
-        wanted = trained(shuffle=False)
+        expected = trained(shuffle=False)
         loader = Loader(EIGHTS, X, Y)
-        assert trained(loader, None) == wanted
+        assert trained(loader, None) == expected
         assert loader.begun == 3
-        assert trained(list(Loader(EIGHTS, X, Y)), None) == wanted
-        assert trained(collections.deque(Loader(EIGHTS, X, Y)), None) == wanted
-        assert trained(Loader(EIGHTS, X.tolist(), Y.tolist()), None) == wanted
+        assert trained(list(Loader(EIGHTS, X, Y)), None) == expected
+        assert trained(collections.deque(Loader(EIGHTS, X, Y)), None) == expected
+        assert trained(Loader(EIGHTS, X.tolist(), Y.tolist()), None) == expected
 
     def test_sample_weights_and_validation_data(self):
-        wanted = trained(shuffle=False, sample_weight=W, validation_data=(X, Y))
-        assert trained(Loader(EIGHTS, X, Y, W), None, validation_data=(X, Y)) == wanted
+        expected = trained(shuffle=False, sample_weight=W, validation_data=(X, Y))
+        assert trained(Loader(EIGHTS, X, Y, W), None, validation_data=(X, Y)) == expected
 
     def test_batches_of_any_size(self):
         sizes = (1, 20, 3, 6)
@@ -145,8 +145,8 @@ class TestIterables:
         net = network()
         with pytest.raises(kind, match="mine"):
             fit(net, Fails(EIGHTS, X, Y), None)
-        wanted = trained(X[: 8 * at], Y[: 8 * at], shuffle=False, epochs=1)[0] if at else None
-        assert net.flat_parameters.tobytes() == (wanted or network().flat_parameters.tobytes())
+        expected = trained(X[: 8 * at], Y[: 8 * at], shuffle=False, epochs=1)[0] if at else None
+        assert net.flat_parameters.tobytes() == (expected or network().flat_parameters.tobytes())
         fit(net)
 
     @pytest.mark.parametrize(

@@ -39,11 +39,11 @@ class TestSeeds:
 
     def test_two_fits_are_one(self):
         whole, parts = network(), network()
-        wanted = fit(whole, epochs=5)
+        expected = fit(whole, epochs=5)
         opt = optim.SGD(parts.parameters(), lr=0.1)
         first, second = fit(parts, opt=opt, epochs=2), fit(parts, opt=opt, epochs=3)
         assert bits(parts) == bits(whole)
-        np.testing.assert_array_equal(np.r_[first["loss"], second["loss"]], wanted["loss"])
+        np.testing.assert_array_equal(np.r_[first["loss"], second["loss"]], expected["loss"])
 
     def test_two_fits_of_one_seed_shuffle_alike(self):
         orders = []

@@ -95,7 +95,7 @@ def test_it_is_stepping_by_hand(name, every, kind):
     assert listens.updates == updates
     assert schedule.count == twin.count == (EPOCHS if every == "epoch" else EPOCHS * BATCHES)
     assert [dict(g)["lr"] for g in opt.param_groups] == [g["lr"] for g in hand.param_groups]
-    # Nobody listening, the bits are the same.
+    # Without callbacks the bits are the same.
     alone = network()
     opt = optimizer(alone)
     schedule = SCHEDULES[name](opt, every)
@@ -121,8 +121,8 @@ def test_a_step_is_an_update_of_several_batches():
     schedule = optim.LambdaLR(opt, lambda t: 1 / (1 + t), every="step")
     history = fit(net, opt, accumulate=2)
     assert schedule.count == history.updates == 2 * EPOCHS
-    wanted = [0.1 / (2 + 2 * k) for k in range(EPOCHS)]
-    np.testing.assert_allclose(history["lr"], wanted, rtol=1e-15)
+    expected = [0.1 / (2 + 2 * k) for k in range(EPOCHS)]
+    np.testing.assert_allclose(history["lr"], expected, rtol=1e-15)
 
 
 @pytest.mark.parametrize("held_out", [True, False])

@@ -10,7 +10,7 @@ from fit_cases import bits, data, fit, network
 
 
 class TestRefusedBeforeTheFirstUpdate:
-    """What is refused before the first step; the network then is untouched."""
+    """Arguments refused before the first step, without a change to the network."""
 
     def refused(self, kind, message, X=None, y=None, net=None, **options):
         net = net or network()

@@ -95,13 +95,13 @@ class TestStandsStill:
         for a, b in zip(*results, strict=True):
             np.testing.assert_array_equal(a, b)
         grads = {p.name: p.grad for p in net.parameters()}
-        wanted = {p.name: p.grad for p in free.parameters()}
+        expected = {p.name: p.grad for p in free.parameters()}
         still = [p.grad for p in PARTS[part](net).parameters()]
         assert not any(grad.any() for grad in still)
         shared = [name for name in names if any(np.shares_memory(grads[name], g) for g in still)]
         assert len(shared) == len(still)
         for name in set(names) - set(shared):
-            np.testing.assert_array_equal(grads[name], wanted[name])
+            np.testing.assert_array_equal(grads[name], expected[name])
         np.testing.assert_array_equal(net.jacobian(X), free.jacobian(X))
         np.testing.assert_array_equal(
             net.input_gradient(X, Y, loss=MSE), free.input_gradient(X, Y, loss=MSE)
@@ -268,7 +268,7 @@ class TestIsKept:
         np.testing.assert_array_equal(twin[2][1][0].weight, before)
 
     def test_by_checks(self):
-        # What is frozen has no gradient to check; the rest is that of the frozen network.
+        # Frozen parameters have no gradient to check; the others equal those of the frozen network.
         net = make()
         net[1].freeze()
         report = dp.check_gradients(net, MSE, X, Y, max_checks=3)

@@ -9,7 +9,7 @@ import pytest
 from deltaprop import graph
 from nodes import CASES, differences, weights
 
-# What is told of no other module here: a new function has to come with a case.
+# Functions of other modules: a new one needs a case.
 MODULES = {f"deltaprop.graph.{name}" for name in ("node", "derivatives", "solving")}
 NAMES = {
     name

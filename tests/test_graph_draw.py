@@ -1,4 +1,4 @@
-"""Pictures of graphs: what is written in them, and that nothing covers anything."""
+"""Drawings of graphs: their texts, and that no two elements overlap."""
 
 import base64
 import re
@@ -194,7 +194,7 @@ def test_lines_run_through_no_box(seed):
     ]
     lines = re.findall(r'd="M([\d.-]+) ([\d.-]+)H([\d.-]+)C.* ([\d.-]+)H([\d.-]+)"', str(drawing))
     assert len(lines) > 60
-    # Curves lie between the columns; what is level may not come to a box but to begin or end there.
+    # Curves lie between the columns; a horizontal part touches a box only at its ends.
     for start, y0, turn, y1, end in (map(float, line) for line in lines):
         for x, y, w, h in rects:
             for left, right, level in ((start, turn, y0), (turn, end, y1)):

@@ -1,4 +1,4 @@
-"""NumPy's functions and operators on nodes, its rules of types, and what is refused."""
+"""NumPy's functions and operators on nodes, its type rules, and refusals."""
 
 import numpy as np
 import pytest
@@ -24,14 +24,14 @@ SCALARS = [
 
 
 def test_these_ufuncs_are_there():
-    wanted = {
+    reference = {
         "add", "subtract", "multiply", "divide", "power", "matmul", "negative", "positive",
         "reciprocal", "less", "less_equal", "greater", "greater_equal", "equal", "not_equal",
         "fabs",
         "absolute", "exp", "expm1", "log", "log1p", "sqrt", "square", "sin", "cos", "tan", "tanh",
         "sign", "maximum", "minimum",
     }  # fmt: skip
-    assert wanted <= {f.__name__ for f in UFUNCS}
+    assert reference <= {f.__name__ for f in UFUNCS}
 
 
 @pytest.mark.parametrize("ufunc", UFUNCS, ids=lambda f: f.__name__)

@@ -1,6 +1,6 @@
-"""Formulas over large arrays keep only what somebody may look at, and bring back the rest.
+"""Formulas over large arrays keep only the values that can be read, and compute the others again.
 
-Nodes that nobody holds are compared, to the bit, with those of a twin graph whose nodes are all
+Nodes without references are compared, to the bit, with those of a twin graph whose nodes are all
 held, so that nothing of it is hidden.
 """
 
@@ -63,7 +63,7 @@ def same(a: graph.Node, b: graph.Node) -> None:
 def test_intermediate_nodes_without_references_change_no_value(
     seed: int, dtype: Any, size: int
 ) -> None:
-    """Whatever is set, evaluated and passed back in between, and whoever dies."""
+    """For any order of setting, evaluating, passing back and deleting."""
     random = np.random.default_rng(seed)
     held, loose = build(seed, dtype, size), build(seed, dtype, size)
     roots = sorted({*random.integers(3, 20, 3), 22})
@@ -98,7 +98,7 @@ def test_intermediate_nodes_without_references_change_no_value(
 
 
 def expression(x: Any, y: Any) -> Any:
-    """Give a node whose own inputs nobody holds."""
+    """Give a node whose own inputs have no references."""
     return np.exp(-x * y) + 3 * x / (1 + y * y)
 
 

@@ -58,9 +58,9 @@ def test_keys_of_heads():
         np.testing.assert_allclose(history[f"{k}loss"], total, rtol=1e-14)
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_its_forms(told):
-    history = fit(network(), record=("deltas",), callbacks=[repr] if told else [])
+@pytest.mark.parametrize("with_callback", [True, False])
+def test_its_forms(with_callback):
+    history = fit(network(), record=("deltas",), callbacks=[repr] if with_callback else [])
     for key, values in history.items():
         assert values.dtype == np.float64
         assert values.shape == ((3, 4) if key == "delta_norm" else (3,))
@@ -81,8 +81,8 @@ def test_table():
     assert lines[0] == ["epoch", "loss", "val_loss", "lr"]
     assert [line[0] for line in lines[1:]] == ["1", "13", "25", "37", "50"]
     for line in lines[1:]:
-        wanted = [history[key][int(line[0]) - 1] for key in lines[0][1:]]
-        np.testing.assert_allclose([float(v) for v in line[1:]], wanted, rtol=1e-4)
+        expected = [history[key][int(line[0]) - 1] for key in lines[0][1:]]
+        np.testing.assert_allclose([float(v) for v in line[1:]], expected, rtol=1e-4)
     assert len(history.table().splitlines()) == 21
     assert len(history.table(1000).splitlines()) == 51
     assert fit(network(), epochs=0).table().split() == ["epoch", "loss", "lr"]
@@ -99,9 +99,9 @@ def test_norms_are_those_of_a_loop_by_hand(make, accumulate):
     )
     opt, loss = optim.SGD(other.parameters(), lr=0.1), nn.MSELoss()
     leaves = other._leaves()
-    wanted = {"activation_norm": [], "delta_norm": [], "gradient_norm": []}
+    expected = {"activation_norm": [], "delta_norm": [], "gradient_norm": []}
     for _ in range(3):
-        norms = {key: [] for key in wanted}
+        norms = {key: [] for key in expected}
         batches = [slice(i, i + 8) for i in (0, 8, 16)]
         for group in (batches[i : i + accumulate] for i in range(0, 3, accumulate)):
             rows = sum(len(X[b]) for b in group)
@@ -116,8 +116,8 @@ def test_norms_are_those_of_a_loop_by_hand(make, accumulate):
             opt.step()
             opt.zero_grad()
         for key, values in norms.items():
-            wanted[key].append(np.mean(values, axis=0))
-    for key, values in wanted.items():
+            expected[key].append(np.mean(values, axis=0))
+    for key, values in expected.items():
         np.testing.assert_allclose(history[key], values, rtol=1e-12, err_msg=key)
     np.testing.assert_allclose(net.flat_parameters, other.flat_parameters, rtol=1e-12)
 

@@ -10,7 +10,7 @@ import deltaprop as dp
 import processes
 from deltaprop import graph, nn, optim, plot
 
-# What is slow to import, or seldom used.
+# Slow to import, or rarely used.
 LATER = {
     "IPython",
     "deltaprop._html",

@@ -116,8 +116,8 @@ def trained(X, y, dtype="float32", loss=None, outputs=2, weight=None, **options)
     return net.flat_parameters, history["loss"]
 
 
-def same(found, wanted):
-    for a, b in zip(found, wanted, strict=True):
+def same(found, expected):
+    for a, b in zip(found, expected, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -125,12 +125,12 @@ def same(found, wanted):
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_kind_of_array_trains_to_the_same_bits(kind, dtype, plain):
     y = whole_numbers(cols=2)
-    wanted = trained(plain, y, dtype)
-    same(trained(KINDS[kind](plain), y, dtype), wanted)
-    same(trained(plain, KINDS[kind](y), dtype), wanted)
+    expected = trained(plain, y, dtype)
+    same(trained(KINDS[kind](plain), y, dtype), expected)
+    same(trained(plain, KINDS[kind](y), dtype), expected)
     check = (plain, y)
-    wanted = trained(plain, y, dtype, validation_data=check)
-    same(trained(plain, y, dtype, validation_data=[KINDS[kind](v) for v in check]), wanted)
+    expected = trained(plain, y, dtype, validation_data=check)
+    same(trained(plain, y, dtype, validation_data=[KINDS[kind](v) for v in check]), expected)
 
 
 @pytest.mark.parametrize("kind", ["e", "d", "b", "?", "sliced", "list", "big-endian"])
@@ -157,16 +157,16 @@ def test_any_kind_of_weights(kind, plain):
 )
 def test_any_kind_of_classes(make, plain):
     y = np.random.default_rng(1).integers(0, 3, ROWS)
-    wanted = trained(plain, y, loss=nn.CrossEntropyLoss(), outputs=3)
-    same(trained(plain, make(y), loss=nn.CrossEntropyLoss(), outputs=3), wanted)
+    expected = trained(plain, y, loss=nn.CrossEntropyLoss(), outputs=3)
+    same(trained(plain, make(y), loss=nn.CrossEntropyLoss(), outputs=3), expected)
 
 
 def test_a_series_as_targets_of_one_output(plain):
     y = plain[:, 0]
-    wanted = trained(plain, y, outputs=1)
-    same(trained(plain, y[:, None], outputs=1), wanted)
-    same(trained(plain, pd.Series(y, index=range(100, 100 + ROWS)), outputs=1), wanted)
-    same(trained(plain, pd.DataFrame({"y": y}), outputs=1), wanted)
+    expected = trained(plain, y, outputs=1)
+    same(trained(plain, y[:, None], outputs=1), expected)
+    same(trained(plain, pd.Series(y, index=range(100, 100 + ROWS)), outputs=1), expected)
+    same(trained(plain, pd.DataFrame({"y": y}), outputs=1), expected)
 
 
 def test_a_memory_mapped_file(tmp_path, plain):
@@ -234,8 +234,8 @@ def test_the_data_are_not_written(plain):
 )
 def test_conversion_is_numpys(x, twist):
     with np.errstate(over="ignore"):
-        wanted = twist(x).astype(np.float32)
-    np.testing.assert_array_equal(nn.Sequential(nn.Identity())(twist(x)), wanted)
+        expected = twist(x).astype(np.float32)
+    np.testing.assert_array_equal(nn.Sequential(nn.Identity())(twist(x)), expected)
     np.testing.assert_array_equal(
         nn.Sequential(nn.Identity(), dtype="float64")(twist(x)), twist(x).astype(float)
     )

@@ -98,7 +98,7 @@ class TestChoice:
 
 
 class TestShowConfig:
-    """What it tells."""
+    """Its output."""
 
     def test_it_prints_what_it_returns(self, capsys):
         assert dp.show_config() is None

@@ -246,7 +246,7 @@ class TestNothingElseIsTouched:
             np.testing.assert_array_equal(a, b)
 
     def test_a_layer_in_python_loses_its_pass(self):
-        # What it keeps for the way back is its own: better an error than another input's gradient.
+        # It saves values for the backward pass itself: an error beats another input's gradient.
         net = nn.Sequential(nn.Linear(2, 2), Square())
         net.forward(np.ones((3, 2)))
         net.flat_gradients[:] = 5

@@ -126,9 +126,9 @@ def test_training_equals_pytorch(name, options, dtype, rng, peer):
         loss.backward()
         rule.step()
         losses.append(loss.item())
-    wanted = np.average(np.reshape(losses, (25, 2)), axis=1, weights=[16, 14])
+    expected = np.average(np.reshape(losses, (25, 2)), axis=1, weights=[16, 14])
     tolerance = 1e3 * np.finfo(dtype).eps
-    np.testing.assert_allclose(history["loss"], wanted, rtol=tolerance)
+    np.testing.assert_allclose(history["loss"], expected, rtol=tolerance)
     assert history["loss"][-1] < history["loss"][0]
     found = ours.state_dict()
     for key, value in theirs.state_dict().items():
@@ -212,7 +212,7 @@ def test_arguments_stay(name, options):
 @each
 def test_arrays_of_all_kinds(name, options, rng):
     net, x = alone(name, options, "float32"), sample(name, rng, 6).astype("float32")
-    wanted = net(x)
+    expected = net(x)
     read_only = x.copy()
     read_only.flags.writeable = False
     for array in (
@@ -223,11 +223,11 @@ def test_arrays_of_all_kinds(name, options, rng):
         x.astype(float),
         x.tolist(),
     ):
-        np.testing.assert_array_equal(net(array), wanted)
+        np.testing.assert_array_equal(net(array), expected)
         fresh = alone(name, options, "float32")
         twin = alone(name, options, "float32")
         np.testing.assert_array_equal(fresh.forward(array), twin.forward(x))
-    out = wanted.shape[1]
+    out = expected.shape[1]
     assert net(np.empty((0, WIDTH))).shape == (0, out)
     if name != "BatchNorm1d":
         assert net.forward(np.empty((0, WIDTH))).shape == (0, out)

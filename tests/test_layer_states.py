@@ -91,9 +91,9 @@ def test_copies_and_files(name, options, rng, tmp_path):
         np.testing.assert_array_equal(twin(x), net(x))
         assert [repr(layer) for layer in twin] == [repr(layer) for layer in net]
     # The next pass draws the same mask and takes the same statistics.
-    wanted = net.forward(x)
+    expected = net.forward(x)
     for twin in twins:
-        np.testing.assert_array_equal(twin.forward(x), wanted)
+        np.testing.assert_array_equal(twin.forward(x), expected)
         same(twin.state_dict(), net.state_dict())
     layer = alone(name, options)[0]
     for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):

@@ -33,9 +33,9 @@ def alone(layer, dtype):
     return nn.Sequential(layer, dtype=dtype, seed=3)
 
 
-def close(found, wanted, dtype, ulps=ULPS):
+def close(found, expected, dtype, ulps=ULPS):
     eps = np.finfo(dtype).eps
-    np.testing.assert_allclose(found, wanted, rtol=ulps * eps, atol=ulps * eps)
+    np.testing.assert_allclose(found, expected, rtol=ulps * eps, atol=ulps * eps)
 
 
 @pytest.mark.parametrize("layer", [lambda: nn.Linear(3, 4), *ACTIVATIONS])
@@ -93,13 +93,13 @@ def test_backward_adds_to_the_gradients(rng):
 def test_extreme_values_pass_through_activations(dtype):
     info = np.finfo(dtype)
     x = np.array([-np.inf, -info.max, -info.tiny, -0.0, 0.0, info.tiny, info.max, np.inf], dtype)
-    wanted = {
+    expected = {
         nn.Identity: x,
         nn.Sigmoid: [0, 0, 0.5, 0.5, 0.5, 0.5, 1, 1],
         nn.Tanh: [-1, -1, -info.tiny, 0, 0, info.tiny, 1, 1],
         nn.ReLU: [0, 0, 0, 0, 0, info.tiny, info.max, np.inf],
     }
-    for kind, y in wanted.items():
+    for kind, y in expected.items():
         np.testing.assert_allclose(alone(kind(), dtype)(x), np.asarray(y, dtype), rtol=1e-6)
         assert np.isnan(alone(kind(), dtype)([[np.nan]])).all(), kind
 

@@ -42,12 +42,12 @@ def test_a_learned_slope_trained_by_hand_has_the_bits_of_fit(count, batch, dtype
 @each_dtype
 def test_a_learned_slope_adds_to_its_gradient(dtype, rng):
     x, delta = rng.normal(size=(300, 5)), rng.normal(size=(300, 5))
-    wanted = (delta * np.minimum(x, 0)).sum(0)
+    reference = (delta * np.minimum(x, 0)).sum(0)
     for count in (1, 5):
         net = network("PReLU", {"num_parameters": count}, dtype)
         for times in (1, 2):
             pass_through(net, x, delta)
-            expected = times * (wanted if count == 5 else wanted.sum(keepdims=True))
+            expected = times * (reference if count == 5 else reference.sum(keepdims=True))
             tolerance = 300 * np.finfo(dtype).eps
             np.testing.assert_allclose(net[0].grad_weight, expected, rtol=tolerance, atol=tolerance)
 

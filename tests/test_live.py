@@ -58,8 +58,8 @@ def test_sizes_are_the_norms_of_a_pass_by_hand(make, seen):
             continue  # whose masks are others each time
         twin.backward(nn.MSELoss().delta(twin.forward(X[rows]), Y[rows]))
         blocks = twin._network.deltas()
-        wanted = [np.linalg.norm(blocks[leaf._stored.block]) for leaf in leaves]
-        np.testing.assert_allclose(sizes[-1], wanted, rtol=1e-6)
+        expected = [np.linalg.norm(blocks[leaf._stored.block]) for leaf in leaves]
+        np.testing.assert_allclose(sizes[-1], expected, rtol=1e-6)
 
 
 def test_sizes_are_those_that_fit_records(seen):
@@ -235,7 +235,7 @@ def test_a_fit_that_diverges_is_shown_and_its_error_is_its_own(seen):
 
 
 class Listener(live.LiveView):
-    """Counts what it hears."""
+    """Counts its calls."""
 
     def on_train_begin(self, run):
         self.heard = []
@@ -286,7 +286,7 @@ def test_epochs_not_told_yet_are_there_when_an_exception_ends_the_fit(capsys):
 
 
 class Fails(nn.Layer):
-    """A layer that fails after so many passes, of those in training or of the others."""
+    """A layer that fails after a number of passes, of those in training or of the others."""
 
     def __init__(self, passes, training):
         self.left, self.when = passes, training
@@ -302,35 +302,35 @@ class Fails(nn.Layer):
         return delta.copy()
 
 
-@pytest.mark.parametrize("listener", ["a view", "each epoch", "nobody"])
+@pytest.mark.parametrize("listener", ["a view", "each epoch", "none"])
 @pytest.mark.parametrize("training", [True, False], ids=["training", "validation"])
 @pytest.mark.parametrize("passes", [0, 1, 500])
 def test_an_epoch_broken_off_is_not_told_and_hides_no_exception(listener, training, passes, capsys):
     """Its columns are not of one length: it has a loss, but may have no validation loss."""
-    told = []
+    dispatched = []
     callbacks = {
         "a view": [dp.LiveView()],
-        "each epoch": [lambda run: told.append(run.history.epochs)],
-        "nobody": [],
+        "each epoch": [lambda run: dispatched.append(run.history.epochs)],
+        "none": [],
     }
     net = network(Fails(passes, training))
     options = {"validation_data": (X, Y), "record": ("deltas",), "batch_size": None}
     with pytest.raises(ArithmeticError, match=r"^here$") as caught:
         fit(net, callbacks=callbacks[listener], epochs=2000, **options)
     assert caught.value.__context__ is None
-    assert told == (list(range(1, passes + 1)) if listener == "each epoch" else [])
+    assert dispatched == (list(range(1, passes + 1)) if listener == "each epoch" else [])
     text = capsys.readouterr().err.splitlines()
     assert len(text) == (listener == "a view")
     assert all(line.startswith(f"epoch {passes}/2000, broken off: ") for line in text)
 
 
 def test_an_epoch_whose_look_at_the_plateau_fails_is_not_told():
-    told = []
+    dispatched = []
     net = network(Fails(3, False))
     stop = dp.StopOnPlateau(1e-300)
     with pytest.raises(ArithmeticError, match=r"^here$"):
-        fit(net, callbacks=[lambda run: told.append(run.history["loss"].size)], stop=stop)
-    assert told == [1, 2, 3]
+        fit(net, callbacks=[lambda run: dispatched.append(run.history["loss"].size)], stop=stop)
+    assert dispatched == [1, 2, 3]
 
 
 def test_a_refused_fit_shows_nothing(seen):

@@ -77,8 +77,8 @@ class TestQuantiles:
         metrics = peer("sklearn.metrics")
         rng = np.random.default_rng(0)
         a, y, w = rng.normal(size=(30, 1)), rng.normal(size=30), rng.uniform(size=30)
-        wanted = metrics.mean_pinball_loss(y, a[:, 0], alpha=q, sample_weight=w)
-        assert nn.QuantileLoss(quantiles=[q])(a, y, w) == pytest.approx(wanted, rel=1e-13)
+        expected = metrics.mean_pinball_loss(y, a[:, 0], alpha=q, sample_weight=w)
+        assert nn.QuantileLoss(quantiles=[q])(a, y, w) == pytest.approx(expected, rel=1e-13)
 
     def test_columns(self):
         a, y = np.arange(12.0).reshape(2, 6), np.array([[0.0, 10.0], [20.0, 7.5]])

@@ -75,7 +75,7 @@ def test_several_classes_against_sklearn(name, classes, ties, weighted, peer):
         want = reference(y, given, sample_weight=w, **more)
         got = Metric(name, probabilities=True)(y, softmax(z), w)
         assert got == pytest.approx(want, rel=1e-12)
-        # Rounding can tell apart what are equal probabilities of different logits.
+        # Rounding can make equal probabilities of different logits unequal.
         rel = 1e-3 if ties and name == "auc" else 1e-12
         assert Metric(name)(y, z, w) == pytest.approx(want, rel=rel)
 

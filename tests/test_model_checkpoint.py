@@ -38,7 +38,7 @@ class TestModelCheckpoint:
     def test_the_best_of_the_checked_epochs(self, tmp_path):
         path = tmp_path / "{epoch}"
         best = dp.ModelCheckpoint(path, monitor="val_loss", every=2)
-        # The best of all, epoch 1, is not looked at.
+        # Epoch 1, the best of all, is not considered.
         fit(network(), [values(1, 4, 2, 3, 9, 5), best], epochs=6)
         assert sorted(p.name for p in tmp_path.iterdir()) == ["2", "4"]
 

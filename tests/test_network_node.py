@@ -49,8 +49,8 @@ def test_values_and_gradients_are_the_networks(dtype, leaf, shape):
     delta = points(y.shape, dtype)
     y.backward(delta)
     assert x.grad.dtype == leaf
-    wanted = net.input_gradient(x.value, None, loss=Direction(delta)) if x.size else x.value
-    np.testing.assert_array_equal(x.grad, wanted.astype(leaf))
+    expected = net.input_gradient(x.value, None, loss=Direction(delta)) if x.size else x.value
+    np.testing.assert_array_equal(x.grad, expected.astype(leaf))
     assert not net.flat_gradients.any()
 
 
@@ -97,8 +97,8 @@ def test_paths_through_two_networks_and_around_them_add():
     hidden = one(x.value)
     inner = two.input_gradient(hidden, None, loss=Direction(x.value))
     around = 12 * np.ones((4, 2))
-    wanted = two(hidden) + one.input_gradient(x.value, None, loss=Direction(inner + around))
-    np.testing.assert_allclose(x.grad, wanted, rtol=1e-12)
+    expected = two(hidden) + one.input_gradient(x.value, None, loss=Direction(inner + around))
+    np.testing.assert_allclose(x.grad, expected, rtol=1e-12)
 
 
 def test_constants_and_plain_arrays():
@@ -121,8 +121,8 @@ def test_inference_and_not_training():
         y.forward()
         y.backward(np.ones((5, 2)))
         np.testing.assert_array_equal(y.value, net(x.value))
-        wanted = net.input_gradient(x.value, None, loss=Direction(np.ones((5, 2), "float32")))
-        np.testing.assert_array_equal(x.grad, wanted)
+        expected = net.input_gradient(x.value, None, loss=Direction(np.ones((5, 2), "float32")))
+        np.testing.assert_array_equal(x.grad, expected)
     for name, value in net.state_dict().items():
         np.testing.assert_array_equal(value, state[name])
 
@@ -194,11 +194,11 @@ def test_an_input_is_found_by_solving_and_by_descent():
 
 def test_an_input_of_several_numbers_is_found_by_descent():
     net = network()
-    wanted = net([0.2, -0.1, 0.3])
+    expected = net([0.2, -0.1, 0.3])
     path = optim.descend(
-        lambda *x: ((net.node(graph.stack(x)) - wanted) ** 2).sum(), (0, 0, 0), 0.5, steps=3000
+        lambda *x: ((net.node(graph.stack(x)) - expected) ** 2).sum(), (0, 0, 0), 0.5, steps=3000
     )
-    np.testing.assert_allclose(net(path.points[-1]), wanted, atol=1e-4)
+    np.testing.assert_allclose(net(path.points[-1]), expected, atol=1e-4)
 
 
 # What it refuses

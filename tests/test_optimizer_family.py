@@ -87,7 +87,7 @@ def test_defaults_are_theirs(torch, name):
     expected = {k: p.default for k, p in theirs.items() if k not in foreign}
     ours = inspect.signature(FAMILY[name]).parameters
     assert {k: p.default for k, p in ours.items() if k not in {"params", "kwargs"}} == expected
-    # What is positional there is so here, in the same order.
+    # Positional arguments are the same, in the same order.
     assert [k for k in ours if k in expected] == list(expected)
 
 

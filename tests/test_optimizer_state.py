@@ -1,4 +1,4 @@
-"""State dictionaries of every optimizer: to PyTorch and back, resuming, what is refused."""
+"""State dictionaries of every optimizer: to PyTorch and back, resuming, refusals."""
 
 import numpy as np
 import pytest
@@ -113,7 +113,7 @@ def test_states_are_copies_in_the_shape_of_the_parameters(name, variant):
 
 
 class TestStateDict:
-    """Layout, and what is refused."""
+    """Layout and refusals."""
 
     def make(self, **options):
         net = network()

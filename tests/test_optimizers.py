@@ -270,7 +270,7 @@ def test_a_number_too_large_for_a_float():
 
 
 class TestParams:
-    """What are parameters."""
+    """Arguments that count as parameters."""
 
     @pytest.mark.parametrize("bad", [None, 5, object()])
     def test_not_iterable(self, bad):

@@ -134,7 +134,7 @@ def test_state_dicts_cross_over(torch, dtype):
 )
 @each_dtype
 def test_rules_given_the_gradients(torch, dtype, rule, options, later):
-    # From parameters of 0, which hide no digit of what is added to them, and with a first gradient
+    # From parameters of 0, which hide no digit of a number added to them, and with a first gradient
     # of 0, as units that wake later have it: SGD's first gradient alone escapes the dampening.
     rng = np.random.default_rng(0)
     gradients = rng.normal(1, 1, (STEPS, 7)).astype(np.float32)

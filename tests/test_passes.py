@@ -19,14 +19,14 @@ class TestPasses:
         z = x @ net[0].weight.T + net[0].bias
         a = np.tanh(z)
         y = a @ net[2].weight.T + net[2].bias
-        for found, wanted in zip(net.activations, [z, a, y], strict=True):
-            np.testing.assert_allclose(found, wanted, rtol=1e-13, atol=1e-15)
+        for found, expected in zip(net.activations, [z, a, y], strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-15)
         np.testing.assert_array_equal(out, net.activations[-1])
         dx = net.backward(d2)
         d1 = d2 @ net[2].weight
         d0 = d1 * (1 - a**2)
-        for found, wanted in zip(net.deltas, [d0, d1, d2], strict=True):
-            np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-15)
+        for found, expected in zip(net.deltas, [d0, d1, d2], strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)
         np.testing.assert_allclose(dx, d0 @ net[0].weight, rtol=1e-12, atol=1e-14)
         np.testing.assert_allclose(net[0].grad_weight, d0.T @ x, rtol=1e-12, atol=1e-14)
         np.testing.assert_allclose(net[2].grad_bias, d2.sum(0), rtol=1e-12, atol=1e-14)
@@ -60,10 +60,10 @@ class TestPasses:
         kept = x.copy()
         out = net.forward(x)
         assert out.flags.writeable
-        wanted = net.activations[-1].copy()
+        expected = net.activations[-1].copy()
         x[:] = 99
         out[:] = 99
-        np.testing.assert_array_equal(net.activations[-1], wanted)
+        np.testing.assert_array_equal(net.activations[-1], expected)
         back = net.backward(np.ones((2, 2)))
         assert back.flags.writeable
         back[:] = 99
@@ -118,7 +118,7 @@ class TestPasses:
         text = re.escape(f"backward: expected delta (3, 2), the shape of the output, got {shape}")
         with pytest.raises(ValueError, match=f"^{text}$"):
             net.backward(np.zeros(shape))
-        # Refused at the door: the pass is there still.
+        # Refused before anything changes: the pass remains.
         assert net.backward(np.zeros((3, 2))).shape == (3, 3)
 
     def test_a_delta_of_no_numbers(self):

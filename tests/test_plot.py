@@ -94,8 +94,8 @@ def test_what_is_no_axes_is_refused(name, canvas):
     function, arguments = getattr(plot, name), CALLS[name][0]
     with pytest.raises(TypeError, match=rf"^plot\.{name}: expected ax to be an Axes, got Figure$"):
         function(*arguments, ax=Figure())
-    wanted, other = projection(name), "polar" if name == "descent_surface" else "3d"
-    message = rf"^plot\.{name}: expected ax of projection '{wanted}', got one of '{other}'$"
+    expected, other = projection(name), "polar" if name == "descent_surface" else "3d"
+    message = rf"^plot\.{name}: expected ax of projection '{expected}', got one of '{other}'$"
     with pytest.raises(ValueError, match=message):
         function(*arguments, ax=canvas(projection=other))
 

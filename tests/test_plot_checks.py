@@ -169,7 +169,7 @@ def test_two_classes(canvas):
     assert bottom < X[:, 1].min() < X[:, 1].max() < top
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("feature 0", "feature 1")
     assert ax.get_legend().get_title().get_text() == "class"
-    # Told apart by form as well as by colour.
+    # Distinct in form as well as in colour.
     forms = [c.get_paths()[0].vertices.shape for c in ax.collections]
     assert forms[0] != forms[1]
 
@@ -193,8 +193,8 @@ def test_logits_and_values_have_middles_of_their_own(loss, canvas):
     classes, first, second = regions_of(plot.decision_boundary(net, X, y, ax=canvas()))
     places = np.stack(np.meshgrid(first, second), axis=-1).reshape(-1, 2)
     middle = 0 if isinstance(loss, nn.BCEWithLogitsLoss) else 0.5
-    wanted = net(places)[:, 0] > middle
-    assert (classes.ravel() == wanted).mean() > 0.999  # but for rounding at the boundary
+    expected = net(places)[:, 0] > middle
+    assert (classes.ravel() == expected).mean() > 0.999  # but for rounding at the boundary
 
 
 def test_several_classes(canvas):

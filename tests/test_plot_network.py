@@ -117,7 +117,7 @@ def test_branches_that_share_their_input(canvas):
             nn.Sequential(nn.Concat(nn.Embedding(5, 1), nn.Linear(9, 3)), nn.Linear(4, 1)),
             [1, 9, 3, 1],
         ),
-        # Of how many columns the Embedding is nobody knows.
+        # The number of columns of the Embedding's input is unknown.
         (
             nn.Sequential(nn.Concat(nn.Embedding(5, 2), nn.Linear(9, 3)), nn.Linear(7, 1)),
             [1, 2, 9, 3, 1],

@@ -95,10 +95,10 @@ class TestPasses:
         assert shapes == [(1, 4), (2, 4), (2, 4), (1, 4)]
 
     def test_forward_receives_the_training_flag(self):
-        told = []
+        dispatched = []
 
         def note(x, training):
-            told.append(training)
+            dispatched.append(training)
             return x
 
         net = network(Through(note))
@@ -107,7 +107,7 @@ class TestPasses:
         net.forward(np.zeros(3), training=False)
         net.predict(np.zeros(3))
         fit(net, epochs=1, batch_size=None, validation_data=data())
-        assert told == [False, True, False, False, True, False]
+        assert dispatched == [False, True, False, False, True, False]
 
     def test_what_it_keeps_stays_valid(self, rng):
         kept = []

@@ -106,7 +106,7 @@ class TestNested:
 
 
 class TestOverriding:
-    """What is written in Python over something built in is run, or refused."""
+    """Python code over a built-in layer is run, or refused."""
 
     def test_a_loss(self):
         class Twice(nn.MSELoss):

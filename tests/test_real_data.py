@@ -1,7 +1,7 @@
 """Networks as users would build them, on real data: medians over five random splits.
 
 Settings were chosen on other splits than those tested here: 100 to 109 (digits), 100 to 159
-(breast cancer), 100 to 199 (diabetes), by how often the median of five would reach what is asked.
+(breast cancer), 100 to 199 (diabetes), by how often the median of five would reach the target.
 """
 
 import numpy as np

@@ -125,7 +125,7 @@ def test_to_look_at_a_network_is_not_to_use_it():
     inner = nn.Sequential(nn.Linear(2, 2))
     page(inner)
     other = nn.Sequential(nn.Linear(2, 2))
-    # What nobody has used is drawn anew from the seed of the whole.
+    # Unused layers are drawn again from the seed of the whole network.
     whole, twin = nn.Sequential(inner, seed=3), nn.Sequential(other, seed=3)
     np.testing.assert_array_equal(whole.flat_parameters, twin.flat_parameters)
     assert page(inner).words[0] == "Sequential: 6 parameters, float32, 24 bytes"

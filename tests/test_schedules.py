@@ -137,8 +137,8 @@ def test_functions_are_the_c_librarys_to_the_bit():
     assert _core.cos(x).tolist() == [math.cos(v) for v in x]
     base = rng.random(1000) * 2
     exponent = np.arange(1000.0) / 7
-    wanted = [math.pow(b, e) for b, e in zip(base, exponent, strict=True)]
-    assert _core.power(base, exponent).tolist() == wanted
+    expected = [math.pow(b, e) for b, e in zip(base, exponent, strict=True)]
+    assert _core.power(base, exponent).tolist() == expected
     assert _core.power(10.0, [[400], [-400]]).tolist() == [[math.inf], [0.0]]
 
 

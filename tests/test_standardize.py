@@ -14,14 +14,14 @@ class TestStandardize:
     def test_equals_scikit_learn(self, dtype, rng, peer):
         scaler = peer("sklearn.preprocessing").StandardScaler()
         x = rng.normal(size=(10_000, 5)) * [1, 1e-3, 1e4, 0, 5] + [0, 1, 1e3, 0.1, -7]
-        wanted = scaler.fit_transform(x)
+        expected = scaler.fit_transform(x)
         net = nn.Sequential(nn.Standardize(5), dtype=dtype, seed=0)
         assert net[0].learn(x) is net[0]
         eps = np.finfo(dtype).eps
         np.testing.assert_allclose(net[0].mean, scaler.mean_, rtol=4 * eps, atol=1e-14)
         np.testing.assert_allclose(net[0].scale, scaler.scale_, rtol=4 * eps)
         assert net[0].scale[3] == 1
-        np.testing.assert_allclose(net(x), wanted, rtol=4 * eps, atol=1e-11)
+        np.testing.assert_allclose(net(x), expected, rtol=4 * eps, atol=1e-11)
 
     @pytest.mark.parametrize("offset", [0, 1e6, 1.7e9])
     def test_a_large_offset_loses_no_digits_in_float32(self, offset, rng):
@@ -39,9 +39,9 @@ class TestStandardize:
             return net, history
 
         net, history = trained("float32", x, validation_data=(x, y))
-        exact, wanted = trained("float64", x, validation_data=(x, y))
+        exact, expected = trained("float64", x, validation_data=(x, y))
         for key in ("loss", "val_loss"):
-            np.testing.assert_allclose(history[key], wanted[key], rtol=1e-5)
+            np.testing.assert_allclose(history[key], expected[key], rtol=1e-5)
         np.testing.assert_allclose(net(x), exact(x), atol=1e-5)
         standard = net[0][0][0](x)
         np.testing.assert_allclose(standard, (x - x.mean(0)) / x.std(0), atol=1e-5)

@@ -51,8 +51,8 @@ class TestStopOnPlateau:
         net = network()
         stop = dp.StopOnPlateau(1e-3, loss=nn.MSELoss(reduction="sum", factor=0.5))
         history = self.losses_of(net, stop, X, y)
-        wanted = nn.MSELoss(reduction="sum", factor=0.5)(net(X), y)
-        assert history.stop_losses[-1] == pytest.approx(wanted, rel=1e-13)
+        expected = nn.MSELoss(reduction="sum", factor=0.5)(net(X), y)
+        assert history.stop_losses[-1] == pytest.approx(expected, rel=1e-13)
 
     def test_a_loss_that_does_not_fit_the_targets(self):
         message = r"^CrossEntropyLoss of probabilities: expected y of 0.0 or more, got -"
@@ -66,8 +66,8 @@ class TestStopOnPlateau:
         weight = np.r_[np.ones(20), np.zeros(30)]
         net = network()
         history = self.losses_of(net, dp.StopOnPlateau(1e-3), X, y, sample_weight=weight)
-        wanted = nn.MSELoss()(net(X[:20]), y[:20])
-        assert history.stop_losses[-1] == pytest.approx(wanted, rel=1e-13)
+        expected = nn.MSELoss()(net(X[:20]), y[:20])
+        assert history.stop_losses[-1] == pytest.approx(expected, rel=1e-13)
 
     def test_it_can_be_used_again(self):
         stop = dp.StopOnPlateau(1e-3)

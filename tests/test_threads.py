@@ -41,13 +41,13 @@ def network(seed=0, dtype="float32"):
 def test_inference_from_many_threads_gives_equal_bits(dtype):
     net = network(dtype=dtype)
     X = np.random.default_rng(0).normal(size=(1000, 8))
-    wanted = net(X)
+    expected = net(X)
 
     def work(i):
         for k in range(30):
             rows = slice(None) if k % 3 else slice(i, i + 1 + k)
             call = (net, net.predict, lambda x: net.predict(x, batch_size=100))[k % 3]
-            np.testing.assert_array_equal(call(X[rows]), wanted[rows])
+            np.testing.assert_array_equal(call(X[rows]), expected[rows])
         return True
 
     assert all(in_threads(work))
@@ -60,24 +60,24 @@ def test_inference_through_layers_written_in_python():
 
     net = nn.Sequential(nn.Linear(8, 4), Double(), nn.Linear(4, 3), seed=0)
     X = np.random.default_rng(0).normal(size=(50, 8))
-    wanted = net(X)
+    expected = net(X)
     for outputs in in_threads(lambda i: [net(X) for _ in range(20)]):
         for out in outputs:
-            np.testing.assert_array_equal(out, wanted)
+            np.testing.assert_array_equal(out, expected)
 
 
 def test_inference_beside_a_pass_by_hand():
     net = network()
     X = np.random.default_rng(0).normal(size=(300, 8))
-    wanted = net(X)
+    expected = net(X)
 
     def work(i):
         for _ in range(50):
             if i == 0:
-                np.testing.assert_array_equal(net.forward(X), wanted)
+                np.testing.assert_array_equal(net.forward(X), expected)
                 net.backward(np.ones((300, 3)))
             else:
-                np.testing.assert_array_equal(net(X), wanted)
+                np.testing.assert_array_equal(net(X), expected)
         return True
 
     assert all(in_threads(work, 4))
@@ -95,10 +95,10 @@ def work(k):
     while time.monotonic() < end and not wrong:
         rows = rows * 7 % (1009 + 1000 * k) + 1
         X = np.full((rows, 2), k + 1.0)
-        wanted = net(X)
+        expected = net(X)
         try:
             out = net.forward(X)
-            if not np.array_equal(out, wanted): wrong.append(("forward", rows))
+            if not np.array_equal(out, expected): wrong.append(("forward", rows))
             if {kind!r} == "activations":
                 for a in net.activations: a.sum()
             if {kind!r} == "forward and backward":
@@ -279,7 +279,7 @@ print("end")
 
 
 class Waiting(nn.Layer):
-    """A layer whose inference waits until told to go on."""
+    """A layer whose inference waits for a signal to continue."""
 
     def __init__(self):
         self.inside, self.go_on = threading.Event(), threading.Event()

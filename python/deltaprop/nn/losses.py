@@ -697,7 +697,7 @@ class CrossEntropyLoss(Loss):
     -----
     The outputs are logits (N, classes), 2 classes or more. y is integer classes (N,) from 0 to
     classes - 1, or probabilities (N, classes), floats of 0 or more, whose sum is not checked. The
-    largest logit is taken off all others, so that none overflows, and what is added to 1 keeps its
+    largest logit is subtracted from all others, so that none overflows and small terms keep their
     digits.
 
     Formula: l = -sum_j q_j log softmax(a)_j, q_j = w_j ((1 - s) [j = y] + s / classes), s the label
