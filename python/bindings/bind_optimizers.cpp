@@ -24,31 +24,33 @@ py::object run_of(const Buffer<T>& buffer, const Parameter& p) {
 }
 
 template <class T>
-void bind_optimizer(py::module_& m, const char* name) {
+std::shared_ptr<optim::Optimizer<T>> make_optimizer(
+    const std::string& rule, const runtime::Model<T>& model,
+    const std::vector<std::pair<std::vector<Index>, optim::Options>>& groups) {
+  const auto& parameters = model.network().parameters();
+  std::vector<optim::Group> list;
+  for (const auto& [members, options] : groups) {
+    for (const Index p : members) {
+      if (p < 0 || p >= static_cast<Index>(parameters->list.size())) throw py::index_error("no such parameter");
+    }
+    list.push_back({members, options});
+  }
+  if (list.empty()) throw ValueError(rule + ": expected one group of parameters or more, got none");
+  return std::make_shared<optim::Optimizer<T>>(optim::find_rule(rule), parameters, std::move(list));
+}
+
+template <class T>
+using OptimizerClass = py::class_<optim::Optimizer<T>, std::shared_ptr<optim::Optimizer<T>>>;
+
+template <class T>
+OptimizerClass<T> bind_optimizer(py::module_& m, const char* name) {
   using O = optim::Optimizer<T>;
   const auto checked = [](const O& o, Index group) {
     if (group < 0 || group >= o.groups()) throw py::index_error("no such group");
     return group;
   };
-  const auto parameter = [](const O& o, Index i) -> const Parameter& {
-    return o.parameters()->list.at(static_cast<std::size_t>(i));
-  };
-  py::class_<O, std::shared_ptr<O>>(m, name)
-      .def(py::init([](const std::string& rule, const runtime::Model<T>& model,
-                       const std::vector<std::pair<std::vector<Index>, optim::Options>>& groups) {
-             const auto& parameters = model.network().parameters();
-             std::vector<optim::Group> list;
-             for (const auto& [members, options] : groups) {
-               for (const Index p : members) {
-                 if (p < 0 || p >= static_cast<Index>(parameters->list.size()))
-                   throw py::index_error("no such parameter");
-               }
-               list.push_back({members, options});
-             }
-             if (list.empty()) throw ValueError(rule + ": expected one group of parameters or more, got none");
-             return std::make_shared<O>(optim::find_rule(rule), parameters, std::move(list));
-           }),
-           py::arg("rule"), py::arg("network"), py::arg("groups"))
+  OptimizerClass<T> optimizer(m, name);
+  optimizer.def(py::init(&make_optimizer<T>), py::arg("rule"), py::arg("network"), py::arg("groups"))
       .def(
           "options", [checked](const O& o, Index group) { return o.group(checked(o, group)).options; },
           py::arg("group"))
@@ -85,7 +87,18 @@ void bind_optimizer(py::module_& m, const char* name) {
           [](const std::shared_ptr<O>& o, const char* call) {
             return std::make_unique<HeldAccess>(nn::find_call(call, true), o->guards(), o);
           },
-          py::arg("call"))
+          py::arg("call"));
+  return optimizer;
+}
+
+/// The state of a parameter, as state dictionaries hold it.
+template <class T>
+void bind_state(OptimizerClass<T>& optimizer) {
+  using O = optim::Optimizer<T>;
+  const auto parameter = [](const O& o, Index i) -> const Parameter& {
+    return o.parameters()->list.at(static_cast<std::size_t>(i));
+  };
+  optimizer
       .def("scalars",
            [](const O& o) { return std::vector<std::string>(o.rule().scalars.begin(), o.rule().scalars.end()); })
       .def(
@@ -118,11 +131,17 @@ void bind_optimizer(py::module_& m, const char* name) {
           py::arg("parameter"), py::arg("make"));
 }
 
+template <class T>
+void bind_optimizer_as(py::module_& m, const char* name) {
+  OptimizerClass<T> optimizer = bind_optimizer<T>(m, name);
+  bind_state(optimizer);
+}
+
 }  // namespace
 
 void bind_optimizers(py::module_& m) {
-  bind_optimizer<float>(m, "Optimizer32");
-  bind_optimizer<double>(m, "Optimizer64");
+  bind_optimizer_as<float>(m, "Optimizer32");
+  bind_optimizer_as<double>(m, "Optimizer64");
 }
 
 }  // namespace deltaprop::python
