@@ -89,10 +89,17 @@ SLOW = {
     "test_words_can_be_read_on_any_page",
     "test_x_is_set_while_a_layer_in_python_runs",
 }
+# Files that check text rather than behaviour, render figures (test_plot.py draws each kind once),
+# or start many processes and threads.
+SLOW_FILES = (
+    *("test_catalogue", "test_codebase", "test_language", "test_notebooks", "test_signatures"),
+    *("test_plot_", "test_repr_html", "test_import_order", "test_num_threads", "test_threads"),
+    "test_seed_",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow the functions of SLOW, and combinations of parameters that are met apart.
+    """Mark as slow SLOW, SLOW_FILES, and combinations of parameters that occur separately.
 
     Of each other function the fast set has every value of every parameter at least once, and so
     every member of a family.
@@ -101,7 +108,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         function, _, parameters = item.nodeid.partition("[")
         values = {(function, *place) for place in enumerate(parameters.split("-"))}
-        if function.rpartition("::")[2] in SLOW or values <= seen:
+        slow = function.rpartition("::")[2] in SLOW or item.path.name.startswith(SLOW_FILES)
+        if slow or values <= seen:
             item.add_marker(pytest.mark.slow)
         seen |= values
 
