@@ -49,6 +49,51 @@ ARGUMENTS = {
 }
 
 
+# What they refuse: arguments, error and message.
+REFUSED = [
+    ("BatchNorm1d", {"num_features": 0}, ValueError, "num_features: expected 1 or more, got 0"),
+    ("BatchNorm1d", {"num_features": 2.0}, TypeError, "num_features: expected an integer"),
+    ("BatchNorm1d", {"num_features": 2**62}, MemoryError, None),
+    ("BatchNorm1d", {"num_features": 2, "eps": -1}, ValueError, "eps: expected 0 or more, got -1"),
+    ("BatchNorm1d", {"num_features": 2, "eps": np.nan}, ValueError, "expected a finite number"),
+    ("BatchNorm1d", {"num_features": 2, "momentum": 1.5}, ValueError, "expected 1 or less"),
+    ("BatchNorm1d", {"num_features": 2, "momentum": "a"}, TypeError, "expected a number, got 'a'"),
+    ("BatchNorm1d", {"num_features": 2, "affine": 1}, TypeError, "expected True or False, got 1"),
+    ("LayerNorm", {"normalized_shape": 0}, ValueError, "expected 1 or more, got 0"),
+    (
+        "LayerNorm",
+        {"normalized_shape": (2, 4)},
+        ValueError,
+        "one width, as inputs are (N, features)",
+    ),
+    ("LayerNorm", {"normalized_shape": []}, ValueError, "expected one width, as"),
+    ("LayerNorm", {"normalized_shape": [4.0]}, TypeError, "expected an integer, got float"),
+    ("LayerNorm", {"normalized_shape": 2, "eps": None}, TypeError, "expected a number, got None"),
+    ("LayerNorm", {"normalized_shape": 2, "bias": None}, TypeError, "expected True or False"),
+    ("RMSNorm", {"normalized_shape": -1}, ValueError, "expected 1 or more, got -1"),
+    ("RMSNorm", {"normalized_shape": 2, "eps": -0.1}, ValueError, "expected 0 or more, got -0.1"),
+    ("Dropout", {"p": 1.1}, ValueError, "Dropout: p: expected 1 or less, got 1.1"),
+    ("Dropout", {"p": np.nan}, ValueError, "Dropout: p: expected a finite number, got nan"),
+    ("AlphaDropout", {"p": -0.1}, ValueError, "AlphaDropout: p: expected 0 or more, got -0.1"),
+    ("AlphaDropout", {"p": True}, TypeError, "AlphaDropout: p: expected a number, got True"),
+    ("Embedding", {"num_embeddings": 0, "embedding_dim": 1}, ValueError, "expected 1 or more"),
+    ("Embedding", {"num_embeddings": 1, "embedding_dim": 0}, ValueError, "expected 1 or more"),
+    ("Embedding", {"num_embeddings": 2**40, "embedding_dim": 2**40}, MemoryError, None),
+    (
+        "Embedding",
+        {"num_embeddings": 3, "embedding_dim": 1, "padding_idx": 3},
+        ValueError,
+        "padding_idx: expected less than 3, got 3",
+    ),
+    (
+        "Embedding",
+        {"num_embeddings": 3, "embedding_dim": 1, "padding_idx": -4},
+        ValueError,
+        "padding_idx: expected -3 or more, got -4",
+    ),
+    ("Linear", {"in_features": 0, "out_features": 1}, ValueError, "expected 1 or more, got 0"),
+    ("Standardize", {"in_features": 0}, ValueError, "in_features: expected 1 or more, got 0"),
+]
 # Of those in a PyTorch network that draw nothing, or nothing that matters.
 IN_TORCH = [
     (name, options)
