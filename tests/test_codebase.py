@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import deltaprop as dp
+from conftest import SLOW, SLOW_FILES
 from deltaprop import graph, nn, optim, plot
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -383,3 +384,15 @@ def test_no_extra_is_imported_with_the_package(path):
         assert not re.match(
             r"(import|from) (tqdm|sklearn|pandas|torch|matplotlib|scipy|IPython)\b", line
         )
+
+
+def test_slow_tests_and_files_exist():
+    files = list((ROOT / "tests").glob("test_*.py"))
+    names = {
+        node.name
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+    }
+    assert names >= SLOW
+    assert all(any(path.name.startswith(prefix) for path in files) for prefix in SLOW_FILES)

@@ -52,13 +52,13 @@ void Objective<T>::compile_evaluation() {
 
 template <class T>
 void Objective<T>::make_tasks() {
-  // A task per tile costs a call, too much for the gradient of a few elements.
-  constexpr Index kMinTask = 1024;
+  // Small tiles share a task of up to this number of elements: a call would cost more than their gradients.
+  constexpr Index kTaskSize = 1024;
   tasks_.clear();
   for (Index i = 0; i < static_cast<Index>(tiles_.size()); ++i) {
     const engine::GradientTile& tile = tiles_[static_cast<std::size_t>(i)];
     if (!tasks_.empty() && tasks_.back().run.end == tile.run.begin &&
-        tile.run.end - tasks_.back().run.begin <= kMinTask) {
+        tile.run.end - tasks_.back().run.begin <= kTaskSize) {
       tasks_.back().run.end = tile.run.end;
       tasks_.back().tiles.end = i + 1;
     } else {
